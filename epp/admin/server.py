@@ -1,0 +1,77 @@
+"""The admin HTTP server. Read-only, and every answer is bounded in size and in time on the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import orjson
+from aiohttp import web
+from prometheus_client.core import Metric
+
+from epp.admin.exposition import CONTENT_TYPE, render
+
+MAX_REQUEST_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class AdminSettings:
+    host: str = "0.0.0.0"
+    port: int = 9090  # 0: any free one
+
+
+@dataclass(frozen=True, slots=True)
+class AdminViews:
+    """What the pages show. Called on the event loop, for each request."""
+
+    metrics: Callable[[], Iterable[Metric]]
+    ready: Callable[[], bool]
+
+
+class AdminServer:
+    def __init__(self, settings: AdminSettings, views: AdminViews) -> None:
+        self._settings = settings
+        self._views = views
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> int:
+        """Returns the port. Raises OSError with the address when it cannot listen."""
+        app = web.Application(client_max_size=MAX_REQUEST_BYTES)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/livez", self._live)
+        app.router.add_get("/healthz", self._ready)
+        app.router.add_get("/readyz", self._ready)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await self._runner.setup()
+        site = web.TCPSite(
+            self._runner, self._settings.host, self._settings.port, shutdown_timeout=1.0
+        )
+        await site.start()
+        address = self._runner.addresses[0]
+        return int(address[1])
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": CONTENT_TYPE})
+        await response.prepare(request)
+        for piece in render(self._views.metrics()):
+            await response.write(piece)
+            await asyncio.sleep(0)  # requests go between two pieces
+        await response.write_eof()
+        return response
+
+    async def _live(self, _request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        if self._views.ready():
+            return web.Response(text="ok\n")
+        return web.Response(status=503, text="not ready\n")
+
+
+def json_response(document: object) -> web.Response:
+    return web.Response(body=orjson.dumps(document), content_type="application/json")

@@ -1,0 +1,1 @@
+"""The shells around a composed picker: sockets, fetchers, signals, drain."""

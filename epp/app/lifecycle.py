@@ -1,0 +1,112 @@
+"""Start, serve, drain and stop: the order in which the shells of one process come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from epp.admin.server import AdminServer
+from epp.extproc.health import Health
+from epp.extproc.transport.interfaces import Server
+
+log = logging.getLogger(__name__)
+
+FORCED_GRACE_SECONDS = 1.0  # for streams that are open when the drain is over
+
+
+@dataclass(frozen=True, slots=True)
+class Shells:
+    """What runs. `background` loops live until the process stops; one that dies ends it."""
+
+    extproc: Server
+    health_server: Server
+    admin: AdminServer
+    health: Health
+    prepare: Callable[[], Awaitable[None]]  # the first load of the pool; raises what is fatal
+    background: Sequence[Callable[[], Awaitable[None]]]
+    warmed_up: Callable[[], Awaitable[None]]  # returns when the loops have looked around
+    refuse_waiting: Callable[[], None]
+    open_requests: Callable[[], int]
+    drain_seconds: float = 30.0
+    announce: Callable[[int, int, int], None] | None = None  # ext-proc, health and admin ports
+
+
+async def run(shells: Shells) -> None:
+    """Serve until SIGTERM or SIGINT. A second signal, or SIGINT, skips the drain."""
+    stop = StopSignal()
+    with stop.installed():
+        async with asyncio.TaskGroup() as group:
+            health_port = await shells.health_server.start()
+            admin_port = await shells.admin.start()
+            # Nothing serves before the pool is known and the port listens.
+            await shells.prepare()
+            loops = [group.create_task(_forever(loop)) for loop in shells.background]
+            await shells.warmed_up()
+            extproc_port = await shells.extproc.start()
+            shells.health.set_ready(True)
+            log.info(
+                "serving",
+                extra={
+                    "grpc_port": extproc_port,
+                    "health_port": health_port,
+                    "metrics_port": admin_port,
+                },
+            )
+            if shells.announce is not None:
+                shells.announce(extproc_port, health_port, admin_port)
+            await stop.requested.wait()
+            await _drain(shells, stop)
+            for task in loops:
+                task.cancel()
+
+
+async def _drain(shells: Shells, stop: StopSignal) -> None:
+    """Not ready at once, but served on: gateways take a while to learn it."""
+    shells.health.set_ready(False)
+    seconds = 0.0 if stop.hurried.is_set() else shells.drain_seconds
+    log.info("draining", extra={"seconds": seconds, "open_requests": shells.open_requests()})
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.hurried.wait()
+    shells.refuse_waiting()
+    await shells.extproc.stop(FORCED_GRACE_SECONDS)
+    await shells.admin.stop()
+    await shells.health_server.stop(0)
+    log.info("stopped", extra={"open_requests": shells.open_requests()})
+
+
+async def _forever(loop: Callable[[], Awaitable[None]]) -> None:
+    await loop()
+    raise RuntimeError(f"a loop that runs for ever has ended: {loop}")
+
+
+class StopSignal:
+    """SIGTERM asks for a drain; SIGINT or a second signal asks for haste."""
+
+    def __init__(self) -> None:
+        self.requested = asyncio.Event()
+        self.hurried = asyncio.Event()
+
+    @contextlib.contextmanager
+    def installed(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._terminate)
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(signal.SIGTERM)
+            loop.remove_signal_handler(signal.SIGINT)
+
+    def _terminate(self) -> None:
+        if self.requested.is_set():
+            self.hurried.set()
+        self.requested.set()
+
+    def _interrupt(self) -> None:
+        self.hurried.set()
+        self.requested.set()

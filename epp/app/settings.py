@@ -1,0 +1,27 @@
+"""What the command line says of one picker process, beside the configuration document."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    host: str = "0.0.0.0"
+    grpc_port: int = 9002  # 0: any free one, like the other ports
+    grpc_health_port: int = 9003
+    metrics_port: int = 9090
+    pool_name: str = "epp"
+    secure_serving: bool = True
+    cert_path: Path | None = None  # folder with tls.crt and tls.key; None: self-signed
+    enable_cert_reload: bool = False
+    health_checking: bool = False  # the health service also on the ext-proc port
+    max_receive_bytes: int = 64 << 20
+    max_send_bytes: int = -1  # no limit
+    drain_seconds: float = 30.0
+    use_subset: bool = True
+    refresh_metrics_seconds: float = 0.05  # at the most so often
+    metrics_staleness_seconds: float = 2.0
+    access_log: bool = True  # take the gateway's access log on the ext-proc port
+    log_requests: bool = True

@@ -1,0 +1,1 @@
+"""The command line: flags and subcommands in, a running process out."""

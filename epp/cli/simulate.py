@@ -1,0 +1,60 @@
+"""`epp simulate`: simulated model servers until a signal comes."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+import click
+import uvloop
+
+from epp.local import processes
+from epp.simulation.server import serve
+from epp.simulation.settings import ServerSettings
+
+
+def run_simulation(
+    ports: tuple[int, ...],
+    host: str,
+    models: tuple[str, ...],
+    adapters: tuple[str, ...],
+    profile: str,
+    speed: float,
+    die_with_parent: bool,
+) -> None:
+    """Without ports, one server on 8000."""
+    if die_with_parent:
+        processes.die_with_parent()
+    try:
+        settings = [
+            ServerSettings(
+                name=f"sim-{index}",
+                host=host,
+                port=port,
+                models=models,
+                adapters=adapters,
+                profile=profile,
+                speed=speed,
+                seed=index,
+            )
+            for index, port in enumerate(ports or (8000,))
+        ]
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    try:
+        uvloop.run(_until_signalled(settings))
+    except OSError as error:
+        click.echo(f"epp simulate: {error}", err=True)
+        sys.exit(1)
+
+
+async def _until_signalled(settings: list[ServerSettings]) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with asyncio.TaskGroup() as group:
+        serving = group.create_task(serve(settings, lambda: click.echo("ready", err=True)))
+        await stop.wait()
+        serving.cancel()

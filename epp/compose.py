@@ -1,0 +1,132 @@
+"""Configuration to a director with its rooms: pure wiring, for the app, simulations and replays."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+from epp.config.settings import Configuration
+from epp.core.decision import Answer
+from epp.core.endpoint import Endpoint, EndpointMetrics
+from epp.core.request import RequestFacts
+from epp.datalayer.ledger import Ledger
+from epp.datalayer.store import Change, EndpointStore
+from epp.director import Arrival, Director
+from epp.extproc.headers import read_control
+from epp.flowcontrol.attempt import PlacingAttempt
+from epp.flowcontrol.controller import FlowController
+from epp.flowcontrol.legacy import LegacyAdmission
+from epp.payloads.payload import Payload
+from epp.prefixcache.approximate import ApproximateIndex
+from epp.prefixcache.blocks import hash_chain
+from epp.routing.router import ModelRouter
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the deciding rooms are told or may ask of the world, besides the time."""
+
+    rng: random.Random
+    new_request_id: Callable[[], str]
+    on_rewrite: Callable[[str, str, str], None] = lambda _rewrite, _model, _target: None
+    answer_for: Callable[[str, str], Answer | None] = lambda _method, _path: None
+
+
+@dataclass(frozen=True, slots=True)
+class Picker:
+    """A composed picker. One event loop, or one simulation, is its only user."""
+
+    configuration: Configuration
+    store: EndpointStore
+    ledger: Ledger
+    index: ApproximateIndex
+    queue: FlowController | LegacyAdmission
+    director: Director
+
+    def read(self, endpoint: Endpoint, metrics: EndpointMetrics, own_at_start: int) -> None:
+        """A scrape came."""
+        self.ledger.read(endpoint, metrics, own_at_start)
+
+    def saturation(self, now: float) -> float:
+        return self.configuration.detector.saturation(self.store.candidates, now)
+
+
+def compose(configuration: Configuration, outside: Outside, *, use_subset: bool = True) -> Picker:
+    store, ledger = EndpointStore(), Ledger()
+    index = ApproximateIndex(configuration.prefix_cache)
+    profile, detector = configuration.profile, configuration.detector
+    limits = configuration.flow_control
+    attempt = PlacingAttempt(
+        scheduler=profile,
+        candidates=lambda: store.candidates,
+        has_room=detector.has_room if limits is not None else None,
+        match_prefix=index.match,
+        reserve=ledger.reserve,
+        rng=outside.rng,
+        use_subset=use_subset,
+    )
+
+    def fit_class(facts: RequestFacts) -> Hashable:
+        return facts.subset, profile.fit_key(facts)
+
+    def saturation_for(facts: RequestFacts, now: float) -> float:
+        return detector.saturation(attempt.saturation_candidates(facts), now)
+
+    queue: FlowController | LegacyAdmission
+    if limits is None:
+        queue = LegacyAdmission(attempt, saturation_for)
+    else:
+        queue = FlowController(limits, attempt, fit_class, lambda: not store.candidates)
+
+    def forget(change: Change) -> None:
+        for endpoint in change.removed:
+            ledger.forget(endpoint)
+            index.forget(endpoint)
+
+    store.subscribe(forget)
+    director = Director(
+        router=ModelRouter(configuration.routing, outside.on_rewrite),
+        queue=queue,
+        load=ledger,
+        index=index,
+        hash_prompt=_prompt_hasher(configuration),
+        endpoint_at=lambda authority: _endpoint_at(store, authority),
+        control=_control_reader(configuration),
+        answer_for=outside.answer_for,
+        new_request_id=outside.new_request_id,
+        session_headers=configuration.session_headers,
+        prefix_block_tokens=configuration.prefix_cache.block_tokens,
+    )
+    return Picker(configuration, store, ledger, index, queue, director)
+
+
+def _endpoint_at(store: EndpointStore, authority: str) -> Endpoint | None:
+    """Asked only when another endpoint served than the one picked."""
+    return next((e for e in store.endpoints if e.authority == authority), None)
+
+
+def _prompt_hasher(configuration: Configuration) -> Callable[[str, Payload], Sequence[int]]:
+    if not any(weighted.scorer.reads_prefix for weighted in configuration.profile.scorers):
+        return lambda _model, _payload: ()  # nobody would look at it
+    block_tokens = configuration.prefix_cache.block_tokens
+    max_blocks = configuration.prefix_cache.max_blocks
+
+    def hash_prompt(model: str, payload: Payload) -> Sequence[int]:
+        return hash_chain(model, payload.cache_salt, payload.prompt, block_tokens, max_blocks)
+
+    return hash_prompt
+
+
+def _control_reader(configuration: Configuration) -> Callable[[Arrival, str], str | None]:
+    """Whose word counts: the client's headers, or only what the gateway itself vouches for."""
+    from_clients = configuration.control_from_clients
+
+    def read(arrival: Arrival, name: str) -> str | None:
+        if arrival.control is not None:
+            vouched = read_control(arrival.control, name)
+            if vouched is not None:
+                return vouched
+        return read_control(arrival.headers, name) if from_clients else None
+
+    return read

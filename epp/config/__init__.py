@@ -1,0 +1,1 @@
+"""The configuration document as frozen values: decoded once, strictly; errors name the place."""

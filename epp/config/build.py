@@ -1,0 +1,254 @@
+"""From the document to the settings of the rooms: references are followed, defaults filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from epp.config.decode import decode
+from epp.config.differences import differences
+from epp.config.document import Document, FlowControl, PluginEntry, PriorityBand, Routing
+from epp.config.errors import ConfigError
+from epp.config.rooms import (
+    ACCEPTED,
+    KNOWN_ELSEWHERE,
+    ROOMS,
+    FileDiscoveryParameters,
+    NoParameters,
+)
+from epp.config.settings import Configuration
+from epp.config.yaml_text import load
+from epp.core.duration import parse_duration
+from epp.core.quantity import parse_quantity
+from epp.datalayer.discovery.file import FileDiscoverySettings
+from epp.flowcontrol.settings import BandSettings, FlowControlSettings
+from epp.prefixcache.settings import PrefixCacheSettings
+from epp.routing.settings import ModelRewrite, Objective, RoutingSettings, Rule, Target
+from epp.scheduling.catalogue import discover
+from epp.scheduling.interfaces import Detector, Filter, Picker, Plugin, Scorer
+from epp.scheduling.plugins.max_score_picker import MaxScorePicker
+from epp.scheduling.plugins.utilization_detector import UtilizationDetector
+from epp.scheduling.profile import Profile, WeightedScorer
+
+T = TypeVar("T")
+
+DEFAULT_DOCUMENT = """
+apiVersion: llm-d.ai/v1alpha1
+kind: EndpointPickerConfig
+plugins:
+- type: queue-scorer
+- type: kv-cache-utilization-scorer
+- type: prefix-cache-scorer
+schedulingProfiles:
+- name: default
+  plugins:
+  - {pluginRef: queue-scorer, weight: 2}
+  - {pluginRef: kv-cache-utilization-scorer, weight: 2}
+  - {pluginRef: prefix-cache-scorer, weight: 3}
+"""
+
+GATES = {"flowControl", "haPopulateNonLeaderDatastore"}
+
+
+def read_configuration(text: str | None = None) -> Configuration:
+    """Without text, the built-in default. Raises ConfigError with every problem that it finds."""
+    data = load(DEFAULT_DOCUMENT if text is None else text)
+    if not isinstance(data, dict):
+        raise ConfigError(["document: is not a mapping"])
+    document = decode(Document, data, "")
+    return _Builder(document, _instances(document)).build()
+
+
+def _instances(document: Document) -> Mapping[str, object]:
+    """Every configured plugin by name: a scheduling plugin or the settings of a room."""
+    catalogue = discover()
+    found: dict[str, object] = {}
+    problems: list[str] = []
+    for index, entry in enumerate(document.plugins):
+        where = f"plugins[{index}]"
+        if entry.reference in found:
+            problems.append(f"{where}: duplicate plugin name '{entry.reference}'")
+            continue
+        try:
+            found[entry.reference] = _instance(entry, catalogue, where)
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
+def _instance(entry: PluginEntry, catalogue: Mapping[str, type[Plugin]], where: str) -> object:
+    cls: type[object] | None = catalogue.get(entry.type) or ROOMS.get(entry.type)
+    if cls is None and entry.type in ACCEPTED:
+        cls = NoParameters
+    if cls is None:
+        known = " in this version" if entry.type in KNOWN_ELSEWHERE else ""
+        raise ConfigError([f"{where}.type: plugin type '{entry.type}' is not registered{known}"])
+    return decode(cls, entry.parameters or {}, f"{where}.parameters")
+
+
+@dataclass(slots=True)
+class _Builder:
+    document: Document
+    instances: Mapping[str, object]
+
+    def build(self) -> Configuration:
+        gate = self._flow_control_gate()
+        return Configuration(
+            profile=self._profile(),
+            detector=self._detector(),
+            flow_control=self._flow_control(gate),
+            discovery=self._discovery(),
+            prefix_cache=self._only(PrefixCacheSettings) or PrefixCacheSettings(),
+            routing=_routing(self.document.routing),
+            control_from_clients=self.document.routing.control_headers == "client",
+            session_headers=tuple(h.lower() for h in self.document.routing.session_headers),
+            differences=differences(self.document, gate),
+        )
+
+    def _flow_control_gate(self) -> bool | None:
+        """None where the document does not say."""
+        state: bool | None = None
+        for index, gate in enumerate(self.document.feature_gates):
+            name, _, value = gate.partition("=")
+            where = f"featureGates[{index}]"
+            if name not in GATES:
+                raise ConfigError([f"{where}: feature gate '{name}' is unknown or unregistered"])
+            if value not in ("", "true", "false"):
+                raise ConfigError([f"{where}: '{value}' is not a valid value for '{name}'"])
+            if name == "flowControl":
+                state = value != "false"
+        return state
+
+    def _profile(self) -> Profile:
+        profiles = self.document.scheduling_profiles
+        if len(profiles) > 1:
+            raise ConfigError(["schedulingProfiles: no profile handler configured for several"])
+        filters: list[Filter] = []
+        scorers: list[WeightedScorer] = []
+        picker: Picker | None = None
+        for where, name, weight in self._profile_plugins():
+            plugin = self._find(name, where)
+            if isinstance(plugin, Filter):
+                filters.append(plugin)
+            elif isinstance(plugin, Scorer):
+                scorers.append(WeightedScorer(name, plugin, 1.0 if weight is None else weight))
+            elif isinstance(plugin, Picker):
+                if picker is not None:
+                    raise ConfigError([f"{where}: the profile already has a picker"])
+                picker = plugin
+            else:
+                raise ConfigError([f"{where}: '{name}' is no filter, scorer or picker"])
+        picker = picker or self._only(Picker) or MaxScorePicker()  # type: ignore[type-abstract]
+        name = profiles[0].name if profiles else "default"
+        return Profile(name, tuple(filters), tuple(scorers), picker)
+
+    def _profile_plugins(self) -> list[tuple[str, str, float | None]]:
+        """Place, reference and weight. Without a profile, all plugins that could be in one."""
+        profiles = self.document.scheduling_profiles
+        if profiles:
+            return [
+                (f"schedulingProfiles[0].plugins[{index}].pluginRef", p.plugin_ref, p.weight)
+                for index, p in enumerate(profiles[0].plugins)
+            ]
+        return [
+            (f"plugins[{index}]", entry.reference, None)
+            for index, entry in enumerate(self.document.plugins)
+            if isinstance(plugin := self.instances[entry.reference], Plugin)
+            and not isinstance(plugin, Detector)
+        ]
+
+    def _detector(self) -> Detector:
+        flow_control = self.document.flow_control
+        where, reference = "saturationDetector.pluginRef", self.document.saturation_detector
+        if flow_control is not None and flow_control.saturation_detector is not None:
+            where, reference = f"flowControl.{where}", flow_control.saturation_detector
+        if reference is None or reference.plugin_ref not in self.instances:
+            name = "utilization-detector" if reference is None else reference.plugin_ref
+            if name == "utilization-detector":
+                found = self.instances.get(name)
+                return found if isinstance(found, Detector) else UtilizationDetector()
+            raise ConfigError([f"{where}: references undefined plugin '{name}'"])
+        plugin = self.instances[reference.plugin_ref]
+        if not isinstance(plugin, Detector):
+            raise ConfigError([f"{where}: '{reference.plugin_ref}' is not a saturation detector"])
+        return plugin
+
+    def _flow_control(self, gate: bool | None) -> FlowControlSettings | None:
+        if gate is False:
+            return None
+        given = self.document.flow_control or FlowControl()
+        defaults = BandSettings()
+        template = _band(given.default_priority_band, defaults)
+        negative = _band(given.default_negative_priority_band, template)
+        ttl = _seconds(given.default_request_ttl, 60.0)
+        return FlowControlSettings(
+            max_requests=_number(given.max_requests),
+            max_bytes=_number(given.max_bytes),
+            request_ttl_seconds=ttl,
+            no_endpoint_ttl_seconds=_seconds(given.no_endpoint_request_ttl, ttl),
+            waits_for_endpoints=gate is True or given.no_endpoint_request_ttl is not None,
+            sheddable_waits=gate is True,
+            default_band=template,
+            default_negative_band=negative,
+            bands={band.priority: _band(band, defaults) for band in given.priority_bands},
+        )
+
+    def _discovery(self) -> FileDiscoverySettings | None:
+        reference = self.document.data_layer.discovery
+        if reference is None:
+            return None
+        where = "dataLayer.discovery.pluginRef"
+        plugin = self._find(reference.plugin_ref, where)
+        if not isinstance(plugin, FileDiscoveryParameters):
+            raise ConfigError([f"{where}: '{reference.plugin_ref}' does not discover endpoints"])
+        return FileDiscoverySettings(Path(plugin.path), plugin.watch_file)
+
+    def _find(self, name: str, where: str) -> object:
+        if name not in self.instances:
+            raise ConfigError([f"{where}: references undefined plugin '{name}'"])
+        return self.instances[name]
+
+    def _only(self, cls: type[T]) -> T | None:
+        found = [instance for instance in self.instances.values() if isinstance(instance, cls)]
+        return found[0] if found else None
+
+
+def _band(band: PriorityBand | None, template: BandSettings) -> BandSettings:
+    """0 or nothing given is the template's limit: a band is never unlimited."""
+    if band is None:
+        return template
+    return BandSettings(
+        _number(band.max_requests) or template.max_requests,
+        _number(band.max_bytes) or template.max_bytes,
+    )
+
+
+def _number(quantity: str | int | None) -> int:
+    return 0 if quantity is None else parse_quantity(str(quantity))
+
+
+def _seconds(duration: str | None, default: float) -> float:
+    return default if duration is None else parse_duration(duration)
+
+
+def _routing(routing: Routing) -> RoutingSettings:
+    return RoutingSettings(
+        tuple(Objective(entry.name, entry.priority) for entry in routing.objectives),
+        tuple(
+            ModelRewrite(
+                rewrite.name,
+                tuple(
+                    Rule(
+                        tuple(Target(t.model_rewrite, t.weight) for t in rule.targets),
+                        tuple(match.model.value for match in rule.matches),
+                    )
+                    for rule in rewrite.rules
+                ),
+            )
+            for rewrite in routing.model_rewrites
+        ),
+    )

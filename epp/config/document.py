@@ -1,0 +1,208 @@
+"""The `EndpointPickerConfig` document: fields, defaults and rules. Knows nothing of the rooms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from epp.core.duration import parse_duration
+from epp.core.quantity import parse_quantity
+from epp.core.spelling import to_camel
+
+API_VERSION = "llm-d.ai/v1alpha1"
+DEPRECATED_API_VERSION = "inference.networking.x-k8s.io/v1alpha1"
+KIND = "EndpointPickerConfig"
+
+
+class Strict:
+    """Mixed into every class of the document: camelCase keys, unknown ones are errors."""
+
+    __slots__ = ()
+    __pydantic_config__: ClassVar[dict[str, Any]] = {
+        "extra": "forbid",
+        "alias_generator": to_camel,
+        "strict": False,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class PluginEntry(Strict):
+    type: str
+    name: str = ""  # defaults to the type
+    parameters: dict[str, Any] | None = None
+
+    @property
+    def reference(self) -> str:
+        return self.name or self.type
+
+
+@dataclass(frozen=True, slots=True)
+class PluginReference(Strict):
+    plugin_ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProfilePlugin(Strict):
+    plugin_ref: str
+    weight: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.weight is not None and not self.weight >= 0:
+            raise ValueError(f"weight: {self.weight} is below zero")
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulingProfile(Strict):
+    name: str
+    plugins: tuple[ProfilePlugin, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource(Strict):
+    plugin_ref: str
+    extractors: tuple[PluginReference, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DataLayer(Strict):
+    inject_defaults: bool = True
+    sources: tuple[DataSource, ...] = ()
+    discovery: PluginReference | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PriorityBand(Strict):
+    priority: int = 0
+    max_bytes: str | int | None = None
+    max_requests: str | int | None = None
+    fairness_policy_ref: str = ""
+    ordering_policy_ref: str = ""
+
+    def __post_init__(self) -> None:
+        _check_quantity("maxBytes", self.max_bytes)
+        _check_quantity("maxRequests", self.max_requests)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowControl(Strict):
+    max_bytes: str | int | None = None
+    max_requests: str | int | None = None
+    default_request_ttl: str | None = None
+    no_endpoint_request_ttl: str | None = None
+    default_priority_band: PriorityBand | None = None
+    default_negative_priority_band: PriorityBand | None = None
+    priority_bands: tuple[PriorityBand, ...] = ()
+    usage_limit_policy_plugin_ref: str = ""
+    saturation_detector: PluginReference | None = None
+    enable_eviction: bool = False
+
+    def __post_init__(self) -> None:
+        _check_quantity("maxBytes", self.max_bytes)
+        _check_quantity("maxRequests", self.max_requests)
+        _check_duration("defaultRequestTTL", self.default_request_ttl)
+        _check_duration("noEndpointRequestTTL", self.no_endpoint_request_ttl)
+        priorities = [band.priority for band in self.priority_bands]
+        for priority in priorities:
+            if priorities.count(priority) > 1:
+                raise ValueError(f"priorityBands: duplicate priority level {priority}")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHandler(Strict):
+    parsers: tuple[PluginReference, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveEntry(Strict):
+    name: str
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMatch(Strict):
+    value: str
+    type: Literal["Exact"] = "Exact"
+
+    def __post_init__(self) -> None:
+        if not self.value:
+            raise ValueError("value: is empty")
+
+
+@dataclass(frozen=True, slots=True)
+class RewriteMatch(Strict):
+    model: ModelMatch
+
+
+@dataclass(frozen=True, slots=True)
+class RewriteTarget(Strict):
+    model_rewrite: str
+    weight: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.model_rewrite:
+            raise ValueError("modelRewrite: is empty")
+        if self.weight is not None and not 1 <= self.weight <= 1_000_000:
+            raise ValueError(f"weight: {self.weight} is not in 1..1000000")
+
+
+@dataclass(frozen=True, slots=True)
+class RewriteRule(Strict):
+    targets: tuple[RewriteTarget, ...]
+    matches: tuple[RewriteMatch, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.targets:
+            raise ValueError("targets: at least one is needed")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRewriteEntry(Strict):
+    name: str
+    rules: tuple[RewriteRule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Routing(Strict):
+    """Ours: what InferenceObjective and InferenceModelRewrite objects say on Kubernetes."""
+
+    objectives: tuple[ObjectiveEntry, ...] = ()
+    model_rewrites: tuple[ModelRewriteEntry, ...] = ()
+    control_headers: Literal["client", "gateway"] = "client"  # whose priority and tenant counts
+    session_headers: tuple[str, ...] = ("x-session-id", "session-id", "session_id")
+
+    def __post_init__(self) -> None:
+        names = [entry.name for entry in self.objectives]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"objectives: {name!r} stands twice")
+
+
+@dataclass(frozen=True, slots=True)
+class Document(Strict):
+    api_version: Literal["llm-d.ai/v1alpha1", "inference.networking.x-k8s.io/v1alpha1"]
+    kind: Literal["EndpointPickerConfig"]
+    feature_gates: tuple[str, ...] = ()
+    plugins: tuple[PluginEntry, ...] = ()
+    scheduling_profiles: tuple[SchedulingProfile, ...] = ()
+    data_layer: DataLayer = DataLayer()
+    flow_control: FlowControl | None = None
+    request_handler: RequestHandler = RequestHandler()
+    saturation_detector: PluginReference | None = None  # deprecated place of flowControl's
+    parser: PluginReference | None = None  # deprecated form of requestHandler.parsers
+    routing: Routing = Routing()
+
+
+def _check_quantity(name: str, value: str | int | None) -> None:
+    if value is not None:
+        try:
+            parse_quantity(str(value))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+
+
+def _check_duration(name: str, value: str | None) -> None:
+    if value is not None:
+        try:
+            parse_duration(value)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None

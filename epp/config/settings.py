@@ -1,0 +1,27 @@
+"""What a configuration document comes to: the settings of every room."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from epp.datalayer.discovery.file import FileDiscoverySettings
+from epp.datalayer.scraping.settings import ScrapeSettings
+from epp.flowcontrol.settings import FlowControlSettings
+from epp.prefixcache.settings import PrefixCacheSettings
+from epp.routing.settings import RoutingSettings
+from epp.scheduling.interfaces import Detector
+from epp.scheduling.profile import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    profile: Profile
+    detector: Detector
+    flow_control: FlowControlSettings | None  # None: nobody waits
+    discovery: FileDiscoverySettings | None
+    prefix_cache: PrefixCacheSettings = PrefixCacheSettings()
+    routing: RoutingSettings = RoutingSettings()
+    control_from_clients: bool = True
+    session_headers: tuple[str, ...] = ()
+    scraping: ScrapeSettings = ScrapeSettings()
+    differences: tuple[str, ...] = ()  # from the Go picker, that this document meets

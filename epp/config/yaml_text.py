@@ -1,0 +1,41 @@
+"""YAML or JSON text to plain data. A key that stands twice in one mapping is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import yaml
+
+from epp.config.errors import ConfigError
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, without silent loss of the first of two equal keys."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Hashable] = set()
+        for key_node, _value in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key must be text", key_node.start_mark
+                )
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"duplicate key {key!r}", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def load(text: str) -> object:
+    """Raises ConfigError with line and column."""
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "document"
+        raise ConfigError([f"{place}: {error.problem or error.context}"]) from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError([f"document: {error}"]) from None

@@ -1,0 +1,69 @@
+"""Where a request can be sent, what was last read there, and what we know of its load."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+NEVER = -math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointMetrics:
+    """What one model server last said of itself. Replaced whole, never edited.
+
+    Each value carries the monotonic time of the page that it was read from, because a page can
+    lack a series that an earlier one had. `NEVER` means that the value is only a default.
+    """
+
+    waiting: int = 0  # requests queued inside the engine, summed over data-parallel ranks
+    waiting_read_at: float = NEVER
+    running: int = 0  # requests in the engine's batch, summed over ranks
+    running_read_at: float = NEVER
+    kv_cache_usage: float = 0.0  # 0 empty to 1 full, the fullest rank
+    kv_cache_usage_read_at: float = NEVER
+    running_adapters: frozenset[str] = frozenset()  # LoRA adapters of running requests
+    waiting_adapters: frozenset[str] = frozenset()  # of waiting ones; vLLM 0.32 lists all in both
+    max_adapters: int = 0  # adapters that fit one batch; 0 is unknown
+    adapters_read_at: float = NEVER
+    block_size_tokens: int = 0  # tokens in one KV block; 0 is unknown
+    num_blocks: int = 0  # KV blocks of the server, summed over ranks; 0 is unknown
+    cache_config_read_at: float = NEVER
+
+
+@dataclass(slots=True, eq=False)
+class Load:
+    """The load of one endpoint as the picker sees it. The ledger is its only writer."""
+
+    requests: int = 0  # ours, placed and not finished
+    prompt_tokens: int = 0  # ours, estimated prompt tokens of those requests
+    requests_at_reading: int = 0  # ours at the time of the last scrape
+    foreign: float = 0.0  # smoothed requests in the engine that are not ours
+    waiting: int = 0  # estimated requests queued in the engine now
+
+
+@dataclass(slots=True, eq=False)
+class Endpoint:
+    """One serving port of one model server. Compared by identity; metrics are swapped whole."""
+
+    name: str
+    address: str  # IPv4 or IPv6 literal, without brackets
+    port: int
+    namespace: str = "default"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    metrics: EndpointMetrics = EndpointMetrics()
+    load: Load = field(default_factory=Load)
+    reachable: bool = True  # false after a streak of refused connections, until one succeeds
+    authority: str = field(init=False)  # host:port, IPv6 in brackets; what the gateway is told
+
+    def __post_init__(self) -> None:
+        self.authority = authority(self.address, self.port)
+
+    def __repr__(self) -> str:
+        return f"<Endpoint {self.namespace}/{self.name} {self.authority}>"
+
+
+def authority(address: str, port: int) -> str:
+    """The host:port form of RFC 3986: an IPv6 literal is put in brackets."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -1,0 +1,45 @@
+"""An inference request as the deciding rooms see it: values only, no body and no stream."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from epp.core.endpoint import Endpoint
+
+DEFAULT_FLOW = "default-flow"
+
+
+@dataclass(slots=True, eq=False)
+class RequestFacts:
+    """All that placing needs to know. Compared by identity: it is also the waiting ticket."""
+
+    request_id: str
+    received_at: float = 0.0  # monotonic seconds; all latencies count from here
+    path: str = ""  # without the query
+    model: str = ""  # as the client named it; empty if the request names none
+    target_model: str = ""  # as the chosen server knows it
+    prompt_tokens: int = 0  # estimated
+    max_output_tokens: int | None = None
+    streaming: bool = False
+    size_bytes: int = 0  # of the body as received
+    headers: Mapping[str, str] = field(default_factory=dict)  # names in lower case
+    objective: str = ""
+    priority: int = 0  # higher is more important; negative may be shed first
+    flow: str = DEFAULT_FLOW  # fairness id
+    session: str = ""  # from a session header; empty if the request names none
+    takes_lists: bool = False  # the gateway tries the endpoints of a list in turn
+    needs_room: bool = True  # false for a request without a body: it costs no inference
+    subset: frozenset[str] | None = None  # hosts or host:port that the gateway allows; None is all
+    deadline: float = math.inf  # monotonic seconds; waiting ends there at the latest
+    prefix_blocks: Sequence[int] = ()  # hash chain of the prompt, first block first
+    prefix_block_tokens: int = 64  # tokens in one block
+    cached_blocks: Mapping[Endpoint, int] = field(default_factory=dict)  # at this attempt
+    waiting_since: float | None = None  # monotonic seconds; None if it never had to wait
+    attempted_at: float = 0.0  # monotonic seconds of the present attempt to place
+
+
+def allows(subset: frozenset[str] | None, endpoint: Endpoint) -> bool:
+    """Whether a gateway's subset hint lets an endpoint through, by address or by address:port."""
+    return subset is None or endpoint.authority in subset or endpoint.address in subset

@@ -1,0 +1,11 @@
+"""How names of fields are spelled in YAML."""
+
+from __future__ import annotations
+
+ACRONYMS = {"ttl": "TTL"}
+
+
+def to_camel(name: str) -> str:
+    """`default_request_ttl` is `defaultRequestTTL`."""
+    first, *rest = name.split("_")
+    return first + "".join(ACRONYMS.get(word, word.capitalize()) for word in rest)

@@ -1,0 +1,1 @@
+"""Where the endpoints of the pool come from."""

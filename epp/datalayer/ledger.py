@@ -1,0 +1,100 @@
+"""The load of every endpoint: what we sent there, and what others did.
+
+Reserving, moving and releasing happen here only. Load = own + foreign, where foreign is what a
+scrape shows beyond our own requests at that time. So a restart with every place busy, a second
+picker or direct traffic does not look like an empty pool.
+"""
+
+from __future__ import annotations
+
+from epp.core.decision import Lease
+from epp.core.endpoint import NEVER, Endpoint, EndpointMetrics
+
+# One reading can catch requests of ours between our count and the engine's, which looks like a
+# foreign one for a moment. Half of a surprise is believed at once, the rest if it stays. The first
+# reading after start or after a long silence is believed whole.
+SMOOTHING = 0.5
+SILENCE_SECONDS = 5.0
+
+
+class Ledger:
+    """The only writer of `Endpoint.load`. Synchronous; every method is O(1)."""
+
+    def __init__(self) -> None:
+        self.leases_held = 0
+        self._batch: dict[Endpoint, int] = {}  # requests known to fit the engine's batch
+
+    def reserve(self, endpoint: Endpoint, prompt_tokens: int) -> Lease:
+        lease = Lease(endpoint, prompt_tokens)
+        self.leases_held += 1
+        self._add(endpoint, 1, prompt_tokens)
+        return lease
+
+    def move(self, lease: Lease, endpoint: Endpoint) -> None:
+        """Another endpoint served than the one picked."""
+        if not lease.held or lease.endpoint is endpoint:
+            return
+        self._add(lease.endpoint, -1, -lease.prompt_tokens)
+        lease.endpoint = endpoint
+        self._add(endpoint, 1, lease.prompt_tokens)
+
+    def release(self, lease: Lease) -> bool:
+        """Whether this call gave the place back; a second call does nothing."""
+        if not lease.held:
+            return False
+        lease.held = False
+        self.leases_held -= 1
+        self._add(lease.endpoint, -1, -lease.prompt_tokens)
+        return True
+
+    def read(self, endpoint: Endpoint, metrics: EndpointMetrics, own_at_start: int) -> None:
+        """Take in a scrape. `own_at_start` is `load.requests` when the scrape was sent.
+
+        The server counted at some moment between then and now; the larger of our two counts is
+        taken, because a request of ours mistaken for a foreign one would be counted twice.
+        """
+        load = endpoint.load
+        before = endpoint.metrics
+        endpoint.metrics = metrics
+        if metrics.running_read_at == metrics.waiting_read_at == NEVER:
+            return
+        own = max(own_at_start, load.requests)
+        seen = max(0.0, float(metrics.running + metrics.waiting - own))
+        silent = metrics.running_read_at - before.running_read_at > SILENCE_SECONDS
+        load.foreign = seen if silent else load.foreign + SMOOTHING * (seen - load.foreign)
+        if load.foreign < 0.05:
+            load.foreign = 0.0
+        if metrics.waiting > 0:
+            self._batch[endpoint] = metrics.running
+        else:
+            self._batch[endpoint] = max(self._batch.get(endpoint, 0), metrics.running)
+        load.requests_at_reading = own
+        self._estimate(endpoint)
+
+    def forget(self, endpoint: Endpoint) -> None:
+        """The endpoint left the pool. Its leases may still be released."""
+        self._batch.pop(endpoint, None)
+
+    def _add(self, endpoint: Endpoint, requests: int, prompt_tokens: int) -> None:
+        load = endpoint.load
+        load.requests += requests
+        load.prompt_tokens += prompt_tokens
+        self._estimate(endpoint)
+
+    def _estimate(self, endpoint: Endpoint) -> None:
+        """Requests queued in the engine now: the last reading, moved by what we did since.
+
+        An engine that queues has a full batch, so every request more waits and every one that
+        ends lets one in. An engine that does not queue runs all it has: it takes at least as many
+        as it was seen to run, and what goes beyond is taken to wait until a reading shows better.
+        """
+        load, metrics = endpoint.load, endpoint.metrics
+        if metrics.running_read_at == metrics.waiting_read_at == NEVER:
+            load.waiting = 0  # no evidence is neither full nor empty
+            return
+        since = load.requests - load.requests_at_reading
+        if metrics.waiting > 0:
+            load.waiting = max(0, metrics.waiting + since)
+        else:
+            batch = self._batch.get(endpoint, 0)
+            load.waiting = max(0, metrics.running + since - batch)

@@ -1,0 +1,238 @@
+"""The story of one request, on one page: read, identify, route, place, and at the end release.
+
+Synchronous. What it needs of other rooms it says here, in protocols of one or two methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from epp.core.decision import Answer, Endpoints, Lease, Outcome, Placed, Waiting
+from epp.core.endpoint import Endpoint
+from epp.core.refusal import Reason, Refused
+from epp.core.request import DEFAULT_FLOW, RequestFacts
+from epp.payloads.payload import Payload
+from epp.payloads.request import read_request, with_model
+
+
+@dataclass(slots=True)
+class Arrival:
+    """A request whose body has come, or that is decided without one."""
+
+    headers: Mapping[str, str]  # names in lower case, pseudo headers included
+    body: bytes
+    complete: bool  # false if the gateway cut the body or keeps it
+    has_body: bool
+    received_at: float
+    subset: frozenset[str] | None = None
+    takes_lists: bool = False
+    control: Mapping[str, str] | None = None  # control values set by the gateway itself
+
+
+@dataclass(slots=True, eq=False)
+class Begun:
+    """What became of an arrival. The outcome of one that waits is put here when it comes."""
+
+    facts: RequestFacts
+    body: bytes  # as it goes on: the very object that came unless a rule changed it
+    outcome: Outcome | Waiting
+    generated_request_id: str = ""
+    api: str = ""  # family of the payload
+
+    @property
+    def placed(self) -> Placed | None:
+        return self.outcome if isinstance(self.outcome, Placed) else None
+
+    @property
+    def refused(self) -> Refused | None:
+        return self.outcome if isinstance(self.outcome, Refused) else None
+
+
+class Cause(StrEnum):
+    """How an exchange ended."""
+
+    NATURAL = "natural"
+    CLIENT_DISCONNECT = "client-disconnect"
+    REFUSED = "refused"
+    ANSWERED = "answered"  # by us, in place of a model server
+    GATEWAY_ANSWERED = "gateway-answered"  # the gateway answered before we had decided
+
+
+@dataclass(slots=True)
+class Ending:
+    """What was seen of a response. Times are monotonic seconds, None if it did not come so far."""
+
+    cause: Cause
+    status: int = 0
+    served: str = ""  # host:port that answered; empty where the gateway does not say
+    streaming: bool = False
+    headers_at: float | None = None
+    first_chunk_at: float | None = None
+    completed_at: float | None = None
+    response_bytes: int = 0
+    usage: Usage | None = None
+
+
+class Usage(Protocol):
+    """Token counts that a model server reported."""
+
+    @property
+    def prompt_tokens(self) -> int: ...
+    @property
+    def completion_tokens(self) -> int: ...
+    @property
+    def cached_tokens(self) -> int | None: ...
+
+
+class Router(Protocol):
+    def priority_of(self, objective: str) -> int: ...
+    def target_of(self, model: str, requested: str, spread_key: str) -> str:
+        """The model name to send. `requested` comes from the rewrite header, empty if none."""
+        ...
+
+
+class Queue(Protocol):
+    def place(self, facts: RequestFacts, now: float) -> Outcome | Waiting: ...
+    def abandon(self, facts: RequestFacts) -> None: ...
+    def something_changed(self, now: float) -> list[tuple[RequestFacts, Outcome]]: ...
+
+
+class Load(Protocol):
+    def reserve(self, endpoint: Endpoint, prompt_tokens: int) -> Lease: ...
+    def move(self, lease: Lease, endpoint: Endpoint) -> None: ...
+    def release(self, lease: Lease) -> bool: ...
+
+
+class PrefixIndex(Protocol):
+    def add(self, endpoint: Endpoint, blocks: Sequence[int]) -> Sequence[int]: ...
+    def remove(self, endpoint: Endpoint, blocks: Sequence[int]) -> None: ...
+
+
+@dataclass(slots=True)
+class Flight:
+    """What one placed request holds."""
+
+    leases: tuple[Lease, ...]
+    credited: Sequence[int]  # prefix blocks that its endpoint did not have before
+    serves: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Director:
+    router: Router
+    queue: Queue
+    load: Load
+    index: PrefixIndex
+    hash_prompt: Callable[[str, Payload], Sequence[int]]
+    endpoint_at: Callable[[str], Endpoint | None]
+    control: Callable[[Arrival, str], str | None]  # a control value by name; None if absent
+    answer_for: Callable[[str, str], Answer | None]  # method, path
+    new_request_id: Callable[[], str]
+    session_headers: tuple[str, ...] = ()
+    prefix_block_tokens: int = 64
+    _flights: dict[RequestFacts, Flight] = field(default_factory=dict)
+
+    def begin(self, arrival: Arrival, now: float) -> Begun:
+        headers = arrival.headers
+        request_id = headers.get("x-request-id", "")
+        generated = "" if request_id else self.new_request_id()
+        path = headers.get(":path", "").partition("?")[0]
+        facts = RequestFacts(
+            request_id=request_id or generated,
+            received_at=arrival.received_at,
+            path=path,
+            headers=headers,
+            subset=arrival.subset,
+            takes_lists=arrival.takes_lists,
+            needs_room=arrival.has_body,
+            size_bytes=len(arrival.body),
+        )
+        begun = Begun(facts, arrival.body, Waiting(now), generated)
+        try:
+            if (answer := self.answer_for(headers.get(":method", ""), path)) is not None:
+                begun.outcome = answer
+                return begun
+            self._identify(begun, arrival)
+            begun.outcome = self.queue.place(facts, now)
+        except Refused as refusal:
+            begun.outcome = refusal
+        if isinstance(begun.outcome, Placed):
+            self._take_off(facts, begun.outcome.decision)
+        return begun
+
+    def responding(self, facts: RequestFacts, served: str, status: int) -> None:
+        """A server began to answer: the load moves to it, and only success earns the credit."""
+        flight = self._flights.get(facts)
+        if flight is None:
+            return
+        picked = flight.serves
+        server = picked if served in ("", picked.authority) else self.endpoint_at(served)
+        succeeded = 200 <= status < 300
+        if server is not None and server is not picked:
+            for lease in flight.leases:
+                if lease.endpoint is picked:
+                    self.load.move(lease, server)
+            flight.serves = server
+        if not succeeded or server is not picked:
+            self.index.remove(picked, flight.credited)
+            if succeeded and server is not None:
+                self.index.add(server, facts.prefix_blocks)
+
+    def finish(self, facts: RequestFacts, now: float) -> list[tuple[RequestFacts, Outcome]]:
+        """However it ended. Returns the waiting requests whose turn this made."""
+        self.queue.abandon(facts)
+        flight = self._flights.pop(facts, None)
+        if flight is None or not flight.leases:
+            return []
+        for lease in flight.leases:
+            self.load.release(lease)
+        return self.something_changed(now)
+
+    def something_changed(self, now: float) -> list[tuple[RequestFacts, Outcome]]:
+        """Call after a scrape, a change of the pool, or the earliest deadline of a waiter."""
+        outcomes = self.queue.something_changed(now)
+        for facts, outcome in outcomes:
+            if isinstance(outcome, Placed):
+                self._take_off(facts, outcome.decision)
+        return outcomes
+
+    def __len__(self) -> int:
+        """Requests that hold load."""
+        return len(self._flights)
+
+    def _take_off(self, facts: RequestFacts, decision: Endpoints) -> None:
+        picked = decision.ordered[0]
+        flight = self._flights[facts] = Flight(decision.leases, (), picked)
+        if facts.prefix_blocks:
+            flight.credited = self.index.add(picked, facts.prefix_blocks)
+
+    def _identify(self, begun: Begun, arrival: Arrival) -> None:
+        """Who asks for what: payload, priority, flow, target model. Raises Refused."""
+        facts = begun.facts
+        facts.objective = self.control(arrival, "inference-objective") or ""
+        facts.priority = self.router.priority_of(facts.objective)
+        facts.flow = self.control(arrival, "inference-fairness-id") or DEFAULT_FLOW
+        facts.session = next(
+            (found for name in self.session_headers if (found := arrival.headers.get(name))), ""
+        )
+        if not arrival.has_body:
+            return
+        payload = read_request(facts.path, arrival.headers, arrival.body, complete=arrival.complete)
+        begun.api = payload.api
+        facts.model = facts.target_model = payload.model
+        facts.streaming = payload.streaming
+        facts.prompt_tokens = payload.prompt_tokens
+        facts.max_output_tokens = payload.max_output_tokens
+        if payload.can_rewrite:
+            requested = self.control(arrival, "model-name-rewrite") or ""
+            spread_key = facts.session or facts.request_id
+            facts.target_model = self.router.target_of(payload.model, requested, spread_key)
+            if not facts.target_model:
+                raise Refused(Reason.BAD_REQUEST, "model not found in request body")
+            if facts.target_model != payload.model:
+                begun.body = with_model(arrival.body, facts.target_model)
+        facts.prefix_block_tokens = self.prefix_block_tokens
+        facts.prefix_blocks = self.hash_prompt(facts.target_model, payload)

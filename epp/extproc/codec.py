@@ -1,0 +1,334 @@
+"""Protobuf to events and actions to protobuf, for one ext-proc stream. Only this knows both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import assert_never
+
+from google.protobuf.message import DecodeError
+from google.protobuf.struct_pb2 import Struct
+
+from epp._pb import ext_proc_pb2 as pb
+from epp.core.decision import DecisionRecord
+from epp.extproc import headers as names
+from epp.extproc.actions import (
+    Action,
+    AnswerRequestBody,
+    AnswerRequestHeaders,
+    AnswerResponseBody,
+    AnswerResponseHeaders,
+    AnswerTrailers,
+    AskForTime,
+    Begin,
+    EndStream,
+    Finish,
+    Immediate,
+    Phase,
+    Responding,
+    Route,
+    SendBody,
+)
+from epp.extproc.events import (
+    BodyMode,
+    Event,
+    RequestBody,
+    RequestHeaders,
+    RequestTrailers,
+    ResponseBody,
+    ResponseHeaders,
+    ResponseTrailers,
+)
+
+MAX_CHUNK_BYTES = 62_000  # of a body message; gateways take at least this
+LISTS_METADATA = ("x-epp-gateway", "lists")
+EXT_PROC_ATTRIBUTES = "envoy.filters.http.ext_proc"
+OVERWRITE = pb.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+
+_STRIP = pb.HeaderMutation(remove_headers=names.STRIPPED)
+_STRIP_ALL = pb.HeaderMutation(remove_headers=(names.DESTINATION, *names.STRIPPED))
+
+# Answers that are the same for every request.
+_GO_ON = pb.ProcessingResponse(
+    request_headers=pb.HeadersResponse(response=pb.CommonResponse(header_mutation=_STRIP_ALL))
+).SerializeToString()
+_BODY_GOES_ON = pb.ProcessingResponse(request_body=pb.BodyResponse()).SerializeToString()
+_RESPONSE_GOES_ON = pb.ProcessingResponse(response_headers=pb.HeadersResponse()).SerializeToString()
+_RESPONSE_BODY_GOES_ON = pb.ProcessingResponse(response_body=pb.BodyResponse()).SerializeToString()
+_REQUEST_TRAILERS_GO_ON = pb.ProcessingResponse(
+    request_trailers=pb.TrailersResponse()
+).SerializeToString()
+_RESPONSE_TRAILERS_GO_ON = pb.ProcessingResponse(
+    response_trailers=pb.TrailersResponse()
+).SerializeToString()
+
+
+class MalformedMessage(Exception):
+    """The bytes are no ext-proc message."""
+
+
+class Codec:
+    """Keeps nothing but what the gateway said of itself when it opened the stream."""
+
+    __slots__ = ("_instance", "_nonce", "_takes_lists")
+
+    def __init__(self, metadata: Mapping[str, str], instance: str, nonce: str) -> None:
+        self._takes_lists = LISTS_METADATA[1] in metadata.get(LISTS_METADATA[0], "")
+        self._instance = instance
+        self._nonce = nonce
+
+    def decode(self, data: bytes) -> Event | None:
+        """None for a message of a kind that asks for nothing. Raises MalformedMessage."""
+        try:
+            message = pb.ProcessingRequest.FromString(data)
+        except DecodeError as error:
+            raise MalformedMessage(f"not a ProcessingRequest: {error}") from error
+        match message.WhichOneof("request"):
+            case "request_body":
+                body = message.request_body
+                return RequestBody(body.body, body.end_of_stream, _subset(message))
+            case "response_body":
+                body = message.response_body
+                return ResponseBody(body.body, body.end_of_stream)
+            case "request_headers":
+                return self._request_headers(message)
+            case "response_headers":
+                return _response_headers(message)
+            case "request_trailers":
+                return RequestTrailers()
+            case "response_trailers":
+                return ResponseTrailers()
+            case _:
+                return None
+
+    def _request_headers(self, message: pb.ProcessingRequest) -> RequestHeaders:
+        request_mode = response_mode = BodyMode.FULL_DUPLEX_STREAMED
+        if message.HasField("protocol_config"):
+            request_mode = _mode(message.protocol_config.request_body_mode)
+            response_mode = _mode(message.protocol_config.response_body_mode)
+        head = message.request_headers
+        return RequestHeaders(
+            _header_map(head.headers),
+            head.end_of_stream,
+            request_mode,
+            response_mode,
+            _subset(message),
+            self._takes_lists,
+            _control(message),
+        )
+
+    def encode(self, action: Action) -> Iterable[bytes]:
+        """The messages that say it, in order; none for what is not for the gateway."""
+        match action:
+            case SendBody():
+                return _body_messages(action)
+            case AnswerResponseBody():
+                return (_RESPONSE_BODY_GOES_ON,)
+            case AnswerRequestHeaders(route):
+                return (self._request_headers_answer(route),)
+            case AnswerRequestBody(route, replacement):
+                return (self._request_body_answer(route, replacement),)
+            case AnswerTrailers(phase, route):
+                return (self._trailers_answer(phase, route),)
+            case AnswerResponseHeaders():
+                return (_response_headers_answer(action),)
+            case AskForTime(seconds):
+                return (_time_request(seconds),)
+            case Immediate():
+                return (_immediate(action),)
+            case Begin() | Responding() | Finish() | EndStream():
+                return ()
+            case _:
+                assert_never(action)
+
+    def _request_headers_answer(self, route: Route | None) -> bytes:
+        if route is None:
+            return _GO_ON
+        reply = pb.ProcessingResponse(request_headers=pb.HeadersResponse(response=_common(route)))
+        return self._with_metadata(reply, route)
+
+    def _trailers_answer(self, phase: Phase, route: Route | None) -> bytes:
+        if phase is Phase.RESPONSE:
+            return _RESPONSE_TRAILERS_GO_ON
+        if route is None:
+            return _REQUEST_TRAILERS_GO_ON
+        reply = pb.ProcessingResponse(request_trailers=pb.TrailersResponse())
+        return self._with_metadata(reply, route)
+
+    def _request_body_answer(self, route: Route | None, replacement: bytes | None) -> bytes:
+        if route is None:
+            return _BODY_GOES_ON
+        common = _common(route)
+        if replacement is not None:
+            common.body_mutation.body = replacement
+        reply = pb.ProcessingResponse(request_body=pb.BodyResponse(response=common))
+        return self._with_metadata(reply, route)
+
+    def _with_metadata(self, reply: pb.ProcessingResponse, route: Route) -> bytes:
+        fields = reply.dynamic_metadata.fields
+        balancing = fields[names.LB_NAMESPACE].struct_value.fields
+        balancing[names.DESTINATION].string_value = route.destination
+        if route.record is not None:
+            self._add_facts(fields[names.OWN_NAMESPACE].struct_value, route.record)
+        return reply.SerializeToString()
+
+    def _add_facts(self, struct: Struct, record: DecisionRecord) -> None:
+        """All that digesting the request's access log entry needs, so that any replica can."""
+        fields = struct.fields
+        fields["instance"].string_value = self._instance
+        fields["nonce"].string_value = self._nonce
+        fields["endpoint"].string_value = record.picked[0].authority
+        fields["model"].string_value = record.model
+        fields["target_model"].string_value = record.target_model
+        fields["flow"].string_value = record.flow
+        fields["priority"].number_value = record.priority
+        fields["prompt_tokens"].number_value = record.prompt_tokens
+        fields["cached_blocks"].number_value = record.cached_blocks
+        fields["waited_seconds"].number_value = round(record.waited_seconds, 6)
+
+
+def _mode(value: int) -> BodyMode:
+    try:
+        return BodyMode(value)
+    except ValueError as error:
+        raise MalformedMessage(f"unknown body mode {value}") from error
+
+
+def _text(header: pb.HeaderValue) -> str:
+    """`raw_value` wins over `value`; bytes that are not UTF-8 survive a round trip."""
+    return header.raw_value.decode("utf-8", "surrogateescape") or header.value
+
+
+def _header_map(headers: pb.HeaderMap) -> dict[str, str]:
+    """Of a header that is there twice, the first counts."""
+    found: dict[str, str] = {}
+    for header in headers.headers:
+        key = header.key.lower()
+        if key not in found:
+            found[key] = _text(header)
+    return found
+
+
+def _response_headers(message: pb.ProcessingRequest) -> ResponseHeaders:
+    event = ResponseHeaders(status=0, end_of_stream=message.response_headers.end_of_stream)
+    for header in message.response_headers.headers.headers:
+        match header.key.lower():
+            case ":status" | "status":
+                text = _text(header)
+                event.status = int(text) if text.isdecimal() and len(text) <= 3 else 0
+            case "content-type":
+                event.content_type = _text(header)
+            case "content-encoding":
+                event.content_encoding = _text(header)
+            case _:
+                pass
+    event.served = _served(message)
+    return event
+
+
+def _served(message: pb.ProcessingRequest) -> str:
+    """Who answered, after retries: as the load balancer notes it, else as an attribute."""
+    if message.HasField("metadata_context"):
+        metadata = message.metadata_context.filter_metadata
+        if names.LB_NAMESPACE in metadata:
+            fields = metadata[names.LB_NAMESPACE].fields
+            if names.SERVED in fields and (served := fields[names.SERVED].string_value):
+                return served
+    if EXT_PROC_ATTRIBUTES in message.attributes:
+        fields = message.attributes[EXT_PROC_ATTRIBUTES].fields
+        if "upstream.address" in fields:
+            return fields["upstream.address"].string_value
+    return ""
+
+
+def _subset(message: pb.ProcessingRequest) -> frozenset[str] | None:
+    """The gateway's hint: a list of strings or one string with commas; None if there is none."""
+    if not message.HasField("metadata_context"):
+        return None
+    metadata = message.metadata_context.filter_metadata
+    if names.SUBSET_NAMESPACE not in metadata:
+        return None
+    fields = metadata[names.SUBSET_NAMESPACE].fields
+    if names.SUBSET not in fields:
+        return None
+    hint = fields[names.SUBSET]
+    match hint.WhichOneof("kind"):
+        case "list_value":
+            texts = [value.string_value for value in hint.list_value.values]
+        case "string_value":
+            texts = [hint.string_value]
+        case _:
+            return None
+    entries = (entry.strip() for text in texts for entry in text.split(","))
+    return frozenset(_bare(entry) for entry in entries if entry)
+
+
+def _bare(entry: str) -> str:
+    """`[::1]` is the address `::1`; `[::1]:80` stays as it is."""
+    return entry[1:-1] if entry.startswith("[") and entry.endswith("]") else entry
+
+
+def _control(message: pb.ProcessingRequest) -> Mapping[str, str] | None:
+    if not message.HasField("metadata_context"):
+        return None
+    metadata = message.metadata_context.filter_metadata
+    if names.CONTROL_NAMESPACE not in metadata:
+        return None
+    fields = metadata[names.CONTROL_NAMESPACE].fields
+    return {key: value.string_value for key, value in fields.items()}
+
+
+def _set(mutation: pb.HeaderMutation, key: str, value: str) -> None:
+    option = mutation.set_headers.add()
+    option.header.key = key
+    option.header.raw_value = value.encode("utf-8", "surrogateescape")
+    option.append_action = OVERWRITE
+
+
+def _common(route: Route) -> pb.CommonResponse:
+    common = pb.CommonResponse(clear_route_cache=True, header_mutation=_STRIP)
+    mutation = common.header_mutation
+    _set(mutation, names.DESTINATION, route.destination)
+    for key, value in route.set_headers.items():
+        _set(mutation, key, value)
+    return common
+
+
+def _response_headers_answer(action: AnswerResponseHeaders) -> bytes:
+    if not action.set_headers and not action.drop_content_length:
+        return _RESPONSE_GOES_ON
+    reply = pb.ProcessingResponse()
+    mutation = reply.response_headers.response.header_mutation
+    for key, value in action.set_headers.items():
+        _set(mutation, key, value)
+    if action.drop_content_length:
+        mutation.remove_headers.append("content-length")
+    return reply.SerializeToString()
+
+
+def _body_messages(action: SendBody) -> Iterable[bytes]:
+    data, size = action.data, len(action.data)
+    for start in range(0, max(size, 1), MAX_CHUNK_BYTES):
+        stop = min(start + MAX_CHUNK_BYTES, size)
+        reply = pb.ProcessingResponse()
+        body = reply.request_body if action.phase is Phase.REQUEST else reply.response_body
+        piece = body.response.body_mutation.streamed_response
+        piece.body = data if stop - start == size else data[start:stop]
+        piece.end_of_stream = action.end_of_stream and stop == size
+        yield reply.SerializeToString()
+
+
+def _time_request(seconds: float) -> bytes:
+    reply = pb.ProcessingResponse()
+    reply.override_message_timeout.FromMilliseconds(int(seconds * 1000))
+    return reply.SerializeToString()
+
+
+def _immediate(action: Immediate) -> bytes:
+    reply = pb.ProcessingResponse()
+    answer = reply.immediate_response
+    answer.status.code = action.status
+    for key, value in action.headers.items():
+        _set(answer.headers, key, value)
+    answer.body = action.body
+    answer.details = action.details
+    return reply.SerializeToString()

@@ -1,0 +1,144 @@
+"""The gRPC health service (grpc.health.v1) over any transport.
+
+Liveness says that the process works; readiness that requests should come: the pool is known, the
+ext-proc port listens, and no drain has begun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from google.protobuf.message import DecodeError
+
+from epp._pb import health_pb2 as pb
+from epp.extproc.transport.interfaces import Metadata, Services, Session, Status, Stream
+
+EXT_PROC_SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
+LIVENESS = "liveness"
+# `inference-extension` is what the probes of the upstream conformance manifests ask for.
+READINESS = ("", "readiness", EXT_PROC_SERVICE, "inference-extension")
+MAX_WATCHERS = 1000
+
+SERVING = pb.HealthCheckResponse.SERVING
+NOT_SERVING = pb.HealthCheckResponse.NOT_SERVING
+SERVICE_UNKNOWN = pb.HealthCheckResponse.SERVICE_UNKNOWN
+
+ServingStatus = pb.HealthCheckResponse.ServingStatus
+
+
+class Health:
+    """What the process says of itself. Watchers are told of every change."""
+
+    def __init__(self) -> None:
+        self._ready = False
+        self._watchers: set[_Watch] = set()
+
+    @property
+    def ready(self) -> bool:
+        return self._ready
+
+    def set_ready(self, ready: bool) -> None:
+        if ready is not self._ready:
+            self._ready = ready
+            for watcher in list(self._watchers):
+                watcher.tell()
+
+    def status_of(self, service: str) -> ServingStatus:
+        if service == LIVENESS:
+            return SERVING
+        if service in READINESS:
+            return SERVING if self._ready else NOT_SERVING
+        return SERVICE_UNKNOWN
+
+    def services(self) -> Services:
+        return {
+            "/grpc.health.v1.Health/Check": self._opener(_check),
+            "/grpc.health.v1.Health/List": self._opener(_list),
+            "/grpc.health.v1.Health/Watch": lambda stream, _metadata: _Watch(
+                self, stream, self._watchers
+            ),
+        }
+
+    def _opener(
+        self, answer: Callable[[Health, bytes, Stream], None]
+    ) -> Callable[[Stream, Metadata], Session]:
+        return lambda stream, _metadata: _Unary(self, stream, answer)
+
+
+class _Unary:
+    """One request, one answer."""
+
+    def __init__(
+        self, health: Health, stream: Stream, answer: Callable[[Health, bytes, Stream], None]
+    ) -> None:
+        self._health, self._stream, self._answer = health, stream, answer
+
+    def received(self, message: bytes) -> None:
+        self._answer(self._health, message, self._stream)
+
+    def half_closed(self) -> None:
+        self._stream.finish(Status.INVALID_ARGUMENT, "a request message was expected")
+
+    def closed(self) -> None:
+        """Nothing is held."""
+
+
+def _parse(message: bytes, stream: Stream) -> str | None:
+    try:
+        return pb.HealthCheckRequest.FromString(message).service
+    except DecodeError as error:
+        stream.finish(Status.INVALID_ARGUMENT, f"not a HealthCheckRequest: {error}")
+        return None
+
+
+def _check(health: Health, message: bytes, stream: Stream) -> None:
+    service = _parse(message, stream)
+    if service is None:
+        return
+    status = health.status_of(service)
+    if status == SERVICE_UNKNOWN:
+        stream.finish(Status.NOT_FOUND, f"unknown service {service!r}")
+        return
+    stream.send(pb.HealthCheckResponse(status=status).SerializeToString())
+    stream.finish()
+
+
+def _list(health: Health, message: bytes, stream: Stream) -> None:
+    reply = pb.HealthListResponse()
+    for service in (LIVENESS, *READINESS):
+        reply.statuses[service].status = health.status_of(service)
+    stream.send(reply.SerializeToString())
+    stream.finish()
+
+
+class _Watch:
+    """Says the status at once and at every change, until the client leaves."""
+
+    def __init__(self, health: Health, stream: Stream, watchers: set[_Watch]) -> None:
+        self._health, self._stream, self._watchers = health, stream, watchers
+        self._service: str | None = None
+
+    def received(self, message: bytes) -> None:
+        if self._service is not None:
+            self._stream.finish(Status.INVALID_ARGUMENT, "one request message was expected")
+            return
+        self._service = _parse(message, self._stream)
+        if self._service is None:
+            return
+        if len(self._watchers) >= MAX_WATCHERS:
+            self._stream.finish(Status.FAILED_PRECONDITION, f"over {MAX_WATCHERS} watchers")
+            return
+        self._watchers.add(self)
+        self.tell()
+
+    def tell(self) -> None:
+        assert self._service is not None
+        status = self._health.status_of(self._service)
+        self._stream.send(pb.HealthCheckResponse(status=status).SerializeToString())
+
+    def half_closed(self) -> None:
+        if self._service is None:
+            self._stream.finish(Status.INVALID_ARGUMENT, "a request message was expected")
+
+    def closed(self) -> None:
+        self._watchers.discard(self)

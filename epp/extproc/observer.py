@@ -1,0 +1,179 @@
+"""Turns what happens to requests into metrics, one log line each, and the recent decisions."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from epp.core.decision import Answer, DecisionRecord, Outcome, Placed, Waiting, record_of
+from epp.core.refusal import Refused
+from epp.director import Begun, Cause, Ending
+from epp.extproc.http_status import status_of
+from epp.telemetry.logs import RequestLog
+from epp.telemetry.metrics import Metrics
+
+RECENT_DECISIONS = 256
+
+# Names of the outcomes in the flow-control metrics of the field.
+DISPATCHED = "Dispatched"
+FLOW_OUTCOMES = {
+    "rejected-saturated": "RejectedCapacity",
+    "rejected-no-endpoints": "RejectedNoEndpoints",
+    "rejected-ttl-expired": "EvictedTTL",
+    "rejected-context-cancelled": "EvictedContextCancelled",
+    "rejected-shutting-down": "RejectedOther",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedUsage:
+    """Token counts from the gateway's access log."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int | None
+
+
+class RequestObserver:
+    """Implements the switchboard's `Observer`. Nothing here decides or raises on odd input."""
+
+    def __init__(self, metrics: Metrics, log: RequestLog, pool_name: str) -> None:
+        self.recent: deque[DecisionRecord] = deque(maxlen=RECENT_DECISIONS)
+        self._metrics = metrics
+        self._log = log
+        self._pool = pool_name
+
+    def began(self, begun: Begun, now: float) -> None:
+        """A request has been read. Its outcome may still be open."""
+
+    def settled(self, begun: Begun, outcome: Outcome, now: float) -> None:
+        facts, metrics = begun.facts, self._metrics
+        metrics.request_processing.observe(now - facts.received_at)
+        match outcome:
+            case Placed(decision, record):
+                self.recent.append(record)
+                picked = decision.ordered[0]
+                metrics.scheduler_attempts.labels(
+                    *("success", metrics.model_cap(facts.target_model)),
+                    *(picked.name, picked.namespace, str(picked.port)),
+                ).inc()
+                self._flow_outcome(begun, DISPATCHED, record.waited_seconds)
+                if not facts.needs_room:
+                    return
+                children = self._children(begun)
+                children.total.inc()
+                children.size.observe(len(begun.body) or facts.size_bytes)
+                children.running.inc()
+            case Refused(reason=reason, detail=detail):
+                record = record_of(facts, now)
+                record.refusal, record.detail = reason.value, detail
+                self.recent.append(record)
+                self._count_refusal(begun, outcome)
+                if reason.value in FLOW_OUTCOMES:
+                    self._flow_outcome(begun, FLOW_OUTCOMES[reason.value], record.waited_seconds)
+            case Answer():
+                return
+
+    def finished(self, begun: Begun, ending: Ending, now: float) -> None:
+        placed = begun.placed
+        if placed is not None and begun.facts.needs_room:
+            self._measure_response(begun, ending, now)
+        if placed is None and isinstance(begun.outcome, Waiting) and not begun.refused:
+            self._flow_outcome(begun, "EvictedContextCancelled", now - begun.facts.received_at)
+        if self._log.enabled:
+            self._log.write(log_line(begun, ending, now))
+
+    def _children(self, begun: Begun):  # type: ignore[no-untyped-def]
+        facts = begun.facts
+        return self._metrics.children(facts.model, facts.target_model, facts.flow, facts.priority)
+
+    def _measure_response(self, begun: Begun, ending: Ending, now: float) -> None:
+        children = self._children(begun)
+        children.running.dec()
+        if ending.status >= 400:
+            code = "ModelServerError"
+            self._metrics.request_error_total.labels(*children.labels, code).inc()
+        if ending.cause is not Cause.NATURAL:
+            return
+        received = begun.facts.received_at
+        duration = now - received
+        children.duration.observe(duration)
+        if ending.completed_at is not None:  # the body was seen
+            children.response_size.observe(ending.response_bytes)
+        if ending.first_chunk_at is not None:
+            children.ttft[ending.streaming].observe(ending.first_chunk_at - received)
+        usage = ending.usage
+        if usage is None:
+            return
+        if usage.prompt_tokens > 0:
+            children.input_tokens.observe(usage.prompt_tokens)
+        if usage.cached_tokens is not None:
+            children.cached_tokens.observe(usage.cached_tokens)
+        tokens = usage.completion_tokens
+        if tokens > 0:
+            children.output_tokens.observe(tokens)
+            children.ntpot.observe(duration / tokens)
+        if ending.streaming and tokens > 1 and ending.first_chunk_at is not None:
+            children.tpot.observe((now - ending.first_chunk_at) / (tokens - 1))
+
+    def _count_refusal(self, begun: Begun, refusal: Refused) -> None:
+        metrics = self._metrics
+        metrics.refusals.labels(refusal.reason.value).inc()
+        _, code = status_of(refusal.reason)
+        labels = self._children(begun).labels
+        metrics.request_error_total.labels(*labels, code).inc()
+        metrics.scheduler_attempts.labels(
+            "failure", metrics.model_cap(begun.facts.target_model), "", "", ""
+        ).inc()
+
+    def _flow_outcome(self, begun: Begun, outcome: str, waited_seconds: float) -> None:
+        facts, metrics = begun.facts, self._metrics
+        priority = str(facts.priority)
+        metrics.flow_outcomes.labels(outcome, priority, self._pool).inc()
+        metrics.queue_duration.labels(
+            *(metrics.flow_cap(facts.flow), priority, outcome, self._pool),
+            *(metrics.model_cap(facts.model), metrics.model_cap(facts.target_model)),
+        ).observe(waited_seconds)
+
+
+def log_line(begun: Begun, ending: Ending, now: float) -> dict[str, object]:
+    """The fields of the one line a request has in the log. No header and no prompt is in it."""
+    facts = begun.facts
+    line: dict[str, object] = {
+        "msg": "request",
+        "x-request-id": facts.request_id,
+        "path": facts.path,
+        "model": facts.model,
+        "target_model": facts.target_model,
+        "objective": facts.objective,
+        "priority": facts.priority,
+        "flow": facts.flow,
+        "status": ending.status,
+        "cause": ending.cause.value,
+        "duration_ms": _ms(now - facts.received_at),
+    }
+    placed = begun.placed
+    if placed is not None:
+        record = placed.record
+        line["endpoint"] = record.picked[0].authority
+        line["decided_ms"] = _ms(record.decided_at - facts.received_at)
+        line["waited_ms"] = _ms(record.waited_seconds)
+        line["cached_blocks"] = record.cached_blocks
+        line["prompt_tokens_estimate"] = facts.prompt_tokens
+    if begun.refused is not None:
+        line["reason"] = begun.refused.reason.value
+        line["detail"] = begun.refused.detail
+    if ending.served and placed is not None and ending.served != placed.record.picked[0].authority:
+        line["served"] = ending.served
+    if ending.first_chunk_at is not None:
+        line["ttft_ms"] = _ms(ending.first_chunk_at - facts.received_at)
+    if ending.usage is not None:
+        line["prompt_tokens"] = ending.usage.prompt_tokens
+        line["completion_tokens"] = ending.usage.completion_tokens
+    if trace := facts.headers.get("traceparent", ""):
+        line["trace_id"] = trace.split("-")[1] if trace.count("-") >= 3 else trace[:64]
+    return line
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)

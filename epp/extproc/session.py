@@ -1,0 +1,149 @@
+"""One ext-proc stream: decode, step the exchange, ask the director, encode. Decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from epp.core.decision import Answer, Outcome, Placed, Waiting
+from epp.core.refusal import Reason, Refused
+from epp.director import Begun
+from epp.extproc.actions import Action, Begin, EndStream, Finish, Responding
+from epp.extproc.codec import Codec, MalformedMessage
+from epp.extproc.events import (
+    Answered,
+    Closed,
+    Decided,
+    Deferred,
+    Event,
+    HalfClosed,
+    ReadingExpired,
+    TurnedAway,
+)
+from epp.extproc.exchange import Exchange, Limits, OutOfTurn
+from epp.extproc.http_status import immediate
+from epp.extproc.switchboard import Switchboard
+from epp.extproc.transport.interfaces import Metadata, Status, Stream
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    limits: Limits = Limits()
+    body_timeout_seconds: float = 600.0  # from the headers to the end of the request body
+    instance: str = ""  # of this process, in the facts that come back in the access log
+    nonce: str = ""  # secret of this process, in the same place
+
+
+class ExtProcSession:
+    """Implements the transport's `Session` and the switchboard's `Waiter`."""
+
+    __slots__ = ("_begun", "_board", "_body_timer", "_codec", "_exchange", "_settings", "_stream")
+
+    def __init__(
+        self, board: Switchboard, settings: SessionSettings, stream: Stream, metadata: Metadata
+    ) -> None:
+        self._board = board
+        self._settings = settings
+        self._stream = stream
+        self._codec = Codec(metadata, settings.instance, settings.nonce)
+        self._exchange = Exchange(settings.limits)
+        self._begun: Begun | None = None
+        self._body_timer: asyncio.TimerHandle | None = None
+
+    def received(self, message: bytes) -> None:
+        try:
+            event = self._codec.decode(message)
+        except MalformedMessage as error:
+            self._abort(Status.INVALID_ARGUMENT, str(error))
+            return
+        if event is not None:
+            self._step(event)
+
+    def half_closed(self) -> None:
+        self._step(HalfClosed())
+
+    def closed(self) -> None:
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+        self._step(Closed())
+
+    def settle(self, outcome: Outcome) -> None:
+        assert self._begun is not None
+        self._begun.outcome = outcome
+        self._board.observer.settled(self._begun, outcome, self._board.now())
+        self._step(_event_of(self._begun, outcome))
+
+    def _step(self, event: Event) -> None:
+        """Every action is performed, also when one of ours fails: the accounting must end."""
+        try:
+            actions = self._exchange.receive(event, self._board.now())
+            for action in actions:
+                self._perform(action)
+        except OutOfTurn as error:
+            self._abort(Status.FAILED_PRECONDITION, f"out of turn: {error}")
+        except Exception:
+            log.exception("bug: a request failed inside the picker")
+            self._fail()
+        if self._exchange.reading and self._body_timer is None:
+            self._body_timer = asyncio.get_running_loop().call_later(
+                self._settings.body_timeout_seconds, self._body_expired
+            )
+
+    def _perform(self, action: Action) -> None:
+        match action:
+            case Begin(arrival):
+                if self._body_timer is not None:
+                    self._body_timer.cancel()
+                now = self._board.now()
+                self._begun = self._board.director.begin(arrival, now)
+                self._board.observer.began(self._begun, now)
+                self._take(self._begun, self._begun.outcome)
+            case Responding(served, status):
+                assert self._begun is not None
+                self._board.director.responding(self._begun.facts, served, status)
+            case Finish(ending):
+                assert self._begun is not None
+                self._board.finish(self._begun, ending)
+            case EndStream():
+                self._stream.finish()
+            case _:
+                for message in self._codec.encode(action):
+                    self._stream.send(message)
+
+    def _take(self, begun: Begun, outcome: Outcome | Waiting) -> None:
+        if isinstance(outcome, Waiting):
+            self._board.wait(begun.facts, self)
+            self._step(Deferred(outcome.deadline))
+        else:
+            self._board.observer.settled(begun, outcome, self._board.now())
+            self._step(_event_of(begun, outcome))
+
+    def _body_expired(self) -> None:
+        if self._exchange.reading:
+            self._step(ReadingExpired())
+
+    def _fail(self) -> None:
+        """A bug of ours: the client gets a 500 and no broken stream, and nothing stays held."""
+        refusal = Refused(Reason.INTERNAL, "the endpoint picker failed on this request")
+        for message in self._codec.encode(immediate(refusal)):
+            self._stream.send(message)
+        self._abort(Status.OK, "")
+
+    def _abort(self, status: Status, text: str) -> None:
+        self._stream.finish(status, text)
+        for action in self._exchange.receive(Closed(), self._board.now()):
+            if isinstance(action, Finish) and self._begun is not None:
+                self._board.finish(self._begun, action.ending)
+
+
+def _event_of(begun: Begun, outcome: Outcome) -> Event:
+    match outcome:
+        case Placed():
+            return Decided(begun, outcome)
+        case Answer():
+            return Answered(outcome)
+        case Refused():
+            return TurnedAway(outcome)

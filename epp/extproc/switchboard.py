@@ -1,0 +1,95 @@
+"""Joins streams to the director: who waits, whose outcome is due, and when to look again.
+
+The only place that holds sessions, the clock and the timer. Everything runs on one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from epp.core.decision import Outcome
+from epp.core.request import RequestFacts
+from epp.director import Begun, Director, Ending
+
+
+class Waiter(Protocol):
+    def settle(self, outcome: Outcome) -> None:
+        """The outcome that a waiting request was promised."""
+        ...
+
+
+class Observer(Protocol):
+    """Told of everything that is worth counting. Must not raise."""
+
+    def began(self, begun: Begun, now: float) -> None: ...
+    def settled(self, begun: Begun, outcome: Outcome, now: float) -> None: ...
+    def finished(self, begun: Begun, ending: Ending, now: float) -> None: ...
+
+
+class Switchboard:
+    def __init__(
+        self,
+        director: Director,
+        observer: Observer,
+        next_deadline: Callable[[], float | None],
+        now: Callable[[], float],
+    ) -> None:
+        self.director = director
+        self.observer = observer
+        self.now = now
+        self._next_deadline = next_deadline
+        self._waiters: dict[RequestFacts, Waiter] = {}
+        self._due: deque[tuple[RequestFacts, Outcome]] = deque()
+        self._delivering = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        """Streams whose request waits."""
+        return len(self._waiters)
+
+    def wait(self, facts: RequestFacts, waiter: Waiter) -> None:
+        self._waiters[facts] = waiter
+        self._set_timer()
+
+    def finish(self, begun: Begun, ending: Ending) -> None:
+        now = self.now()
+        self._waiters.pop(begun.facts, None)
+        outcomes = self.director.finish(begun.facts, now)
+        self.observer.finished(begun, ending, now)
+        self.deliver(outcomes)
+
+    def something_changed(self) -> None:
+        """After a scrape or a change of the pool. Cheap when nobody waits."""
+        if self._waiters:
+            self.deliver(self.director.something_changed(self.now()))
+
+    def deliver(self, outcomes: Iterable[tuple[RequestFacts, Outcome]]) -> None:
+        """An outcome can end its exchange, which makes the turn of others: a loop, no recursion."""
+        self._due.extend(outcomes)
+        if self._delivering:
+            return
+        self._delivering = True
+        try:
+            while self._due:
+                facts, outcome = self._due.popleft()
+                self._waiters.pop(facts).settle(outcome)
+        finally:
+            self._delivering = False
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        deadline = self._next_deadline()
+        if self._timer is not None:
+            if deadline is not None and self._timer.when() <= deadline:
+                return  # it looks again when it fires
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None:
+            self._timer = asyncio.get_running_loop().call_at(deadline, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.deliver(self.director.something_changed(self.now()))

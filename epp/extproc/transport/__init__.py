@@ -1,0 +1,1 @@
+"""How gRPC streams reach the sessions: one module per implementation, one small contract."""

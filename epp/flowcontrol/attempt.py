@@ -1,0 +1,125 @@
+"""One attempt to place a request: candidates, room, schedule and reserve, in one step."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from epp.core.decision import Endpoints, Lease, Placed, record_of
+from epp.core.endpoint import Endpoint
+from epp.core.refusal import Reason, Refused
+from epp.core.request import RequestFacts, allows
+
+
+class Scheduled(Protocol):
+    """What a scheduler chose, and why. Lists are aligned with `candidates`."""
+
+    @property
+    def ordered(self) -> Sequence[Endpoint]: ...
+    @property
+    def candidates(self) -> Sequence[Endpoint]: ...
+    @property
+    def totals(self) -> Sequence[float]: ...
+    @property
+    def scores(self) -> Mapping[str, Sequence[float]]: ...
+
+
+class Scheduler(Protocol):
+    def narrow(
+        self, request: RequestFacts, endpoints: Sequence[Endpoint]
+    ) -> Sequence[Endpoint]: ...
+    def rank(
+        self,
+        request: RequestFacts,
+        endpoints: Sequence[Endpoint],
+        rng: random.Random,
+        count: int,
+    ) -> Scheduled: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlacingAttempt:
+    """None means not now; Refused means that waiting would not help."""
+
+    scheduler: Scheduler
+    candidates: Callable[[], Sequence[Endpoint]]  # the endpoints that can be reached
+    has_room: Callable[[Endpoint, float], bool] | None  # None: all have room
+    match_prefix: Callable[[Sequence[int], Sequence[Endpoint]], Mapping[Endpoint, int]]
+    reserve: Callable[[Endpoint, int], Lease]
+    rng: random.Random
+    use_subset: bool = True
+    max_endpoints: int = 1  # listed for every gateway
+    max_fallbacks: int = 3  # listed after the pick for a gateway that takes lists
+
+    def __call__(self, facts: RequestFacts, now: float) -> Placed | None:
+        facts.attempted_at = now
+        pool = self.candidates()
+        if not pool:
+            return None
+        allowed = self._allowed(facts, pool)
+        fitting = self.scheduler.narrow(facts, allowed)
+        if not fitting:
+            raise Refused(Reason.SATURATED, "no endpoints available for the given request", 1.0)
+        roomy = self._roomy(facts, fitting, now)
+        if not roomy:
+            return None
+        if facts.prefix_blocks:
+            facts.cached_blocks = self.match_prefix(facts.prefix_blocks, roomy)
+        count = 1 + self.max_fallbacks if facts.takes_lists else 1
+        scheduled = self.scheduler.rank(facts, roomy, self.rng, max(count, self.max_endpoints))
+        ordered = self._with_fallbacks(scheduled.ordered, fitting, count)
+        return self._reserve(facts, scheduled, ordered, now)
+
+    def saturation_candidates(self, facts: RequestFacts) -> Sequence[Endpoint]:
+        """The endpoints whose saturation concerns a request."""
+        try:
+            return self._allowed(facts, self.candidates())
+        except Refused:
+            return ()
+
+    def _allowed(self, facts: RequestFacts, pool: Sequence[Endpoint]) -> Sequence[Endpoint]:
+        if facts.subset is None or not self.use_subset:
+            return pool
+        allowed = [endpoint for endpoint in pool if allows(facts.subset, endpoint)]
+        if not allowed:
+            detail = "failed to find endpoint candidates for serving the request"
+            raise Refused(Reason.NO_ENDPOINTS, f"{detail}: the subset hint names none", 1.0)
+        return allowed
+
+    def _roomy(
+        self, facts: RequestFacts, fitting: Sequence[Endpoint], now: float
+    ) -> Sequence[Endpoint]:
+        has_room = self.has_room
+        if has_room is None or not facts.needs_room:
+            return fitting
+        return [endpoint for endpoint in fitting if has_room(endpoint, now)]
+
+    def _with_fallbacks(
+        self, ordered: Sequence[Endpoint], fitting: Sequence[Endpoint], count: int
+    ) -> tuple[Endpoint, ...]:
+        """A full endpoint is a better fallback than none: the least loaded of those come last."""
+        if len(ordered) >= count or len(ordered) == len(fitting):
+            return tuple(ordered)
+        chosen = set(ordered)
+        rest = [endpoint for endpoint in fitting if endpoint not in chosen]
+        rest.sort(key=lambda endpoint: endpoint.load.requests + endpoint.load.foreign)
+        return (*ordered, *rest[: count - len(ordered)])
+
+    def _reserve(
+        self,
+        facts: RequestFacts,
+        scheduled: Scheduled,
+        ordered: tuple[Endpoint, ...],
+        now: float,
+    ) -> Placed:
+        picked = ordered[0]
+        record = record_of(facts, now)
+        record.candidates = scheduled.candidates
+        record.totals = scheduled.totals
+        record.scores = scheduled.scores
+        record.picked = ordered
+        record.cached_blocks = facts.cached_blocks.get(picked, 0)
+        leases = (self.reserve(picked, facts.prompt_tokens),) if facts.needs_room else ()
+        return Placed(Endpoints(ordered, leases), record)

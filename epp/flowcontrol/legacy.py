@@ -1,0 +1,45 @@
+"""Admission with `flowControl=false`: nobody waits, and only negative priorities are shed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from epp.core.decision import Outcome, Placed, Waiting
+from epp.core.refusal import Reason, Refused
+from epp.core.request import RequestFacts
+
+
+class LegacyAdmission:
+    """Everyone is placed, room or not; a sheddable request only while there is room."""
+
+    def __init__(
+        self,
+        attempt: Callable[[RequestFacts, float], Placed | None],
+        saturation: Callable[[RequestFacts, float], float],
+    ) -> None:
+        self._attempt = attempt
+        self._saturation = saturation
+
+    def place(self, facts: RequestFacts, now: float) -> Outcome | Waiting:
+        if facts.priority < 0 and facts.needs_room and self._saturation(facts, now) >= 1.0:
+            detail = "system saturated, sheddable request dropped"
+            raise Refused(Reason.SATURATED, detail, 1.0)
+        if (placed := self._attempt(facts, now)) is None:
+            detail = "failed to find endpoint candidates for serving the request"
+            raise Refused(Reason.NO_ENDPOINTS, detail, 1.0)
+        return placed
+
+    def abandon(self, facts: RequestFacts) -> None:
+        """Nobody waits."""
+
+    def something_changed(self, now: float) -> list[tuple[RequestFacts, Outcome]]:
+        return []
+
+    def next_deadline(self) -> float | None:
+        return None
+
+    def waiting(self) -> Iterator[tuple[int, int, int]]:
+        return iter(())
+
+    def close(self) -> list[tuple[RequestFacts, Outcome]]:
+        return []

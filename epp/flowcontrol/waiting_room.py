@@ -1,0 +1,147 @@
+"""The waiting order: highest priority first, first come first served within one priority.
+
+Pure: no clock and no tasks. Callers pass `now` and act on what is returned.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Callable, Container, Hashable, Iterator
+from dataclasses import dataclass
+from itertools import count
+
+from epp.core.request import RequestFacts
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """One waiting request."""
+
+    facts: RequestFacts
+    fit_class: Hashable  # requests of one class fit the same endpoints: if one does not, none does
+    serial: int
+    deadline: float  # monotonic seconds
+
+
+@dataclass(slots=True)
+class Band:
+    """The requests that wait at one priority, by fit class, each class in order of arrival."""
+
+    classes: dict[Hashable, OrderedDict[RequestFacts, Ticket]]
+    requests: int = 0
+    bytes: int = 0
+
+
+class WaitingRoom:
+    """Enter and leave are O(1) apart from the deadline heap; the heads are found per fit class."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._bands: dict[int, Band] = {}
+        self._descending: tuple[int, ...] = ()
+        self._tickets: dict[RequestFacts, Ticket] = {}
+        self._deadlines: list[tuple[float, int, Ticket]] = []
+        self._serials = count()
+
+    def __len__(self) -> int:
+        return len(self._tickets)
+
+    def __contains__(self, facts: RequestFacts) -> bool:
+        return facts in self._tickets
+
+    def band_size(self, priority: int) -> tuple[int, int]:
+        """Requests and bytes that wait at a priority."""
+        band = self._bands.get(priority)
+        return (band.requests, band.bytes) if band is not None else (0, 0)
+
+    def bands(self) -> Iterator[tuple[int, int, int]]:
+        """Priority, requests and bytes, highest priority first."""
+        for priority in self._descending:
+            yield priority, *self.band_size(priority)
+
+    def enter(self, facts: RequestFacts, fit_class: Hashable, deadline: float) -> None:
+        ticket = Ticket(facts, fit_class, next(self._serials), deadline)
+        band = self._bands.get(facts.priority)
+        if band is None:
+            band = self._bands[facts.priority] = Band({})
+            self._descending = tuple(sorted(self._bands, reverse=True))
+        band.classes.setdefault(fit_class, OrderedDict())[facts] = ticket
+        band.requests += 1
+        band.bytes += facts.size_bytes
+        self.bytes += facts.size_bytes
+        self._tickets[facts] = ticket
+        self._push(ticket)
+
+    def leave(self, facts: RequestFacts) -> Ticket | None:
+        """Idempotent: a request may be placed, expire or be abandoned, in any order."""
+        ticket = self._tickets.pop(facts, None)
+        if ticket is None:
+            return None
+        band = self._bands[facts.priority]
+        queue = band.classes[ticket.fit_class]
+        del queue[facts]
+        band.requests -= 1
+        band.bytes -= facts.size_bytes
+        self.bytes -= facts.size_bytes
+        if not queue:
+            del band.classes[ticket.fit_class]
+        if not band.classes:
+            del self._bands[facts.priority]
+            self._descending = tuple(sorted(self._bands, reverse=True))
+        if len(self._deadlines) > 2 * len(self._tickets) + 64:
+            self._rebuild_deadlines()
+        return ticket
+
+    def next_head(self, stuck: Container[Hashable]) -> Ticket | None:
+        """The first in order whose fit class is not in `stuck`."""
+        for priority in self._descending:
+            best: Ticket | None = None
+            for fit_class, queue in self._bands[priority].classes.items():
+                if fit_class in stuck:
+                    continue
+                head = next(iter(queue.values()))
+                if best is None or head.serial < best.serial:
+                    best = head
+            if best is not None:
+                return best
+        return None
+
+    def is_ahead_of(self, facts: RequestFacts, fit_class: Hashable) -> bool:
+        """Whether a request of the same class waits at the same or a higher priority."""
+        return any(
+            fit_class in self._bands[priority].classes
+            for priority in self._descending
+            if priority >= facts.priority
+        )
+
+    def expired(self, now: float) -> list[RequestFacts]:
+        """Takes out those whose deadline has come."""
+        late: list[RequestFacts] = []
+        while self._deadlines and self._deadlines[0][0] <= now:
+            ticket = heapq.heappop(self._deadlines)[2]
+            if self._tickets.get(ticket.facts) is ticket:
+                self.leave(ticket.facts)
+                late.append(ticket.facts)
+        return late
+
+    def next_deadline(self) -> float | None:
+        while self._deadlines:
+            ticket = self._deadlines[0][2]
+            if self._tickets.get(ticket.facts) is ticket:
+                return ticket.deadline
+            heapq.heappop(self._deadlines)
+        return None
+
+    def reset_deadlines(self, deadline_of: Callable[[RequestFacts], float]) -> None:
+        """The budget in force changed for everyone. O(n)."""
+        for facts, ticket in self._tickets.items():
+            ticket.deadline = deadline_of(facts)
+        self._rebuild_deadlines()
+
+    def _push(self, ticket: Ticket) -> None:
+        heapq.heappush(self._deadlines, (ticket.deadline, ticket.serial, ticket))
+
+    def _rebuild_deadlines(self) -> None:
+        self._deadlines = [(t.deadline, t.serial, t) for t in self._tickets.values()]
+        heapq.heapify(self._deadlines)

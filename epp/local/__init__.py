@@ -1,0 +1,1 @@
+"""Envoy, picker and model servers on one machine, started and stopped together."""

@@ -1,0 +1,1 @@
+"""What request and response bodies say: one module per API family, pure functions over bytes."""

@@ -1,0 +1,52 @@
+"""Read a request body by its path, and change the one thing that a rule may change: the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from epp.payloads.document import load_object
+from epp.payloads.openai import read_chat, read_completions
+from epp.payloads.passthrough import read_passthrough
+from epp.payloads.payload import Payload
+from epp.payloads.toplevel import members
+
+Reader = Callable[[dict[str, Any]], Payload]
+
+# Last segments of the path, the longer first.
+READERS: tuple[tuple[str, Reader], ...] = (
+    ("/chat/completions", read_chat),
+    ("/completions", read_completions),
+)
+
+
+def read_request(
+    path: str, headers: Mapping[str, str], body: bytes, *, complete: bool = True
+) -> Payload:
+    """Raises Refused for a body that no engine would take. `path` is without a query.
+
+    A body that the gateway cut or that is compressed is sent on unread.
+    """
+    encoding = headers.get("content-encoding", "identity")
+    if complete and encoding in ("", "identity"):
+        bare = path.rstrip("/").removesuffix("/render")
+        for suffix, read in READERS:
+            if bare.endswith(suffix):
+                return read(load_object(body))
+        return read_passthrough(body)
+    return read_passthrough(b"")
+
+
+def with_model(body: bytes, model: str) -> bytes:
+    """Every top-level `model` gets the new name; all other bytes stay as they came."""
+    name = orjson.dumps(model)
+    pieces: list[bytes] = []
+    kept = 0
+    for member in members(body):
+        if member.is_named("model"):
+            pieces += (body[kept : member.start], name)
+            kept = member.stop
+    pieces.append(body[kept:])
+    return b"".join(pieces)

@@ -1,0 +1,1 @@
+"""Which server probably holds which part of a prompt in its KV cache."""

@@ -1,0 +1,1 @@
+"""Model names to weighted targets, objectives to priorities."""

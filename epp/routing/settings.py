@@ -1,0 +1,37 @@
+"""Objectives and model rewrites as they stand in the config document."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A named priority. Higher is more important; below zero may be shed first."""
+
+    name: str
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    model_rewrite: str
+    weight: int | None = None  # 1 to 1 000 000; None on all targets is an equal split
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    targets: tuple[Target, ...]
+    models: tuple[str, ...] = ()  # exact names; empty matches every model
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRewrite:
+    name: str
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingSettings:
+    objectives: tuple[Objective, ...] = ()
+    model_rewrites: tuple[ModelRewrite, ...] = ()  # the first that matches wins

@@ -1,0 +1,1 @@
+"""Choose endpoints: filters narrow, scorers rank, a picker picks. Synchronous and pure."""

@@ -1,0 +1,38 @@
+"""Pick the best scores; the order of equal ones is drawn, so that equal endpoints share load."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from epp.core.endpoint import Endpoint
+from epp.scheduling.interfaces import Picker
+
+
+@dataclass(frozen=True, slots=True)
+class MaxScorePicker(Picker):
+    type_name: ClassVar[str] = "max-score-picker"
+
+    max_num_of_endpoints: int = 1  # listed for every gateway; not above zero is 1
+
+    @property
+    def count(self) -> int:
+        return max(1, self.max_num_of_endpoints)
+
+    def pick(
+        self,
+        endpoints: Sequence[Endpoint],
+        scores: Sequence[float],
+        count: int,
+        rng: random.Random,
+    ) -> Sequence[Endpoint]:
+        if count == 1:
+            best = max(scores)
+            winners = [e for e, s in zip(endpoints, scores, strict=True) if s == best]
+            return [winners[0] if len(winners) == 1 else rng.choice(winners)]
+        order = list(range(len(endpoints)))
+        rng.shuffle(order)
+        order.sort(key=scores.__getitem__, reverse=True)
+        return [endpoints[i] for i in order[:count]]

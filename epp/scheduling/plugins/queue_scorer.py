@@ -1,0 +1,27 @@
+"""Prefer endpoints with fewer requests waiting in the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from epp.core.endpoint import NEVER, Endpoint
+from epp.core.request import RequestFacts
+from epp.scheduling.interfaces import Scorer
+from epp.scheduling.ranges import lower_is_better
+
+
+@dataclass(frozen=True, slots=True)
+class QueueScorer(Scorer):
+    """Reads the ledger's estimate, which counts what was placed since the last scrape.
+
+    A pool that was never scraped is told apart by our own requests in flight.
+    """
+
+    type_name: ClassVar[str] = "queue-scorer"
+
+    def score(self, request: RequestFacts, endpoints: Sequence[Endpoint]) -> Sequence[float]:
+        if all(endpoint.metrics.waiting_read_at == NEVER for endpoint in endpoints):
+            return lower_is_better([endpoint.load.requests for endpoint in endpoints])
+        return lower_is_better([endpoint.load.waiting for endpoint in endpoints])

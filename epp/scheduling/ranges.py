@@ -1,0 +1,14 @@
+"""Scores from a range of loads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def lower_is_better(loads: Sequence[float]) -> list[float]:
+    """1 for the least, 0 for the most, linear in between; all 1 where all are equal."""
+    least, most = min(loads), max(loads)
+    if least == most:
+        return [1.0] * len(loads)
+    span = most - least
+    return [(most - load) / span for load in loads]

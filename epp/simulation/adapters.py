@@ -1,0 +1,31 @@
+"""LoRA adapters on the accelerator: which fit one batch, and which must be loaded first."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Set
+
+
+class AdapterSlots:
+    """At most `capacity` adapters are loaded; the least recently used gives way."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._loaded: OrderedDict[str, None] = OrderedDict()
+
+    def fits(self, adapter: str, in_batch: Set[str]) -> bool:
+        """Whether a batch with these adapters can take a request for `adapter`."""
+        return not adapter or adapter in in_batch or len(in_batch) < self.capacity
+
+    def use(self, adapters: Set[str]) -> int:
+        """Note what a batch uses. Returns how many adapters have to be loaded for it."""
+        loads = 0
+        for adapter in sorted(adapters):
+            if adapter in self._loaded:
+                self._loaded.move_to_end(adapter)
+            else:
+                self._loaded[adapter] = None
+                loads += 1
+        while len(self._loaded) > self.capacity:
+            self._loaded.popitem(last=False)
+        return loads

@@ -1,0 +1,127 @@
+"""The log format: one JSON object a line on standard error, written by a thread of its own.
+
+A reader that is slow or stuck must not stall the event loop, so lines wait in a bounded backlog.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Mapping
+
+import orjson
+
+# Attributes that every LogRecord has; what else is on one came as a field of ours.
+STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+BACKLOG_LINES = 20_000
+BATCH_LINES = 200
+
+
+class LineWriter:
+    """Takes lines from any thread and writes them to a file descriptor, in order."""
+
+    def __init__(self, descriptor: int = 2) -> None:
+        self.dropped = 0  # lines lost because the reader did not keep up
+        self._descriptor = descriptor
+        self._lines: queue.Queue[bytes | None] = queue.Queue(BACKLOG_LINES)
+        self._thread = threading.Thread(target=self._write, name="log writer", daemon=True)
+        self._thread.start()
+
+    def put(self, line: bytes) -> None:
+        try:
+            self._lines.put_nowait(line)
+        except queue.Full:
+            self.dropped += 1
+
+    def close(self, timeout_seconds: float = 2.0) -> None:
+        """Write what is left, within a time."""
+        try:
+            self._lines.put(None, timeout=timeout_seconds)
+        except queue.Full:
+            return
+        self._thread.join(timeout_seconds)
+
+    def _write(self) -> None:
+        while (line := self._lines.get()) is not None:
+            batch = [line]
+            last = False
+            while len(batch) < BATCH_LINES and not self._lines.empty():
+                if (more := self._lines.get()) is None:
+                    last = True
+                    break
+                batch.append(more)
+            data = b"".join(batch)
+            try:
+                while data:
+                    data = data[os.write(self._descriptor, data) :]
+            except OSError:
+                self.dropped += len(batch)  # nobody reads any more; there is nowhere to say so
+            if last:
+                return
+
+
+class JsonLines(logging.Formatter):
+    """Fields given as `extra` stand beside level, ts (seconds), logger and msg."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "level": record.levelname.lower(),
+            "ts": round(record.created, 6),
+            "logger": record.name,
+            "msg": record.getMessage(),
+        }
+        line.update((k, v) for k, v in vars(record).items() if k not in STANDARD)
+        if record.exc_info:
+            line["stacktrace"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode()
+
+
+class PlainLines(logging.Formatter):
+    """For a person at a terminal."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
+
+
+class WriterHandler(logging.Handler):
+    def __init__(self, writer: LineWriter) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._writer.put(self.format(record).encode(errors="replace") + b"\n")
+        except Exception:
+            self.handleError(record)
+
+
+class RequestLog:
+    """One line a request, without the logging machinery: it is on the path of every request."""
+
+    def __init__(self, writer: LineWriter, *, enabled: bool) -> None:
+        self.enabled = enabled
+        self._writer = writer
+
+    def write(self, fields: Mapping[str, object]) -> None:
+        line = {"level": "info", "ts": round(time.time(), 6), "logger": "epp.requests", **fields}
+        self._writer.put(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def level_of(verbosity: int) -> int:
+    """Go's `-v`: up to 3 is info, from 4 on debug; 0 is warnings only."""
+    if verbosity <= 0:
+        return logging.WARNING
+    return logging.INFO if verbosity < 4 else logging.DEBUG
+
+
+def configure(level: int, writer: LineWriter, *, plain: bool = False) -> None:
+    handler = WriterHandler(writer)
+    handler.setFormatter(PlainLines() if plain else JsonLines())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for noisy in ("aiohttp.access", "asyncio"):
+        logging.getLogger(noisy).setLevel(max(level, logging.WARNING))

@@ -1,0 +1,221 @@
+"""Every Prometheus metric of the process, in one list. Names follow the Go picker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from epp.telemetry import buckets
+
+PREFIX = "llm_d_epp_"
+MODELS = ("model_name", "target_model_name")
+FLOWS = (*MODELS, "fairness_id", "priority")
+OTHER = "other"
+
+
+class LabelCap:
+    """Folds all values beyond the first `limit` distinct ones into `other`."""
+
+    def __init__(self, limit: int = 1000) -> None:
+        self._limit = limit
+        self._known: dict[str, None] = {"": None}
+
+    def __call__(self, value: str) -> str:
+        if value in self._known:
+            return value
+        if len(self._known) > self._limit:
+            return OTHER
+        self._known[value] = None
+        return value
+
+    def exempt(self, values: Iterable[str]) -> None:
+        """Names from the configuration never fold and use nothing of the budget."""
+        fresh = [value for value in values if value not in self._known]
+        self._limit += len(fresh)
+        self._known.update(dict.fromkeys(fresh))
+
+
+@dataclass(slots=True)
+class FlowChildren:
+    """The children of one (model, target, flow, priority), bound once and kept."""
+
+    total: Counter
+    running: Gauge
+    size: Histogram
+    duration: Histogram
+    response_size: Histogram
+    input_tokens: Histogram
+    output_tokens: Histogram
+    cached_tokens: Histogram
+    ntpot: Histogram
+    tpot: Histogram
+    ttft: dict[bool, Histogram]
+    labels: tuple[str, str, str, str]
+
+
+@dataclass(slots=True)
+class Metrics:
+    """One instance a process. Fields are the families; methods bind label values under the caps."""
+
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    model_cap: LabelCap = field(default_factory=LabelCap)
+    flow_cap: LabelCap = field(default_factory=LabelCap)
+    _children: dict[tuple[str, str, str, int], FlowChildren] = field(default_factory=dict)
+
+    request_total: Counter = field(init=False)
+    request_error_total: Counter = field(init=False)
+    request_running: Gauge = field(init=False)
+    request_duration: Histogram = field(init=False)
+    request_size: Histogram = field(init=False)
+    response_size: Histogram = field(init=False)
+    input_tokens: Histogram = field(init=False)
+    output_tokens: Histogram = field(init=False)
+    cached_tokens: Histogram = field(init=False)
+    ntpot: Histogram = field(init=False)
+    ttft: Histogram = field(init=False)
+    tpot: Histogram = field(init=False)
+    request_processing: Histogram = field(init=False)
+    scheduler_duration: Histogram = field(init=False)
+    scheduler_attempts: Counter = field(init=False)
+    queue_duration: Histogram = field(init=False)
+    flow_outcomes: Counter = field(init=False)
+    refusals: Counter = field(init=False)
+    rewrites: Counter = field(init=False)
+    poll_errors: Counter = field(init=False)
+    without_pick: Counter = field(init=False)
+    access_log_entries: Counter = field(init=False)
+    stage_duration: Histogram = field(init=False)
+    loop_stall: Histogram = field(init=False)
+
+    def __post_init__(self) -> None:
+        count, measure = self._counter, self._histogram
+        self.request_total = count("request", "Requests sent on to a model server.", FLOWS)
+        self.request_error_total = count(
+            "request_error", "Requests that ended in an error.", (*FLOWS, "error_code")
+        )
+        self.request_running = Gauge(
+            f"{PREFIX}request_running",
+            "Requests sent on and not finished.",
+            FLOWS,
+            registry=self.registry,
+        )
+        self.request_duration = measure(
+            "request_duration_seconds", "From headers to the end.", FLOWS, buckets.LATENCY
+        )
+        self.request_size = measure(
+            "request_size_bytes", "Request bodies as sent on.", FLOWS, buckets.REQUEST_BYTES
+        )
+        self.response_size = measure(
+            "response_size_bytes", "Response bodies.", FLOWS, buckets.RESPONSE_BYTES
+        )
+        self.input_tokens = measure(
+            "request_input_tokens", "Prompt tokens as reported.", FLOWS, buckets.INPUT_TOKENS
+        )
+        self.output_tokens = measure(
+            "request_output_tokens", "Output tokens as reported.", FLOWS, buckets.OUTPUT_TOKENS
+        )
+        self.cached_tokens = measure(
+            "request_cached_tokens", "Cached prompt tokens.", FLOWS, buckets.INPUT_TOKENS
+        )
+        self.ntpot = measure(
+            "request_ntpot_seconds",
+            "Whole time divided by output tokens.",
+            FLOWS,
+            buckets.NORMALIZED_TPOT,
+        )
+        self.ttft = measure(
+            "request_ttft_seconds", "To the first chunk.", (*FLOWS, "streaming"), buckets.TTFT
+        )
+        self.tpot = measure(
+            "request_streaming_tpot_seconds",
+            "Time per output token after the first, of streamed answers.",
+            FLOWS,
+            buckets.TPOT,
+        )
+        self.request_processing = measure(
+            "request_processing_duration_seconds",
+            "From headers to the decision, waiting included.",
+            (),
+            buckets.PROCESSING,
+        )
+        self.scheduler_duration = measure(
+            "scheduler_e2e_duration_seconds", "One placing attempt.", (), buckets.FAST
+        )
+        self.scheduler_attempts = count(
+            "scheduler_attempts",
+            "Decisions by outcome.",
+            ("status", "target_model_name", "endpoint_name", "namespace", "port"),
+        )
+        self.queue_duration = measure(
+            "flow_control_request_queue_duration_seconds",
+            "Time in the waiting room.",
+            ("fairness_id", "priority", "outcome", "inference_pool", *MODELS),
+            buckets.QUEUE,
+        )
+        self.flow_outcomes = count(
+            "flow_control_requests",
+            "Requests by what became of them.",
+            ("outcome", "priority", "inference_pool"),
+        )
+        self.refusals = count("refusals", "Requests turned away.", ("reason",))
+        self.rewrites = count(
+            "model_rewrite_decisions",
+            "Requests whose model a rewrite decided.",
+            ("model_rewrite_name", "model_name", "target_model"),
+        )
+        self.poll_errors = count(
+            "datalayer_poll_errors", "Scrapes that failed.", ("source_type", "kind")
+        )
+        self.without_pick = count(
+            "requests_without_pick",
+            "Requests that reached a model server without a pick of a picker.",
+            (),
+        )
+        self.access_log_entries = count(
+            "access_log_entries", "Access log entries by who picked.", ("picked_by",)
+        )
+        self.stage_duration = measure(
+            "stage_duration_seconds", "Time of the picker's own stages.", ("stage",), buckets.FAST
+        )
+        self.loop_stall = measure(
+            "event_loop_stall_seconds", "How late the event loop woke.", (), buckets.STALL
+        )
+
+    def children(self, model: str, target: str, flow: str, priority: int) -> FlowChildren:
+        key = (model, target, flow, priority)
+        found = self._children.get(key)
+        if found is not None:
+            return found
+        labels = (
+            self.model_cap(model),
+            self.model_cap(target),
+            self.flow_cap(flow),
+            str(priority),
+        )
+        children = FlowChildren(
+            total=self.request_total.labels(*labels),
+            running=self.request_running.labels(*labels),
+            size=self.request_size.labels(*labels),
+            duration=self.request_duration.labels(*labels),
+            response_size=self.response_size.labels(*labels),
+            input_tokens=self.input_tokens.labels(*labels),
+            output_tokens=self.output_tokens.labels(*labels),
+            cached_tokens=self.cached_tokens.labels(*labels),
+            ntpot=self.ntpot.labels(*labels),
+            tpot=self.tpot.labels(*labels),
+            ttft={s: self.ttft.labels(*labels, str(s).lower()) for s in (True, False)},
+            labels=labels,
+        )
+        if OTHER not in labels:  # folded names are unlimited: they are looked up each time
+            self._children[key] = children
+        return children
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
+        return Counter(PREFIX + name, text, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, text: str, labels: tuple[str, ...], bounds: tuple[float, ...]
+    ) -> Histogram:
+        return Histogram(PREFIX + name, text, labels, registry=self.registry, buckets=bounds)

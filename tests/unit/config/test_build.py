@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import pytest
+
+from epp.config.build import DEFAULT_DOCUMENT, read_configuration
+from epp.config.errors import ConfigError
+from epp.config.settings import Configuration
+from epp.scheduling.plugins.concurrency_detector import ConcurrencyDetector
+from epp.scheduling.plugins.random_picker import RandomPicker
+from epp.scheduling.plugins.utilization_detector import UtilizationDetector
+
+HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
+
+
+def read(body: str) -> Configuration:
+    return read_configuration(HEAD + body)
+
+
+def problems(body: str, head: str = HEAD) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read_configuration(head + body)
+    return str(caught.value)
+
+
+def test_the_default_is_that_of_the_field() -> None:
+    configuration = read_configuration()
+    weights = {w.name: w.weight for w in configuration.profile.scorers}
+    assert weights == {
+        "queue-scorer": 2,
+        "kv-cache-utilization-scorer": 2,
+        "prefix-cache-scorer": 3,
+    }
+    assert isinstance(configuration.detector, UtilizationDetector)
+    assert configuration.discovery is None
+    assert read_configuration(DEFAULT_DOCUMENT).profile == configuration.profile
+
+
+def test_json_is_a_document_too() -> None:
+    text = '{"apiVersion": "llm-d.ai/v1alpha1", "kind": "EndpointPickerConfig"}'
+    assert read_configuration(text).profile.scorers == ()
+
+
+def test_the_deprecated_api_version_is_taken_and_told() -> None:
+    head = "apiVersion: inference.networking.x-k8s.io/v1alpha1\nkind: EndpointPickerConfig\n"
+    assert any("deprecated" in line for line in read_configuration(head).differences)
+
+
+def test_parameters_are_in_camel_case_and_names_may_differ_from_types() -> None:
+    configuration = read(
+        """
+plugins:
+- {type: active-request-scorer, name: mine, parameters: {maxBusyScore: 0.5, idleThreshold: 2}}
+- {type: random-picker, parameters: {maxNumOfEndpoints: 3}}
+schedulingProfiles:
+- name: p
+  plugins: [{pluginRef: mine, weight: 4}, {pluginRef: random-picker}]
+"""
+    )
+    [scorer] = configuration.profile.scorers
+    assert (scorer.name, scorer.weight) == ("mine", 4)
+    assert configuration.profile.picker == RandomPicker(3)
+
+
+def test_without_a_profile_all_plugins_are_in_one() -> None:
+    configuration = read(
+        "plugins: [{type: queue-scorer}, {type: concurrency-detector}, {type: random-picker}]"
+    )
+    assert [w.name for w in configuration.profile.scorers] == ["queue-scorer"]
+    assert configuration.profile.filters == ()  # a detector is no filter unless it is listed
+    assert configuration.profile.picker == RandomPicker()
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["flowControl: {saturationDetector: {pluginRef: d}}", "saturationDetector: {pluginRef: d}"],
+)
+def test_the_detector_is_the_one_that_is_named(place: str) -> None:
+    configuration = read(
+        "plugins: [{type: concurrency-detector, name: d, parameters: {maxConcurrency: 7}}]\n"
+        + place
+    )
+    assert configuration.detector == ConcurrencyDetector(7)
+
+
+def test_flow_control_limits_and_budgets() -> None:
+    flow = read(
+        """
+featureGates: [flowControl]
+flowControl:
+  maxRequests: 1k
+  maxBytes: 1Gi
+  defaultRequestTTL: 5s
+  defaultPriorityBand: {maxRequests: 10}
+  priorityBands: [{priority: 3, maxRequests: 20, maxBytes: 0}]
+"""
+    ).flow_control
+    assert flow is not None
+    assert (flow.max_requests, flow.max_bytes) == (1000, 1 << 30)
+    assert (flow.request_ttl_seconds, flow.no_endpoint_ttl_seconds) == (5.0, 5.0)
+    assert flow.band(3).max_requests == 20
+    assert flow.band(3).max_bytes == 1_000_000_000  # 0 is the default: a band is never unlimited
+    assert (flow.band(0).max_requests, flow.band(-1).max_requests) == (10, 10)
+
+
+@pytest.mark.parametrize(
+    ("gates", "waits_for_endpoints", "sheddable_waits"),
+    [("[]", False, False), ("[flowControl]", True, True), ("[flowControl=true]", True, True)],
+)
+def test_the_gate_makes_sheddable_requests_wait(
+    gates: str, waits_for_endpoints: bool, sheddable_waits: bool
+) -> None:
+    flow = read(f"featureGates: {gates}").flow_control
+    assert flow is not None
+    assert (flow.waits_for_endpoints, flow.sheddable_waits) == (
+        waits_for_endpoints,
+        sheddable_waits,
+    )
+
+
+def test_flow_control_can_be_off() -> None:
+    assert read("featureGates: [flowControl=false]").flow_control is None
+
+
+def test_routing_in_config_form() -> None:
+    configuration = read(
+        """
+routing:
+  objectives: [{name: gold, priority: 10}]
+  modelRewrites:
+  - name: split
+    rules:
+    - matches: [{model: {value: chat}}]
+      targets: [{modelRewrite: a, weight: 9}, {modelRewrite: b, weight: 1}]
+  controlHeaders: gateway
+"""
+    )
+    assert configuration.routing.objectives[0].priority == 10
+    [rewrite] = configuration.routing.model_rewrites
+    assert rewrite.rules[0].models == ("chat",)
+    assert [t.weight for t in rewrite.rules[0].targets] == [9, 1]
+    assert not configuration.control_from_clients
+
+
+def test_discovery_by_reference() -> None:
+    configuration = read(
+        """
+plugins: [{type: file-discovery, name: f, parameters: {path: /etc/e.yaml, watchFile: true}}]
+dataLayer: {discovery: {pluginRef: f}}
+"""
+    )
+    assert configuration.discovery is not None
+    assert str(configuration.discovery.path) == "/etc/e.yaml"
+    assert configuration.discovery.watch_file
+
+
+PROFILE = "schedulingProfiles: [{name: p, plugins: [%s]}]"
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        pytest.param("plugin: []", "plugin: unknown field", id="unknown-field"),
+        pytest.param("plugins: [{name: x}]", "plugins[0].type: is missing", id="no-type"),
+        pytest.param(
+            "plugins: [{type: no-such}]",
+            "plugins[0].type: plugin type 'no-such' is not registered",
+            id="unknown-type",
+        ),
+        pytest.param(
+            "plugins: [{type: latency-scorer}]", "in this version", id="type-of-the-go-picker"
+        ),
+        pytest.param(
+            "plugins: [{type: queue-scorer}, {type: queue-scorer}]",
+            "plugins[1]: duplicate plugin name 'queue-scorer'",
+            id="duplicate-name",
+        ),
+        pytest.param(
+            "plugins: [{type: active-request-scorer, parameters: {maxBusyScor: 1}}]",
+            "plugins[0].parameters.maxBusyScor: unknown field",
+            id="misspelt-parameter",
+        ),
+        pytest.param(
+            "plugins: [{type: queue-scorer, parameters: {x: 1}}]",
+            "plugins[0].parameters.x: unknown field",
+            id="parameter-of-a-plugin-without",
+        ),
+        pytest.param(
+            "plugins: [{type: concurrency-detector, parameters: {maxConcurrency: 0}}]",
+            "maxConcurrency: 0 is not above zero",
+            id="parameter-out-of-range",
+        ),
+        pytest.param(
+            PROFILE % "{pluginRef: q}",
+            "schedulingProfiles[0].plugins[0].pluginRef: references undefined plugin 'q'",
+            id="undefined-reference",
+        ),
+        pytest.param(
+            PROFILE % "{}", "schedulingProfiles[0].plugins[0].pluginRef: is missing", id="no-ref"
+        ),
+        pytest.param(
+            "plugins: [{type: queue-scorer}]\n" + PROFILE % "{pluginRef: queue-scorer, weight: -1}",
+            "weight: -1.0 is below zero",
+            id="negative-weight",
+        ),
+        pytest.param(
+            "plugins: [{type: random-picker}, {type: max-score-picker}]\n"
+            + PROFILE % "{pluginRef: random-picker}, {pluginRef: max-score-picker}",
+            "already has a picker",
+            id="two-pickers",
+        ),
+        pytest.param(
+            "plugins: [{type: file-discovery, parameters: {path: x}}]\n"
+            + PROFILE % "{pluginRef: file-discovery}",
+            "is no filter, scorer or picker",
+            id="discovery-in-a-profile",
+        ),
+        pytest.param(
+            "schedulingProfiles: [{name: a}, {name: b}]", "no profile handler", id="two-profiles"
+        ),
+        pytest.param(
+            "featureGates: [magic]", "featureGates[0]: feature gate 'magic'", id="unknown-gate"
+        ),
+        pytest.param(
+            "featureGates: [flowControl=maybe]", "'maybe' is not a valid value", id="gate-value"
+        ),
+        pytest.param(
+            "plugins: [{type: queue-scorer}]\n"
+            "flowControl: {saturationDetector: {pluginRef: queue-scorer}}",
+            "'queue-scorer' is not a saturation detector",
+            id="detector-of-another-kind",
+        ),
+        pytest.param(
+            "saturationDetector: {pluginRef: d}",
+            "references undefined plugin 'd'",
+            id="no-detector",
+        ),
+        pytest.param(
+            "dataLayer: {discovery: {pluginRef: f}}",
+            "dataLayer.discovery.pluginRef: references undefined plugin 'f'",
+            id="no-discovery",
+        ),
+        pytest.param("flowControl: {maxRequests: -1}", "maxRequests", id="negative-quantity"),
+        pytest.param("flowControl: {defaultRequestTTL: soon}", "defaultRequestTTL", id="duration"),
+        pytest.param(
+            "flowControl: {priorityBands: [{priority: 1}, {priority: 1}]}",
+            "duplicate priority level 1",
+            id="duplicate-band",
+        ),
+        pytest.param(
+            "routing: {modelRewrites: [{name: r, rules: [{targets: []}]}]}",
+            "routing.modelRewrites[0].rules[0]",
+            id="rule-without-targets",
+        ),
+        pytest.param("plugins: []\nplugins: []", "duplicate key 'plugins'", id="duplicate-key"),
+        pytest.param("plugins: [", "line 3", id="no-yaml"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place(body: str, text: str) -> None:
+    assert text in problems(body)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "document: is not a mapping"),
+        ("[]", "document: is not a mapping"),
+        ("kind: EndpointPickerConfig", "apiVersion: is missing"),
+        ("apiVersion: llm-d.ai/v1alpha1", "kind: is missing"),
+        ("apiVersion: v1\nkind: EndpointPickerConfig", "apiVersion"),
+    ],
+)
+def test_a_document_must_say_what_it_is(text: str, expected: str) -> None:
+    assert expected in problems("", head=text)
+
+
+def test_every_wrong_plugin_is_told_at_once() -> None:
+    text = problems("plugins: [{type: a}, {type: b}]")
+    assert "plugins[0]" in text
+    assert "plugins[1]" in text

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+
+from epp.datalayer.scraping.engines import (
+    ENGINES,
+    EngineMapping,
+    EngineSettings,
+    SeriesSpec,
+    parse_series,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("vllm:a_b", SeriesSpec("vllm:a_b"), id="name"),
+        pytest.param("a{}", SeriesSpec("a"), id="no-label"),
+        pytest.param("a{b=c}", SeriesSpec("a", (("b", "c"),)), id="plain"),
+        pytest.param('a{b="c"}', SeriesSpec("a", (("b", "c"),)), id="quoted"),
+        pytest.param(
+            ' a { b = c , d = "e,}\\"f" , } ',
+            SeriesSpec("a", (("b", "c"), ("d", 'e,}"f'))),
+            id="mix",
+        ),
+    ],
+)
+def test_series(text: str, expected: SeriesSpec) -> None:
+    assert parse_series(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a b", "1a", "a{", "a{b}", "a{b=}", "a{b=c d=e}", "a{b=c,b=d}"]
+)
+def test_what_is_no_series(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is not a series|expected|given twice"):
+        parse_series(text)
+
+
+def test_every_known_engine_is_named_by_its_key() -> None:
+    assert {name: mapping.name for name, mapping in ENGINES.items()} == {
+        name: name for name in ("vllm", "sglang", "trtllm-serve", "triton-tensorrt-llm", "triton")
+    }
+
+
+def test_a_family_with_several_meanings_is_asked_for_once() -> None:
+    assert ENGINES["triton-tensorrt-llm"].families == (
+        "nv_trt_llm_request_metrics",
+        "nv_trt_llm_kv_cache_block_metrics",
+    )
+
+
+def test_adapters_may_be_absent() -> None:
+    vllm = ENGINES["vllm"]
+    assert set(vllm.families) - vllm.dependable == {"vllm:lora_requests_info"}
+
+
+def test_a_mapping_without_any_series_is_refused() -> None:
+    with pytest.raises(ValueError, match="no series"):
+        EngineMapping(name="mine")
+
+
+@pytest.mark.parametrize(
+    ("labels", "engine"),
+    [
+        pytest.param({}, "vllm", id="default"),
+        pytest.param({"llm-d.ai/engine-type": "sglang"}, "sglang", id="label"),
+        pytest.param(
+            {"inference.networking.k8s.io/engine-type": "triton"}, "triton", id="old-label"
+        ),
+        pytest.param(
+            {"llm-d.ai/engine-type": "sglang", "inference.networking.k8s.io/engine-type": "triton"},
+            "sglang",
+            id="both",
+        ),
+        pytest.param({"llm-d.ai/engine-type": "other"}, "vllm", id="unknown"),
+    ],
+)
+def test_the_label_chooses(labels: dict[str, str], engine: str) -> None:
+    assert EngineSettings().of(labels) is ENGINES[engine]
+
+
+def test_label_and_default_can_be_set() -> None:
+    settings = EngineSettings(default_engine="sglang", label="engine")
+    assert settings.of({"engine": "vllm"}).name == "vllm"
+    assert settings.of({}).name == "sglang"
+    with pytest.raises(ValueError, match="unknown default engine 'mine'"):
+        EngineSettings(default_engine="mine")

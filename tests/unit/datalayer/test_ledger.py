@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from epp.core.endpoint import Endpoint, EndpointMetrics
+from epp.datalayer.ledger import Ledger
+
+
+def an_endpoint() -> Endpoint:
+    return Endpoint("a", "10.0.0.1", 8000)
+
+
+def a_reading(waiting: int, running: int, at: float = 100.0) -> EndpointMetrics:
+    return EndpointMetrics(waiting=waiting, running=running, waiting_read_at=at, running_read_at=at)
+
+
+def test_reserve_and_release_are_exact() -> None:
+    ledger, endpoint = Ledger(), an_endpoint()
+    lease = ledger.reserve(endpoint, 700)
+    assert (endpoint.load.requests, endpoint.load.prompt_tokens) == (1, 700)
+    assert ledger.release(lease)
+    assert (endpoint.load.requests, endpoint.load.prompt_tokens, ledger.leases_held) == (0, 0, 0)
+
+
+def test_a_second_release_changes_nothing() -> None:
+    ledger, endpoint = Ledger(), an_endpoint()
+    lease = ledger.reserve(endpoint, 1)
+    ledger.release(lease)
+    assert not ledger.release(lease)
+    assert endpoint.load.requests == 0
+
+
+def test_a_reservation_moves_with_the_retry() -> None:
+    ledger, first, second = Ledger(), an_endpoint(), an_endpoint()
+    lease = ledger.reserve(first, 5)
+    ledger.move(lease, second)
+    assert (first.load.requests, second.load.requests) == (0, 1)
+    ledger.release(lease)
+    assert (first.load.requests, second.load.requests) == (0, 0)
+
+
+def test_a_released_lease_does_not_move() -> None:
+    ledger, first, second = Ledger(), an_endpoint(), an_endpoint()
+    lease = ledger.reserve(first, 5)
+    ledger.release(lease)
+    ledger.move(lease, second)
+    assert second.load.requests == 0
+
+
+def test_the_first_reading_after_a_restart_is_believed_whole() -> None:
+    ledger, endpoint = Ledger(), an_endpoint()
+    ledger.read(endpoint, a_reading(waiting=5, running=4), own_at_start=0)
+    assert endpoint.load.foreign == 9
+    assert endpoint.load.waiting == 5
+
+
+def test_our_own_requests_are_not_foreign() -> None:
+    ledger, endpoint = Ledger(), an_endpoint()
+    for _ in range(6):
+        ledger.reserve(endpoint, 1)
+    ledger.read(endpoint, a_reading(waiting=2, running=4), own_at_start=6)
+    assert endpoint.load.foreign == 0
+
+
+def test_half_of_a_later_surprise_is_believed_at_once() -> None:
+    ledger, endpoint = Ledger(), an_endpoint()
+    ledger.read(endpoint, a_reading(0, 0, at=100.0), 0)
+    ledger.read(endpoint, a_reading(0, 8, at=100.1), 0)
+    assert endpoint.load.foreign == 4
+    ledger.read(endpoint, a_reading(0, 8, at=100.2), 0)
+    assert endpoint.load.foreign == 6
+
+
+@pytest.mark.parametrize(
+    ("waiting", "running", "placed_since", "expected"),
+    [
+        pytest.param(3, 4, 0, 3, id="as-read"),
+        pytest.param(3, 4, 2, 5, id="a-full-batch-queues-what-comes"),
+        pytest.param(0, 4, 3, 3, id="beyond-the-batch-seen-so-far-is-taken-to-wait"),
+        pytest.param(0, 0, 4, 4, id="an-idle-engine-is-probed-step-by-step"),
+    ],
+)
+def test_waiting_is_the_reading_moved_by_what_was_placed_since(
+    waiting: int, running: int, placed_since: int, expected: int
+) -> None:
+    ledger, endpoint = Ledger(), an_endpoint()
+    ledger.read(endpoint, a_reading(waiting, running), own_at_start=0)
+    for _ in range(placed_since):
+        ledger.reserve(endpoint, 1)
+    assert endpoint.load.waiting == expected
+
+
+def test_a_finished_request_lets_a_waiting_one_in() -> None:
+    ledger, endpoint = Ledger(), an_endpoint()
+    leases = [ledger.reserve(endpoint, 1) for _ in range(6)]
+    ledger.read(endpoint, a_reading(waiting=2, running=4), own_at_start=6)
+    ledger.release(leases[0])
+    assert endpoint.load.waiting == 1
+
+
+def test_a_batch_once_seen_is_room_that_need_not_be_probed_again() -> None:
+    ledger, endpoint = Ledger(), an_endpoint()
+    ledger.read(endpoint, a_reading(0, 40, at=100.0), own_at_start=0)
+    ledger.read(endpoint, a_reading(0, 10, at=100.1), own_at_start=0)
+    for _ in range(30):
+        ledger.reserve(endpoint, 1)
+    assert endpoint.load.waiting == 0
+
+
+def test_without_any_reading_there_is_no_evidence_of_waiting() -> None:
+    ledger, endpoint = Ledger(), an_endpoint()
+    for _ in range(50):
+        ledger.reserve(endpoint, 1)
+    ledger.read(endpoint, EndpointMetrics(), own_at_start=50)
+    assert endpoint.load.waiting == 0
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["reserve", "release", "move", "read"]), st.integers(0, 40)),
+    max_size=80,
+)
+
+
+@given(STEPS)
+def test_the_load_is_always_the_sum_of_the_leases_held(steps: list[tuple[str, int]]) -> None:
+    ledger, endpoints = Ledger(), [an_endpoint() for _ in range(3)]
+    leases = []
+    for at, (kind, number) in enumerate(steps):
+        endpoint = endpoints[number % 3]
+        if kind == "reserve":
+            leases.append(ledger.reserve(endpoint, number))
+        elif kind == "read":
+            reading = a_reading(number % 7, number, at=float(at))
+            ledger.read(endpoint, reading, endpoint.load.requests)
+        elif leases and kind == "release":
+            ledger.release(leases[number % len(leases)])
+        elif leases and kind == "move":
+            ledger.move(leases[number % len(leases)], endpoint)
+        held = [lease for lease in leases if lease.held]
+        assert ledger.leases_held == len(held)
+        for endpoint in endpoints:
+            own = [lease for lease in held if lease.endpoint is endpoint]
+            assert endpoint.load.requests == len(own)
+            assert endpoint.load.prompt_tokens == sum(lease.prompt_tokens for lease in own)
+            assert endpoint.load.waiting >= 0
+            assert endpoint.load.foreign >= 0

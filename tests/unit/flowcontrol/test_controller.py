@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from epp.core.decision import Endpoints, Lease, Outcome, Placed, Waiting, record_of
+from epp.core.endpoint import Endpoint
+from epp.core.refusal import Reason, Refused
+from epp.core.request import RequestFacts, allows
+from epp.datalayer.ledger import Ledger
+from epp.flowcontrol.controller import FlowController
+from epp.flowcontrol.settings import BandSettings, FlowControlSettings
+
+SETTINGS = FlowControlSettings(waits_for_endpoints=True, sheddable_waits=True)
+
+
+def a_request(**fields: object) -> RequestFacts:
+    return RequestFacts("r", **fields)  # type: ignore[arg-type]
+
+
+@dataclass
+class Desk:
+    """A controller over endpoints of one place each."""
+
+    settings: FlowControlSettings = SETTINGS
+    pods: int = 2
+    ledger: Ledger = field(default_factory=Ledger)
+    held: dict[RequestFacts, Lease] = field(default_factory=dict)
+    attempts: int = 0
+
+    def __post_init__(self) -> None:
+        self.endpoints = [Endpoint(f"pod-{n}", f"10.0.0.{n}", 80) for n in range(self.pods)]
+        self.controller = FlowController(
+            self.settings,
+            self.attempt,
+            fit_class=lambda facts: facts.subset,
+            pool_is_empty=lambda: not self.endpoints,
+        )
+
+    def attempt(self, facts: RequestFacts, now: float) -> Placed | None:
+        self.attempts += 1
+        for endpoint in self.endpoints:
+            if allows(facts.subset, endpoint) and endpoint.load.requests < 1:
+                lease = self.held[facts] = self.ledger.reserve(endpoint, 1)
+                return Placed(Endpoints((endpoint,), (lease,)), record_of(facts, now))
+        return None
+
+    def place(self, facts: RequestFacts, now: float = 0.0) -> Outcome | Waiting:
+        return self.controller.place(facts, now)
+
+    def finish(self, facts: RequestFacts, now: float = 0.0) -> list[tuple[RequestFacts, Outcome]]:
+        self.controller.abandon(facts)
+        if lease := self.held.pop(facts, None):
+            self.ledger.release(lease)
+        return self.controller.something_changed(now)
+
+
+def reason_of(act: Callable[[], object]) -> Reason:
+    with pytest.raises(Refused) as caught:
+        act()
+    return caught.value.reason
+
+
+def test_a_request_that_fits_never_queues() -> None:
+    desk = Desk()
+    assert isinstance(desk.place(a_request()), Placed)
+    assert len(desk.controller.room) == 0
+
+
+def test_the_place_that_becomes_free_goes_to_the_highest_priority() -> None:
+    desk = Desk(pods=1)
+    running, low, high = a_request(), a_request(priority=0), a_request(priority=9)
+    desk.place(running)
+    assert [type(desk.place(facts)) for facts in (low, high)] == [Waiting, Waiting]
+    assert [facts for facts, _ in desk.finish(running)] == [high]
+    assert [facts for facts, _ in desk.finish(high)] == [low]
+
+
+def test_a_newcomer_does_not_overtake_who_waits_for_the_same() -> None:
+    desk = Desk(pods=1)
+    running, first = a_request(), a_request()
+    desk.place(running)
+    desk.place(first)
+    desk.ledger.release(desk.held.pop(running))  # freed, but nobody has been told yet
+    assert isinstance(desk.place(a_request()), Waiting)
+    assert [facts for facts, _ in desk.controller.something_changed(0.0)] == [first]
+
+
+def test_a_head_that_fits_nowhere_stops_nobody_else() -> None:
+    desk = Desk(pods=1)
+    running, picky, easy = a_request(), a_request(subset=frozenset({"10.9.9.9:1"})), a_request()
+    for facts in (running, picky, easy):
+        desk.place(facts)
+    assert [facts for facts, _ in desk.finish(running)] == [easy]
+
+
+def test_attempts_per_event_are_bounded_by_places_freed_plus_classes() -> None:
+    desk = Desk(pods=1)
+    running = a_request()
+    desk.place(running)
+    for n in range(300):
+        desk.place(a_request(subset=frozenset({"10.0.0.0", f"class-{n % 3}"})))
+    desk.attempts = 0
+    desk.finish(running)
+    assert desk.attempts <= 1 + 3
+
+
+def test_a_deadline_is_a_refusal_with_advice() -> None:
+    desk = Desk(FlowControlSettings(request_ttl_seconds=5.0), pods=1)
+    desk.place(a_request(), now=10.0)
+    late = a_request()
+    assert desk.place(late, now=10.0) == Waiting(15.0)
+    assert desk.controller.next_deadline() == 15.0
+    assert desk.controller.something_changed(14.9) == []
+    [(facts, outcome)] = desk.controller.something_changed(15.0)
+    assert facts is late
+    assert isinstance(outcome, Refused)
+    assert outcome.reason is Reason.TTL_EXPIRED
+    assert outcome.retry_after_seconds is not None
+
+
+def test_no_request_waits_longer_than_the_hard_limit() -> None:
+    settings = FlowControlSettings(request_ttl_seconds=0.0, max_wait_seconds=30.0)
+    desk = Desk(settings, pods=1)
+    desk.place(a_request())
+    assert desk.place(a_request(), now=1.0) == Waiting(31.0)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({"default_band": BandSettings(max_requests=2)}, id="band-requests"),
+        pytest.param({"default_band": BandSettings(max_bytes=20)}, id="band-bytes"),
+        pytest.param({"max_requests": 2}, id="all-requests"),
+        pytest.param({"max_bytes": 20}, id="all-bytes"),
+    ],
+)
+def test_a_limit_may_be_reached_and_not_passed(settings: dict[str, object]) -> None:
+    desk = Desk(FlowControlSettings(**settings), pods=1)  # type: ignore[arg-type]
+    desk.place(a_request())
+    for _ in range(2):
+        assert isinstance(desk.place(a_request(size_bytes=10)), Waiting)
+    assert reason_of(lambda: desk.place(a_request(size_bytes=10))) is Reason.SATURATED
+
+
+def test_who_cancels_frees_the_place_in_the_queue_at_once() -> None:
+    desk = Desk(FlowControlSettings(max_requests=1), pods=1)
+    desk.place(a_request())
+    waiter = a_request()
+    desk.place(waiter)
+    desk.controller.abandon(waiter)
+    assert isinstance(desk.place(a_request()), Waiting)
+
+
+def test_an_empty_pool_refuses_at_once_unless_waiting_for_endpoints_is_on() -> None:
+    desk = Desk(FlowControlSettings(), pods=0)
+    assert reason_of(lambda: desk.place(a_request())) is Reason.NO_ENDPOINTS
+
+
+def test_a_request_that_waits_for_endpoints_goes_when_one_comes() -> None:
+    desk = Desk(pods=0)
+    waiter = a_request()
+    assert isinstance(desk.place(waiter), Waiting)
+    desk.endpoints.append(Endpoint("new", "10.0.0.9", 80))
+    assert [facts for facts, _ in desk.controller.something_changed(1.0)] == [waiter]
+
+
+def test_the_budget_starts_anew_when_the_pool_fills_or_empties() -> None:
+    settings = FlowControlSettings(
+        waits_for_endpoints=True, no_endpoint_ttl_seconds=10.0, request_ttl_seconds=20.0
+    )
+    desk = Desk(settings, pods=0)
+    waiter = a_request(subset=frozenset({"nobody"}))
+    assert desk.place(waiter, now=0.0) == Waiting(10.0)
+    desk.endpoints.append(Endpoint("new", "10.0.0.9", 80))
+    desk.controller.something_changed(9.0)
+    assert desk.controller.next_deadline() == 29.0
+
+
+def test_expiry_with_an_empty_pool_is_a_lack_of_endpoints() -> None:
+    desk = Desk(FlowControlSettings(waits_for_endpoints=True, no_endpoint_ttl_seconds=5), pods=0)
+    desk.place(a_request(), now=0.0)
+    [(_, outcome)] = desk.controller.something_changed(5.0)
+    assert isinstance(outcome, Refused)
+    assert outcome.reason is Reason.NO_ENDPOINTS
+
+
+def test_sheddable_requests_are_refused_rather_than_left_to_wait() -> None:
+    desk = Desk(FlowControlSettings(), pods=1)
+    desk.place(a_request())
+    assert reason_of(lambda: desk.place(a_request(priority=-1))) is Reason.SATURATED
+
+
+def test_a_request_without_a_body_is_placed_past_the_queue_or_refused() -> None:
+    desk = Desk(pods=1)
+    desk.place(a_request())
+    desk.place(a_request())
+    with pytest.raises(Refused):
+        desk.place(a_request(needs_room=False))
+
+
+def test_closing_refuses_all_who_wait_and_all_who_come() -> None:
+    desk = Desk(pods=1)
+    desk.place(a_request())
+    desk.place(a_request())
+    [(_, outcome)] = desk.controller.close()
+    assert isinstance(outcome, Refused)
+    assert outcome.reason is Reason.SHUTTING_DOWN
+    assert reason_of(lambda: desk.place(a_request())) is Reason.SHUTTING_DOWN
+
+
+def test_advice_follows_the_measured_drain_rate() -> None:
+    desk = Desk(FlowControlSettings(max_requests=20), pods=1)
+    running = a_request()
+    desk.place(running)
+    for _ in range(20):
+        desk.place(a_request())
+    for second in range(1, 6):
+        [(running, _)] = desk.finish(running, now=float(second))
+    for _ in range(5):
+        desk.place(a_request(), now=6.0)
+    with pytest.raises(Refused) as caught:
+        desk.place(a_request(), now=6.0)
+    assert caught.value.retry_after_seconds == pytest.approx(20.0)  # 20 wait, one a second
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["place", "finish", "tick"]), st.integers(0, 30), st.integers(-1, 2)),
+    max_size=60,
+)
+
+
+@given(STEPS)
+def test_nothing_is_lost_doubled_or_placed_beyond_the_limit(
+    steps: list[tuple[str, int, int]],
+) -> None:
+    settings = FlowControlSettings(max_requests=5, request_ttl_seconds=10.0, sheddable_waits=True)
+    desk, live, now = Desk(settings, pods=2), [], 0.0
+    waiting: set[RequestFacts] = set()
+    placed: set[RequestFacts] = set()
+
+    def settle(outcomes: list[tuple[RequestFacts, Outcome]]) -> None:
+        for facts, outcome in outcomes:
+            waiting.remove(facts)
+            if isinstance(outcome, Placed):
+                placed.add(facts)
+
+    for kind, number, priority in steps:
+        now += 1.0
+        if kind == "place":
+            facts = a_request(priority=priority)
+            try:
+                outcome = desk.place(facts, now)
+            except Refused:
+                continue
+            live.append(facts)
+            (placed if isinstance(outcome, Placed) else waiting).add(facts)
+        elif kind == "finish" and live:
+            facts = live.pop(number % len(live))
+            waiting.discard(facts)
+            placed.discard(facts)
+            settle(desk.finish(facts, now))
+        else:
+            settle(desk.controller.something_changed(now))
+        assert len(desk.controller.room) == len(waiting)
+        assert desk.ledger.leases_held == len(placed) <= 2

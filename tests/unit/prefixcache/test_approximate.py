@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from epp.core.endpoint import Endpoint
+from epp.prefixcache.approximate import ApproximateIndex
+from epp.prefixcache.settings import PrefixCacheSettings
+from tests.helpers.build import an_endpoint
+
+
+def an_index(capacity: int = 100) -> ApproximateIndex:
+    return ApproximateIndex(PrefixCacheSettings(lru_capacity_per_server=capacity))
+
+
+A, B, C = (an_endpoint(name) for name in "abc")
+
+
+def test_only_a_contiguous_prefix_counts() -> None:
+    index = an_index()
+    index.add(A, (1, 2, 3))
+    index.add(B, (1,))
+    index.add(C, (3,))
+    assert index.match((1, 2, 3, 4), [A, B, C]) == {A: 3, B: 1}
+
+
+def test_only_the_asked_endpoints_are_told() -> None:
+    index = an_index()
+    index.add(A, (1, 2))
+    index.add(B, (1, 2))
+    assert index.match((1, 2), [B, C]) == {B: 2}
+
+
+def test_what_was_new_is_told_and_can_be_taken_back() -> None:
+    index = an_index()
+    assert set(index.add(A, (1, 2))) == {1, 2}
+    fresh = index.add(A, (1, 2, 3))
+    assert set(fresh) == {3}
+    index.remove(A, fresh)
+    assert index.match((1, 2, 3), [A]) == {A: 2}
+    index.remove(A, (9,))
+    index.remove(B, (1,))
+
+
+def test_the_tail_is_forgotten_before_its_prefix() -> None:
+    index = an_index(capacity=4)
+    index.add(A, (1, 2, 3))
+    index.add(A, (7, 8))
+    assert index.match((1, 2, 3), [A]) == {A: 2}
+
+
+def test_the_capacity_is_that_of_the_server_where_it_says_so() -> None:
+    server = an_endpoint(num_blocks=16, block_size_tokens=16)  # 256 tokens: 4 blocks of 64
+    index = an_index()
+    index.add(server, range(10))
+    assert index.size_of(server) == 4
+    fixed = ApproximateIndex(PrefixCacheSettings(auto_tune=False, lru_capacity_per_server=7))
+    fixed.add(server, range(10))
+    assert fixed.size_of(server) == 7
+
+
+def test_a_forgotten_endpoint_leaves_nothing() -> None:
+    index = an_index()
+    index.add(A, (1, 2))
+    index.add(B, (1,))
+    index.forget(A)
+    index.forget(A)
+    assert (len(index), index.match((1, 2), [A, B])) == (1, {B: 1})
+    index.forget(B)
+    assert not index._owners
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["add", "remove", "forget"]),
+        st.integers(0, 2),
+        st.integers(0, 3),
+        st.integers(1, 6),
+    ),
+    max_size=40,
+)
+
+
+@given(STEPS)
+def test_it_agrees_with_a_naive_model_and_keeps_its_bound(
+    steps: list[tuple[str, int, int, int]],
+) -> None:
+    capacity, endpoints = 8, [A, B, C]
+    index = an_index(capacity)
+    model: dict[Endpoint, list[int]] = {endpoint: [] for endpoint in endpoints}  # oldest first
+    prompts = [tuple(100 * family + depth for depth in range(6)) for family in range(4)]
+    for kind, who, family, length in steps:
+        endpoint, blocks = endpoints[who], prompts[family][:length]
+        held = model[endpoint]
+        if kind == "add":
+            index.add(endpoint, blocks)
+            for block in reversed(blocks):
+                if block in held:
+                    held.remove(block)
+                held.append(block)
+            del held[: max(0, len(held) - capacity)]
+        elif kind == "remove":
+            index.remove(endpoint, blocks)
+            model[endpoint] = [block for block in held if block not in blocks]
+        else:
+            index.forget(endpoint)
+            model[endpoint] = []
+        assert index.size_of(endpoint) == len(model[endpoint]) <= capacity
+        for prompt in prompts:
+            expected = {}
+            for other in endpoints:
+                depth = 0
+                while depth < len(prompt) and prompt[depth] in model[other]:
+                    depth += 1
+                if depth:
+                    expected[other] = depth
+            assert index.match(prompt, endpoints) == expected
+    assert len(index) == sum(map(len, model.values()))

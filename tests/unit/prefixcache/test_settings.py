@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pytest
+
+from epp.prefixcache.settings import PrefixCacheSettings
+
+
+@pytest.mark.parametrize(
+    ("fields", "block_tokens", "max_blocks"),
+    [
+        pytest.param({}, 64, 2048, id="defaults"),
+        pytest.param({"block_size_tokens": 128}, 128, 1024, id="larger-blocks"),
+        pytest.param({"block_size": 256}, 256, 512, id="deprecated-name"),
+        pytest.param({"block_size_tokens": 32, "block_size": 256}, 64, 2048, id="new-name-wins"),
+        pytest.param({"max_prefix_tokens_to_match": 0}, 64, 2048, id="blocks-limit"),
+        pytest.param(
+            {"max_prefix_tokens_to_match": 0, "max_prefix_blocks_to_match": 0},
+            64,
+            None,
+            id="no-limit",
+        ),
+    ],
+)
+def test_in_effect(fields: dict[str, int], block_tokens: int, max_blocks: int | None) -> None:
+    settings = PrefixCacheSettings(**fields)  # type: ignore[arg-type]
+    assert (settings.block_tokens, settings.max_blocks) == (block_tokens, max_blocks)
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"block_size_tokens": 0}, "blockSizeTokens"),
+        ({"lru_capacity_per_server": -1}, "lruCapacityPerServer"),
+        ({"max_prefix_tokens_to_match": -1}, "maxPrefixTokensToMatch"),
+    ],
+)
+def test_wrong_parameters_are_named_as_in_the_document(fields: dict[str, int], name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        PrefixCacheSettings(**fields)  # type: ignore[arg-type]

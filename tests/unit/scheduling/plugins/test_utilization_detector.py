@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+
+from epp.core.endpoint import Endpoint
+from epp.scheduling.plugins.utilization_detector import UtilizationDetector
+from tests.helpers.build import a_request, an_endpoint
+
+NOW = 100.0
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "room"),
+    [
+        pytest.param(an_endpoint(waiting=4, read_at=NOW), True, id="under-the-queue-limit"),
+        pytest.param(an_endpoint(waiting=5, read_at=NOW), False, id="at-the-queue-limit"),
+        pytest.param(an_endpoint(kv_cache_usage=0.79, read_at=NOW), True, id="under-kv"),
+        pytest.param(an_endpoint(kv_cache_usage=0.8, read_at=NOW), False, id="at-kv"),
+        pytest.param(an_endpoint(waiting=50, read_at=NOW - 11), True, id="old-is-no-evidence"),
+        pytest.param(an_endpoint(read_at=None, requests=99), True, id="never-read"),
+    ],
+)
+def test_room(endpoint: Endpoint, room: bool) -> None:
+    assert UtilizationDetector().has_room(endpoint, NOW) is room
+
+
+def test_one_swamped_endpoint_does_not_saturate_the_pool() -> None:
+    pool = [an_endpoint(waiting=500, read_at=NOW), *(an_endpoint(read_at=NOW) for _ in range(9))]
+    assert UtilizationDetector().saturation(pool, NOW) == pytest.approx(0.1)
+
+
+def test_an_empty_pool_is_saturated() -> None:
+    assert UtilizationDetector().saturation([], NOW) == 1.0
+
+
+def test_as_a_filter_it_drops_the_full_unless_all_are() -> None:
+    full, free = an_endpoint(waiting=9, read_at=NOW), an_endpoint(read_at=NOW)
+    request = a_request(attempted_at=NOW)
+    assert UtilizationDetector().keep(request, [full, free]) == [free]
+    assert UtilizationDetector().keep(request, [full]) == [full]
+    assert UtilizationDetector(headroom=1.0).keep(request, [full, free]) == [full, free]
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"queue_depth_threshold": 0}, "queueDepthThreshold"),
+        ({"kv_cache_util_threshold": 0.0}, "kvCacheUtilThreshold"),
+        ({"kv_cache_util_threshold": 1.1}, "kvCacheUtilThreshold"),
+        ({"headroom": -0.1}, "headroom"),
+        ({"metrics_staleness_threshold": "soon"}, "metricsStalenessThreshold"),
+    ],
+)
+def test_wrong_parameters(fields: dict[str, object], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        UtilizationDetector(**fields)  # type: ignore[arg-type]
