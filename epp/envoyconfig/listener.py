@@ -63,9 +63,9 @@ def _route(settings: EnvoySettings) -> Json:
 
 
 def _retry_policy(settings: EnvoySettings) -> Json:
-    """Only where no server can have begun to work on the request."""
+    """Also where a server died before it answered: a prompt can be worked on twice without harm."""
     policy: Json = {
-        "retry_on": "connect-failure,refused-stream,reset-before-request",
+        "retry_on": "connect-failure,refused-stream,reset",
         "num_retries": 3,
         "retry_back_off": {"base_interval": duration(0.01), "max_interval": duration(0.1)},
     }

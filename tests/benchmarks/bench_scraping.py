@@ -1,6 +1,8 @@
 """What scraping costs: microseconds a page, and CPU of a picker that only scrapes. Run it alone.
 
-python tests/benchmarks/bench_scraping.py [--servers 10 100 1000] [--seconds 10]
+python tests/benchmarks/bench_scraping.py [--servers 0 10 100] [--seconds 5]
+
+With 0 servers only the measuring itself costs anything: subtract that line from the others.
 """
 
 from __future__ import annotations
@@ -123,7 +125,7 @@ async def scrape(port: int, servers: int, seconds: float) -> str:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
-    per_scrape = used / max(1, readings) * 1e6
+    per_scrape = used / readings * 1e6 if readings else 0.0
     return (
         f"{readings / took:>8.0f} scrapes/s{used / took:>8.3f} core"
         f"{per_scrape:>7.0f} µs CPU a scrape{worst * 1e3:>7.2f} ms worst wake-up"
@@ -155,7 +157,7 @@ def bench_scraper(counts: list[int], seconds: float) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--servers", type=int, nargs="*", default=[10, 100, 1000])
+    parser.add_argument("--servers", type=int, nargs="*", default=[0, 10, 100, 1000])
     parser.add_argument("--seconds", type=float, default=5.0)
     options = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)

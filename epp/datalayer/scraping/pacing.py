@@ -42,7 +42,11 @@ def is_surprising(endpoint: Endpoint, metrics: EndpointMetrics, requests_at_star
 
 def quiet_interval(settings: ScrapeSettings, pool_size: int) -> float:
     """The longest interval; longer in a very large pool, so that quiet endpoints leave room."""
-    return max(settings.idle_interval_seconds, pool_size / QUIET_SCRAPES_PER_SECOND)
+    return max(
+        settings.interval_seconds,
+        settings.idle_interval_seconds,
+        pool_size / QUIET_SCRAPES_PER_SECOND,
+    )
 
 
 def jittered(interval: float, rng: random.Random) -> float:

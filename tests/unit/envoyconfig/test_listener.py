@@ -58,7 +58,7 @@ def test_full_mode_has_no_access_log():
 @pytest.mark.parametrize("settings", [LIGHT, FULL], ids=["light", "full"])
 def test_a_retry_goes_to_another_server(settings):
     policy = route(settings)["retry_policy"]
-    assert policy["retry_on"] == "connect-failure,refused-stream,reset-before-request"
+    assert policy["retry_on"] == "connect-failure,refused-stream,reset"
     assert policy["num_retries"] == 3
     [predicate] = policy["retry_host_predicate"]
     assert predicate["name"] == "envoy.retry_host_predicates.previous_hosts"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -71,7 +71,9 @@ async def some_polls() -> None:
         pytest.param(lambda path: path.write_text("endpoints: 1"), "a list is", id="bad"),
     ],
 )
-async def test_the_first_load_must_succeed(tmp_path: Path, prepare, expected: str) -> None:  # type: ignore[no-untyped-def]
+async def test_the_first_load_must_succeed(
+    tmp_path: Path, prepare: Callable[[Path], object], expected: str
+) -> None:
     path = tmp_path / "pool.yaml"
     prepare(path)
     pool = Pool()
@@ -167,6 +169,20 @@ async def test_an_edit_that_keeps_the_size_is_seen(tmp_path: Path) -> None:
         for name in "bcdef":
             path.write_text(a_file(name))
             await pool.becomes(name)
+
+
+async def test_a_file_that_is_being_written_is_not_read_before_it_stands_still(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "pool.yaml"
+    path.write_text(a_file("a"))
+    names = [f"s{number}" for number in range(100)]
+    async with following(path) as pool:
+        for count in range(1, len(names) + 1):  # a valid file at every moment
+            path.write_text(a_file(*names[:count]))
+            await asyncio.sleep(POLL_SECONDS / 5)
+        await pool.becomes(*names)
+        assert pool.published == [["a"], names]
 
 
 async def test_without_watching_a_change_is_not_followed(tmp_path: Path) -> None:

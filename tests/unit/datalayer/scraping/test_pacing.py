@@ -57,6 +57,12 @@ def test_a_quiet_endpoint_is_left_alone_by_and_by() -> None:
     assert after(1.0) == 1.0
 
 
+def test_an_interval_above_the_idle_one_holds_for_all() -> None:
+    settings = ScrapeSettings(interval_seconds=5.0)
+    endpoint = Endpoint("a", "10.0.0.1", 8000)
+    assert next_interval(5.0, endpoint, EndpointMetrics(), 0, settings, 10) == 5.0
+
+
 def test_in_a_very_large_pool_quiet_endpoints_leave_room_for_busy_ones() -> None:
     assert after(10.0, pool_size=500) == 1.0
     assert after(10.0, pool_size=1000) == 2.0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -56,9 +57,9 @@ RECORDED = [
 
 @pytest.mark.parametrize("form", [lambda page: page, filtered], ids=["full", "filtered"])
 @pytest.mark.parametrize(("name", "load", "lora", "cache"), RECORDED)
-def test_recorded_pages(  # type: ignore[no-untyped-def]
+def test_recorded_pages(
     name: str,
-    form,
+    form: Callable[[bytes], bytes],
     load: tuple[int, int, float],
     lora: tuple[frozenset[str], int, float],
     cache: tuple[int, int],
