@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.request import urlopen
@@ -103,7 +103,8 @@ class PickerProcess:
             except OSError:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"the picker did not start:\n{self.log()}") from None
-                time.sleep(0.02)
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(0.02)
                 continue
             return
 
@@ -210,7 +211,9 @@ async def running_stack(
     try:
         if separate:
             ports = free_ports(count)
-            processes += [await _server_process(port) for port in ports]
+            processes += [_server_process(port) for port in ports]
+            for port in ports:
+                await _listens(port)
             addresses = [f"127.0.0.1:{port}" for port in ports]
         else:
             for n in range(count):
@@ -236,14 +239,17 @@ async def running_stack(
             process.wait()
 
 
-async def _server_process(port: int) -> subprocess.Popen[bytes]:
+def _server_process(port: int) -> subprocess.Popen[bytes]:
     """A simulated server that can be killed as a machine dies."""
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-m", "epp", "simulate", "--port", str(port)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+
+
+async def _listens(port: int) -> None:
     for _ in range(round(START_SECONDS / 0.05)):
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -251,8 +257,7 @@ async def _server_process(port: int) -> subprocess.Popen[bytes]:
             await asyncio.sleep(0.05)
         else:
             writer.close()
-            return process
-    process.kill()
+            return
     raise RuntimeError(f"the simulated server does not listen on {port}")
 
 
