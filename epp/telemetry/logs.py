@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 
 import orjson
@@ -18,6 +18,7 @@ import orjson
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 BACKLOG_LINES = 20_000
 BATCH_LINES = 200
+GATHER_SECONDS = 0.05
 
 
 class LineWriter:
@@ -26,41 +27,42 @@ class LineWriter:
     def __init__(self, descriptor: int = 2) -> None:
         self.dropped = 0  # lines lost because the reader did not keep up
         self._descriptor = descriptor
-        self._lines: queue.Queue[bytes | None] = queue.Queue(BACKLOG_LINES)
+        self._lines: deque[bytes] = deque()
+        self._some = threading.Event()
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write, name="log writer", daemon=True)
         self._thread.start()
 
     def put(self, line: bytes) -> None:
-        try:
-            self._lines.put_nowait(line)
-        except queue.Full:
+        if len(self._lines) >= BACKLOG_LINES:
             self.dropped += 1
+            return
+        self._lines.append(line)
+        if not self._some.is_set():
+            self._some.set()
 
     def close(self, timeout_seconds: float = 2.0) -> None:
         """Write what is left, within a time."""
-        try:
-            self._lines.put(None, timeout=timeout_seconds)
-        except queue.Full:
-            return
+        self._closing.set()
+        self._some.set()
         self._thread.join(timeout_seconds)
 
     def _write(self) -> None:
-        while (line := self._lines.get()) is not None:
-            batch = [line]
-            last = False
-            while len(batch) < BATCH_LINES and not self._lines.empty():
-                if (more := self._lines.get()) is None:
-                    last = True
-                    break
-                batch.append(more)
-            data = b"".join(batch)
-            try:
-                while data:
-                    data = data[os.write(self._descriptor, data) :]
-            except OSError:
-                self.dropped += len(batch)  # nobody reads any more; there is nowhere to say so
-            if last:
-                return
+        while not (self._closing.is_set() and not self._lines):
+            self._some.wait()
+            # Woken once a while and not once a line: waking takes the interpreter from the loop.
+            self._closing.wait(GATHER_SECONDS)
+            self._some.clear()
+            while self._lines:
+                count = min(len(self._lines), BATCH_LINES)
+                self._write_batch(b"".join(self._lines.popleft() for _ in range(count)), count)
+
+    def _write_batch(self, data: bytes, count: int) -> None:
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+        except OSError:
+            self.dropped += count  # nobody reads any more; there is nowhere to say so
 
 
 class JsonLines(logging.Formatter):

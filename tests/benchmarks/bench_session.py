@@ -1,0 +1,112 @@
+"""Microseconds of our own code a request, without any transport: `python tests/benchmarks/bench_session.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import cProfile
+import os
+import pstats
+import random
+import sys
+import time
+
+import orjson
+
+from epp._pb import ext_proc_pb2 as pb
+from epp.compose import Outside, compose
+from epp.config.build import read_configuration
+from epp.core.endpoint import EndpointMetrics
+from epp.datalayer.store import EndpointSpec
+from epp.extproc.observer import RequestObserver
+from epp.extproc.session import ExtProcSession, SessionSettings
+from epp.extproc.switchboard import Switchboard
+from epp.telemetry.logs import LineWriter, RequestLog
+from epp.telemetry.metrics import Metrics
+
+
+class Sink:
+    def __init__(self) -> None:
+        self.messages = 0
+
+    def send(self, message: bytes) -> None:
+        self.messages += 1
+
+    def finish(self, status: int = 0, text: str = "") -> None:
+        pass
+
+
+def conversation(characters: int, chunks: int, *, light: bool) -> list[bytes]:
+    text = "the answer is in the following paragraph of the document " * (characters // 57 + 1)
+    body = orjson.dumps(
+        {"model": "m", "stream": True, "messages": [{"role": "user", "content": text[:characters]}]}
+    )
+    pairs = [(":path", b"/v1/chat/completions"), (":method", b"POST"), ("x-request-id", b"r-1")]
+    pairs += [(f"x-header-{n}", b"some value") for n in range(8)]
+    headers = pb.HeaderMap(headers=[pb.HeaderValue(key=k, raw_value=v) for k, v in pairs])
+    config = pb.ProtocolConfiguration(
+        request_body_mode=pb.BUFFERED if light else pb.FULL_DUPLEX_STREAMED,
+        response_body_mode=pb.NONE if light else pb.FULL_DUPLEX_STREAMED,
+    )
+    status = pb.HeaderMap(
+        headers=[
+            pb.HeaderValue(key=":status", raw_value=b"200"),
+            pb.HeaderValue(key="content-type", raw_value=b"text/event-stream"),
+        ]
+    )
+    messages = [
+        pb.ProcessingRequest(
+            request_headers=pb.HttpHeaders(headers=headers), protocol_config=config
+        ),
+        pb.ProcessingRequest(request_body=pb.HttpBody(body=body, end_of_stream=True)),
+        pb.ProcessingRequest(response_headers=pb.HttpHeaders(headers=status)),
+    ]
+    if not light:
+        event = b'data: {"id":"x","choices":[{"delta":{"content":" word"}}]}\n\n'
+        for n in range(max(1, chunks)):
+            piece = pb.HttpBody(body=event, end_of_stream=n == max(1, chunks) - 1)
+            messages.append(pb.ProcessingRequest(response_body=piece))
+    return [message.SerializeToString() for message in messages]
+
+
+async def main() -> None:
+    metrics = Metrics()
+    picker = compose(read_configuration(), Outside(random.Random(1), lambda: "id"))
+    endpoints = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    picker.store.apply([EndpointSpec(f"e{n}", f"10.0.0.{n}", 80) for n in range(endpoints)])
+    for endpoint in picker.store.endpoints:
+        now = time.monotonic()
+        reading = EndpointMetrics(waiting_read_at=now, running_read_at=now, running=4)
+        picker.read(endpoint, reading, 0)
+    writer = LineWriter(os.open(os.devnull, os.O_WRONLY))
+    observer = RequestObserver(metrics, RequestLog(writer, enabled=True), "pool")
+    board = Switchboard(picker.director, observer, picker.queue.next_deadline, time.monotonic)
+    settings = SessionSettings(instance="here", nonce="n")
+
+    def run(messages: list[bytes], times: int) -> float:
+        start = time.perf_counter()
+        for _ in range(times):
+            session = ExtProcSession(board, settings, Sink(), {})
+            for message in messages:
+                session.received(message)
+            session.half_closed()
+            session.closed()
+        return (time.perf_counter() - start) / times * 1e6
+
+    for name, messages, times in (
+        ("full, 900 characters", conversation(900, 0, light=False), 4000),
+        ("light, 900 characters", conversation(900, 0, light=True), 4000),
+        ("full, 900 characters, 100 chunks", conversation(900, 100, light=False), 400),
+        ("full, 400 000 characters", conversation(400_000, 0, light=False), 100),
+    ):
+        run(messages, times // 4)
+        print(f"{name:36} {run(messages, times):8.1f} us")
+    if "--profile" in sys.argv:
+        profile = cProfile.Profile()
+        profile.enable()
+        run(conversation(900, 0, light=False), 4000)
+        profile.disable()
+        pstats.Stats(profile).sort_stats("tottime").print_stats(45)
+    writer.close()
+
+
+asyncio.run(main())

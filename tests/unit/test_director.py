@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import random
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from epp.compose import Outside, Picker, compose
+from epp.config.build import read_configuration
+from epp.core.decision import Answer, Placed, Waiting
+from epp.core.endpoint import Endpoint
+from epp.core.refusal import Reason, Refused
+from epp.datalayer.store import EndpointSpec
+from epp.director import Arrival, Begun
+
+HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
+PLUGINS = """
+plugins: [{type: queue-scorer}, {type: prefix-cache-scorer}, {type: concurrency-detector, parameters: {maxConcurrency: 2}}]
+flowControl: {saturationDetector: {pluginRef: concurrency-detector}}
+routing:
+  objectives: [{name: gold, priority: 5}]
+  modelRewrites:
+  - name: alias
+    rules:
+    - matches: [{model: {value: public}}]
+      targets: [{modelRewrite: internal}]
+"""
+
+
+def a_picker(extra: str = PLUGINS, endpoints: int = 2, answer: Answer | None = None) -> Picker:
+    outside = Outside(
+        random.Random(1),
+        new_request_id=lambda: "made-up",
+        answer_for=lambda method, path: answer if path == "/v1/models" else None,
+    )
+    picker = compose(read_configuration(HEAD + extra), outside)
+    picker.store.apply([EndpointSpec(f"e{n}", f"10.0.0.{n + 1}", 80) for n in range(endpoints)])
+    return picker
+
+
+def chat(model: str = "m", text: str = "hi") -> bytes:
+    return orjson.dumps({"model": model, "messages": [{"role": "user", "content": text}]})
+
+
+def arrival(
+    body: bytes | None = None,
+    path: str = "/v1/chat/completions",
+    subset: frozenset[str] | None = None,
+    **headers: str,
+) -> Arrival:
+    given = {k.replace("_", "-"): v for k, v in headers.items()}
+    return Arrival(
+        {":path": path, ":method": "POST", **given},
+        body or b"",
+        complete=True,
+        has_body=body is not None,
+        received_at=0.0,
+        subset=subset,
+    )
+
+
+def placed(begun: Begun) -> Endpoint:
+    assert begun.placed is not None
+    return begun.placed.decision.ordered[0]
+
+
+def test_a_request_is_read_identified_and_placed() -> None:
+    picker = a_picker()
+    begun = picker.director.begin(
+        arrival(chat(), x_llm_d_inference_objective="gold", x_llm_d_inference_fairness_id="t"), 1.0
+    )
+    facts = begun.facts
+    assert (facts.model, facts.priority, facts.flow) == ("m", 5, "t")
+    assert (facts.request_id, begun.generated_request_id) == ("made-up", "made-up")
+    assert placed(begun).load.requests == 1
+    picker.director.finish(facts, 2.0)
+    assert placed(begun).load.requests == 0
+
+
+def test_the_deprecated_spelling_counts_unless_the_new_one_is_there() -> None:
+    director = a_picker().director
+    old = arrival(chat(), x_gateway_inference_objective="gold")
+    hidden = arrival(chat(), x_gateway_inference_objective="gold", x_llm_d_inference_objective="")
+    assert director.begin(old, 0.0).facts.priority == 5
+    assert director.begin(hidden, 0.0).facts.priority == 0
+
+
+def test_a_rewritten_model_changes_the_body() -> None:
+    begun = a_picker().director.begin(arrival(chat("public")), 0.0)
+    assert (begun.facts.model, begun.facts.target_model) == ("public", "internal")
+    assert orjson.loads(begun.body)["model"] == "internal"
+
+
+def test_an_unchanged_body_is_the_very_object_that_came() -> None:
+    body = chat()
+    assert a_picker().director.begin(arrival(body), 0.0).body is body
+
+
+def test_a_structured_request_needs_a_model() -> None:
+    begun = a_picker().director.begin(arrival(b'{"messages": [{"content": "x"}]}'), 0.0)
+    assert begun.refused is not None
+    assert begun.refused.reason is Reason.BAD_REQUEST
+    assert begun.refused.detail == "model not found in request body"
+
+
+def test_a_request_without_body_is_placed_though_all_are_full() -> None:
+    picker = a_picker(endpoints=1)
+    for _ in range(2):
+        picker.director.begin(arrival(chat()), 0.0)
+    begun = picker.director.begin(arrival(), 0.0)
+    assert placed(begun).load.requests == 2  # and it costs nothing
+
+
+def test_an_answer_of_our_own() -> None:
+    answer = Answer(200, {}, b"[]")
+    assert a_picker(answer=answer).director.begin(arrival(path="/v1/models"), 0.0).outcome is answer
+
+
+@pytest.mark.parametrize(
+    ("subset", "reason"),
+    [
+        (frozenset({"10.9.9.9"}), Reason.NO_ENDPOINTS),
+        (frozenset(), Reason.NO_ENDPOINTS),
+        (frozenset({"10.0.0.2"}), None),
+        (frozenset({"10.0.0.2:80"}), None),
+    ],
+)
+def test_the_subset_hint_binds(subset: frozenset[str], reason: Reason | None) -> None:
+    begun = a_picker().director.begin(arrival(chat(), subset=subset), 0.0)
+    if reason is None:
+        assert placed(begun).name == "e1"
+    else:
+        assert begun.refused is not None
+        assert begun.refused.reason is reason
+
+
+def test_the_end_of_one_is_the_turn_of_the_next() -> None:
+    picker = a_picker(endpoints=1)
+    first, _, third = (picker.director.begin(arrival(chat()), 0.0) for _ in range(3))
+    assert isinstance(third.outcome, Waiting)
+    [(facts, outcome)] = picker.director.finish(first.facts, 1.0)
+    assert facts is third.facts
+    assert isinstance(outcome, Placed)
+    assert outcome.record.waited_seconds == 1.0
+
+
+def test_only_a_server_that_answered_well_is_credited_with_the_prefix() -> None:
+    text = "word " * 200
+    for status, credited in ((200, True), (503, False)):
+        picker = a_picker()
+        begun = picker.director.begin(arrival(chat(text=text)), 0.0)
+        picker.director.responding(begun.facts, "", status)
+        known = picker.index.match(begun.facts.prefix_blocks, picker.store.endpoints)
+        assert bool(known) is credited
+
+
+def test_the_load_and_the_credit_move_to_who_served() -> None:
+    picker = a_picker()
+    begun = picker.director.begin(arrival(chat(text="word " * 200)), 0.0)
+    picked = placed(begun)
+    [other] = [e for e in picker.store.endpoints if e is not picked]
+    picker.director.responding(begun.facts, other.authority, 200)
+    assert (picked.load.requests, other.load.requests) == (0, 1)
+    assert list(picker.index.match(begun.facts.prefix_blocks, [picked, other])) == [other]
+    picker.director.finish(begun.facts, 1.0)
+    assert other.load.requests == 0
+
+
+def test_a_server_that_we_do_not_know_takes_the_credit_of_nobody() -> None:
+    picker = a_picker()
+    begun = picker.director.begin(arrival(chat(text="word " * 200)), 0.0)
+    picker.director.responding(begun.facts, "10.9.9.9:1", 200)
+    assert not picker.index.match(begun.facts.prefix_blocks, picker.store.endpoints)
+    picker.director.finish(begun.facts, 1.0)
+    assert picker.ledger.leases_held == 0
+
+
+def test_a_vanished_endpoint_still_gets_its_leases_back() -> None:
+    picker = a_picker()
+    begun = picker.director.begin(arrival(chat()), 0.0)
+    picker.store.apply([])
+    picker.director.responding(begun.facts, "", 200)
+    picker.director.finish(begun.facts, 1.0)
+    assert picker.ledger.leases_held == 0
+
+
+def test_finishing_twice_or_without_a_place_does_nothing() -> None:
+    picker = a_picker(endpoints=0)
+    begun = picker.director.begin(arrival(chat()), 0.0)
+    assert isinstance(begun.outcome, Refused)
+    assert picker.director.finish(begun.facts, 1.0) == []
+    picker.director.responding(begun.facts, "", 200)
+    assert len(picker.director) == 0
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["begin", "finish", "respond", "tick", "pool"]), st.integers(0, 30)),
+    max_size=60,
+)
+
+
+@given(STEPS)
+def test_whatever_happens_the_ledger_ends_at_zero(steps: list[tuple[str, int]]) -> None:
+    picker = a_picker()
+    live: list[Begun] = []
+    for at, (kind, number) in enumerate(steps):
+        now = float(at)
+        if kind == "begin":
+            live.append(picker.director.begin(arrival(chat(text="x" * 300 * number)), now))
+        elif kind == "pool":
+            count = number % 4
+            specs = [EndpointSpec(f"e{n}", f"10.0.0.{n + 1}", 80) for n in range(count)]
+            picker.store.apply(specs)
+            picker.director.something_changed(now)
+        elif kind == "tick":
+            picker.director.something_changed(now + number)
+        elif live and kind == "respond":
+            facts = live[number % len(live)].facts
+            picker.director.responding(facts, f"10.0.0.{number % 4}:80", 200 + number * 30)
+        elif live:
+            picker.director.finish(live.pop(number % len(live)).facts, now)
+        for endpoint in picker.store.endpoints:
+            assert endpoint.load.requests <= 2
+    for begun in live:
+        picker.director.finish(begun.facts, 1e6)
+    assert picker.ledger.leases_held == 0
+    assert len(picker.director) == 0
+    assert all(endpoint.load.requests == 0 for endpoint in picker.store.endpoints)
