@@ -11,6 +11,7 @@ from epp.core.decision import Answer
 from epp.core.endpoint import Endpoint, EndpointMetrics
 from epp.core.request import RequestFacts
 from epp.datalayer.ledger import Ledger
+from epp.datalayer.models.catalogue import ModelCatalogue
 from epp.datalayer.store import Change, EndpointStore
 from epp.director import Arrival, Director
 from epp.extproc.headers import read_control
@@ -30,7 +31,6 @@ class Outside:
     rng: random.Random
     new_request_id: Callable[[], str]
     on_rewrite: Callable[[str, str, str], None] = lambda _rewrite, _model, _target: None
-    answer_for: Callable[[str, str], Answer | None] = lambda _method, _path: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class Picker:
     store: EndpointStore
     ledger: Ledger
     index: ApproximateIndex
+    models: ModelCatalogue
     queue: FlowController | LegacyAdmission
     director: Director
 
@@ -55,6 +56,7 @@ class Picker:
 def compose(configuration: Configuration, outside: Outside, *, use_subset: bool = True) -> Picker:
     store, ledger = EndpointStore(), Ledger()
     index = ApproximateIndex(configuration.prefix_cache)
+    models = ModelCatalogue()
     profile, detector = configuration.profile, configuration.detector
     limits = configuration.flow_control
     attempt = PlacingAttempt(
@@ -83,6 +85,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         for endpoint in change.removed:
             ledger.forget(endpoint)
             index.forget(endpoint)
+            models.forget(endpoint)
 
     store.subscribe(forget)
     director = Director(
@@ -93,17 +96,33 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         hash_prompt=_prompt_hasher(configuration),
         endpoint_at=lambda authority: _endpoint_at(store, authority),
         control=_control_reader(configuration),
-        answer_for=outside.answer_for,
+        answer_for=_model_lister(models, store),
         new_request_id=outside.new_request_id,
         session_headers=configuration.session_headers,
         prefix_block_tokens=configuration.prefix_cache.block_tokens,
     )
-    return Picker(configuration, store, ledger, index, queue, director)
+    return Picker(configuration, store, ledger, index, models, queue, director)
 
 
 def _endpoint_at(store: EndpointStore, authority: str) -> Endpoint | None:
     """Asked only when another endpoint served than the one picked."""
     return next((e for e in store.endpoints if e.authority == authority), None)
+
+
+def _model_lister(
+    models: ModelCatalogue, store: EndpointStore
+) -> Callable[[str, str], Answer | None]:
+    """What the whole pool offers is asked of us; any one server knows only its own."""
+
+    def answer_for(method: str, path: str) -> Answer | None:
+        if method != "GET" or path.rstrip("/") != "/v1/models":
+            return None
+        document = models.document(store.candidates)
+        if document is None:
+            return None
+        return Answer(200, {"content-type": "application/json"}, document)
+
+    return answer_for
 
 
 def _prompt_hasher(configuration: Configuration) -> Callable[[str, Payload], Sequence[int]]:

@@ -21,6 +21,7 @@ from epp.compose import Outside, Picker, compose
 from epp.config.settings import Configuration
 from epp.core.endpoint import Endpoint
 from epp.datalayer.discovery.file import FileDiscovery
+from epp.datalayer.models.fetcher import ModelListFetcher
 from epp.datalayer.scraping.endpoint_health import EndpointHealth
 from epp.datalayer.scraping.outcome import ScrapeOutcome
 from epp.datalayer.scraping.scraper import Scraper
@@ -150,6 +151,7 @@ def assemble(settings: ServeSettings, configuration: Configuration, writer: Line
         background=(
             scraper.run,
             discovery.run,
+            ModelListFetcher(picker.store, picker.models, random.Random()).run,
             lambda: watch_loop(metrics.loop_stall.observe),
         ),
         warmed_up=scrapes.first_round,

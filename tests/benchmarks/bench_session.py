@@ -1,4 +1,4 @@
-"""Microseconds of our own code a request, without any transport: `python tests/benchmarks/bench_session.py`."""
+"""Microseconds of our own code a request, without transport."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ import openai
 import pytest
 
 from epp.envoyconfig.settings import Mode
+from epp.simulation.server import SimulatedServer
 from epp.simulation.settings import ServerSettings
 from tests.helpers.picker import Stack, running_stack
 
@@ -31,13 +32,13 @@ async def eventually(check: Callable[[], bool], seconds: float = 5.0) -> None:
 
 
 async def seen_by_servers(stack: Stack) -> list[dict[str, object]]:
-    """The request heads that reached the model servers, in no particular order."""
+    """The heads of the POST requests that reached the model servers, in no particular order."""
     found: list[dict[str, object]] = []
     async with aiohttp.ClientSession() as session:
         for server in stack.servers:
             async with session.get(f"{server.url}/sim/requests") as answer:
                 found += (await answer.json())["requests"]
-    return [one for one in found if str(one["path"]).startswith(("/v1/", "/tokenize"))]
+    return [one for one in found if one["method"] == "POST"]
 
 
 def nothing_held(stack: Stack) -> bool:
@@ -165,6 +166,24 @@ async def test_requests_without_a_body(mode: Mode) -> None:
         async with session.get(f"{stack.envoy.url}/version") as answer:
             assert answer.status == 200
         assert stack.picker.metric("llm_d_epp_scheduler_attempts_total", status="success") == 1
+
+
+@MODES
+async def test_the_model_list_is_that_of_the_whole_pool(mode: Mode) -> None:
+    async with running_stack(mode, count=1) as stack, stack.client() as client:
+        other = SimulatedServer(ServerSettings(models=("other",), adapters=("ad0",)))
+        await other.start()
+        try:
+            stack.picker.write_endpoints([*stack.addresses, f"127.0.0.1:{other.port}"])
+            listed: set[str] = set()
+            for _ in range(100):
+                listed = {model.id async for model in client.models.list()}
+                if len(listed) == 3:
+                    break
+                await asyncio.sleep(0.05)
+            assert listed == {"sim", "other", "ad0"}
+        finally:
+            await other.stop()
 
 
 @MODES

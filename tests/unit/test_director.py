@@ -17,7 +17,10 @@ from epp.director import Arrival, Begun
 
 HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
 PLUGINS = """
-plugins: [{type: queue-scorer}, {type: prefix-cache-scorer}, {type: concurrency-detector, parameters: {maxConcurrency: 2}}]
+plugins:
+- {type: queue-scorer}
+- {type: prefix-cache-scorer}
+- {type: concurrency-detector, parameters: {maxConcurrency: 2}}
 flowControl: {saturationDetector: {pluginRef: concurrency-detector}}
 routing:
   objectives: [{name: gold, priority: 5}]
@@ -29,11 +32,10 @@ routing:
 """
 
 
-def a_picker(extra: str = PLUGINS, endpoints: int = 2, answer: Answer | None = None) -> Picker:
+def a_picker(extra: str = PLUGINS, endpoints: int = 2) -> Picker:
     outside = Outside(
         random.Random(1),
         new_request_id=lambda: "made-up",
-        answer_for=lambda method, path: answer if path == "/v1/models" else None,
     )
     picker = compose(read_configuration(HEAD + extra), outside)
     picker.store.apply([EndpointSpec(f"e{n}", f"10.0.0.{n + 1}", 80) for n in range(endpoints)])
@@ -114,8 +116,14 @@ def test_a_request_without_body_is_placed_though_all_are_full() -> None:
 
 
 def test_an_answer_of_our_own() -> None:
-    answer = Answer(200, {}, b"[]")
-    assert a_picker(answer=answer).director.begin(arrival(path="/v1/models"), 0.0).outcome is answer
+    picker = a_picker()
+    models = arrival(path="/v1/models")
+    assert isinstance(picker.director.begin(models, 0.0).outcome, Placed)  # nothing known yet
+    picker.models.put(picker.store.endpoints[0], ({"id": "m"},))
+    models = Arrival({**models.headers, ":method": "GET"}, b"", True, False, 0.0)
+    answer = picker.director.begin(models, 0.0).outcome
+    assert isinstance(answer, Answer)
+    assert orjson.loads(answer.body)["data"] == [{"id": "m"}]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Which models the servers of the pool offer."""
