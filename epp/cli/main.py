@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from epp.cli.types import Bytes, Duration, switch
-from epp.local.processes import die_with_parent
 
 
 def _settings(flags: dict[str, Any]) -> Any:
@@ -95,15 +94,12 @@ PORT = click.IntRange(0, 65535)
 @click.option("--zap-devel", default="", hidden=True)
 @click.option("--zap-stacktrace-level", default="", hidden=True)
 @click.option("--zap-time-encoding", default="", hidden=True)
-@click.option("--die-with-parent", is_flag=True, hidden=True)
 @click.version_option(package_name="epp")
 @click.pass_context
 def cli(context: click.Context, /, **flags: Any) -> None:
     """The picker itself, as Envoy, GKE, Istio and others ask it over ext-proc."""
     if context.invoked_subcommand is not None:
         return
-    if flags["die_with_parent"]:
-        die_with_parent()
     from epp.cli.serve import serve
 
     serve(_settings(flags), flags["config_file"], flags["config_text"], flags["v"])
@@ -141,7 +137,6 @@ def local(**flags: Any) -> None:
 @click.option("--adapter", "adapters", multiple=True, help="LoRA adapter.")
 @click.option("--profile", default="8b-h100", show_default=True, help="Model and hardware.")
 @click.option("--speed", type=float, default=1.0, show_default=True, help="Engine time factor.")
-@click.option("--die-with-parent", is_flag=True, hidden=True)
 def simulate(**flags: Any) -> None:
     """Simulated vLLM servers with the timing, metrics and errors of real ones."""
     from epp.cli.simulate import run_simulation

@@ -9,7 +9,6 @@ import sys
 import click
 import uvloop
 
-from epp.local import processes
 from epp.simulation.server import serve
 from epp.simulation.settings import ServerSettings
 
@@ -21,11 +20,8 @@ def run_simulation(
     adapters: tuple[str, ...],
     profile: str,
     speed: float,
-    die_with_parent: bool,
 ) -> None:
     """Without ports, one server on 8000."""
-    if die_with_parent:
-        processes.die_with_parent()
     try:
         settings = [
             ServerSettings(

@@ -45,7 +45,9 @@ class EnvoySettings:
     # In full mode Envoy fails open only for requests without a body, whatever is set here; and
     # with original-dst there is no server to fall back to.
     fail_open: bool = True
-    message_timeout_seconds: float = 2.0  # until the picker must have asked for time; light mode
+    # Until the picker must have answered or asked for time, in light mode. Long enough for a burst
+    # of thousands to be read; a picker that is gone is noticed at once, whatever this is.
+    message_timeout_seconds: float = 10.0
     max_message_timeout_seconds: float = 660.0  # the longest time that the picker may ask for
     stream_idle_timeout_seconds: float = 900.0  # above the longest wait plus the longest prefill
     # Below the picker's gRPC receive limit of 64 MiB, so that an oversized body is a 413 from

@@ -21,11 +21,9 @@ class ChildFailed(Exception):
 
 
 def die_with_parent() -> None:
-    """Ask the kernel for SIGTERM when the parent goes away, however it does. Linux only."""
+    """Runs in the child before its program: ask for a signal when the parent goes. Linux only."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() == 1:  # it went before we asked
-            os.kill(os.getpid(), signal.SIGTERM)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 
 
 @dataclass(slots=True)
@@ -71,5 +69,6 @@ async def start(name: str, command: Sequence[str], folder: Path) -> Child:
             stdout=output,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=die_with_parent,
         )
     return Child(name, process, log)

@@ -68,7 +68,7 @@ async def start_stack(
         ports = _free_ports(settings.simulated)
         servers = [f"{HOST}:{port}" for port in ports]
         flags = [flag for port in ports for flag in ("--port", str(port))]
-        command = (*_epp(), "simulate", "--die-with-parent", *flags)
+        command = (*_epp(), "simulate", *flags)
         children.append(await _start("model-servers", command, folder, stack))
         await _wait_listening(children[-1], ports)
     grpc_port, health_port, metrics_port = _free_ports(3)
@@ -77,7 +77,7 @@ async def start_stack(
     command = (
         *(*_epp(), "--host", HOST, "--config-file", str(config), "--secure-serving=false"),
         *("--grpc-port", str(grpc_port), "--grpc-health-port", str(health_port)),
-        *("--metrics-port", str(metrics_port), "--pool-name", "local", "--die-with-parent"),
+        *("--metrics-port", str(metrics_port), "--pool-name", "local"),
     )
     children.append(await _start("picker", command, folder, stack))
     await _wait_listening(children[-1], [grpc_port])

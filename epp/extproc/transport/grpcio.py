@@ -27,6 +27,8 @@ Context = grpc.aio.ServicerContext[bytes, bytes]
 # What a read yields after the last message.
 _EOF: object = grpc.aio.EOF
 
+MANY = 1_000_000
+
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -105,7 +107,11 @@ class GrpcioServer:
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", settings.max_receive_bytes),
                 ("grpc.max_send_message_length", settings.max_send_bytes),
-                ("grpc.max_concurrent_streams", 1_000_000),
+                ("grpc.max_concurrent_streams", MANY),
+                # From 1000 calls on that wait to be taken up, grpc refuses some at random; with
+                # fail-open those would reach a server without a pick.
+                ("grpc.server.max_pending_requests", MANY),
+                ("grpc.server.max_pending_requests_hard_limit", MANY),
                 ("grpc.http2.max_ping_strikes", 0),
             ]
         )
