@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+import ipaddress
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from importlib.resources import files
 
 import orjson
 from aiohttp import web
@@ -13,6 +15,15 @@ from prometheus_client.core import Metric
 from epp.admin.exposition import CONTENT_TYPE, render
 
 MAX_REQUEST_BYTES = 64 * 1024
+PAGE = files("epp.admin").joinpath("status.html").read_text(encoding="utf-8")
+PAGE_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+        "connect-src 'self'"
+    )
+}
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +38,7 @@ class AdminViews:
 
     metrics: Callable[[], Iterable[Metric]]
     ready: Callable[[], bool]
+    status: Callable[[], dict[str, object]]
 
 
 class AdminServer:
@@ -39,6 +51,8 @@ class AdminServer:
         """Returns the port. Raises OSError with the address when it cannot listen."""
         app = web.Application(client_max_size=MAX_REQUEST_BYTES)
         app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/", _on_loopback(self._page))
+        app.router.add_get("/status.json", _on_loopback(self._status))
         app.router.add_get("/livez", self._live)
         app.router.add_get("/healthz", self._ready)
         app.router.add_get("/readyz", self._ready)
@@ -72,6 +86,20 @@ class AdminServer:
             return web.Response(text="ok\n")
         return web.Response(status=503, text="not ready\n")
 
+    async def _page(self, _request: web.Request) -> web.Response:
+        return web.Response(text=PAGE, content_type="text/html", headers=PAGE_HEADERS)
 
-def json_response(document: object) -> web.Response:
-    return web.Response(body=orjson.dumps(document), content_type="application/json")
+    async def _status(self, _request: web.Request) -> web.Response:
+        body = orjson.dumps(self._views.status())
+        return web.Response(body=body, content_type="application/json")
+
+
+def _on_loopback(handler: Handler) -> Handler:
+    """What requests did is not for everyone who can reach the metrics."""
+
+    async def guarded(request: web.Request) -> web.Response:
+        if not ipaddress.ip_address(request.remote or "0.0.0.0").is_loopback:
+            return web.Response(status=403, text="only from this machine: use a port-forward\n")
+        return await handler(request)
+
+    return guarded

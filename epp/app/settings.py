@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from epp.telemetry.legacy import Families
+
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
@@ -25,3 +27,4 @@ class ServeSettings:
     metrics_staleness_seconds: float = 2.0
     access_log: bool = True  # take the gateway's access log on the ext-proc port
     log_requests: bool = True
+    metrics_families: Families = Families.BOTH

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from epp.admin.server import AdminServer, AdminSettings, AdminViews
+from epp.admin.status import StatusSources, status
 from epp.app.lifecycle import Shells
 from epp.app.settings import ServeSettings
 from epp.compose import Outside, Picker, compose
@@ -35,6 +36,7 @@ from epp.extproc.switchboard import Switchboard
 from epp.extproc.transport.grpcio import GrpcioServer, GrpcioSettings
 from epp.extproc.transport.interfaces import Metadata, Services, Stream
 from epp.extproc.transport.tls import Certificates
+from epp.telemetry.legacy import with_twins
 from epp.telemetry.logs import LineWriter, RequestLog
 from epp.telemetry.loop_stall import watch_loop
 from epp.telemetry.metrics import Metrics
@@ -126,6 +128,15 @@ def assemble(settings: ServeSettings, configuration: Configuration, writer: Line
     def refuse_waiting() -> None:
         board.deliver(picker.queue.close())
 
+    status_sources = StatusSources(
+        pool_name=settings.pool_name,
+        endpoints=lambda: picker.store.endpoints,
+        cached_blocks=picker.index.size_of,
+        waiting=picker.queue.waiting,
+        recent=lambda: tuple(observer.recent),
+        ready=lambda: health.ready,
+        now=now,
+    )
     services = _services(settings, board, metrics, health)
     certificates = _certificates(settings)
     return Shells(
@@ -144,7 +155,11 @@ def assemble(settings: ServeSettings, configuration: Configuration, writer: Line
         ),
         admin=AdminServer(
             AdminSettings(settings.host, settings.metrics_port),
-            AdminViews(metrics=metrics.registry.collect, ready=lambda: health.ready),
+            AdminViews(
+                metrics=lambda: with_twins(metrics.registry.collect(), settings.metrics_families),
+                ready=lambda: health.ready,
+                status=lambda: status(status_sources),
+            ),
         ),
         health=health,
         prepare=prepare,

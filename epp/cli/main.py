@@ -12,6 +12,7 @@ from epp.cli.types import Bytes, Duration, switch
 
 def _settings(flags: dict[str, Any]) -> Any:
     from epp.app.settings import ServeSettings
+    from epp.telemetry.legacy import Families
 
     return ServeSettings(
         host=flags["host"],
@@ -30,6 +31,7 @@ def _settings(flags: dict[str, Any]) -> Any:
         refresh_metrics_seconds=max(0.05, flags["refresh_metrics_interval"]),
         metrics_staleness_seconds=flags["metrics_staleness_threshold"],
         log_requests=flags["v"] >= 2,
+        metrics_families=Families(flags["metrics_families"]),
     )
 
 
@@ -87,6 +89,13 @@ PORT = click.IntRange(0, 65535)
 @switch("--allow-experimental-plugins", default=False, text="Accepted; no plugin needs it.")
 @switch("--tracing", default=True, text="Accepted; no spans in this version.")
 @switch("--enable-pprof", default=True, text="Accepted; no effect.")
+@click.option(
+    "--metrics-families",
+    type=click.Choice(["both", "current", "legacy"]),
+    default="both",
+    show_default=True,
+    help="Names on the metrics page: llm_d_epp_, the older inference_ ones, or both.",
+)
 @click.option("-v", "--v", "v", type=int, default=2, show_default=True, help="0 warnings to 5 all.")
 @click.option("--refresh-prometheus-metrics-interval", type=Duration(), default="5s", hidden=True)
 @click.option("--zap-encoder", default="", hidden=True)

@@ -43,8 +43,8 @@ class RequestObserver:
         self._log = log
         self._pool = pool_name
 
-    def began(self, begun: Begun, now: float) -> None:
-        """A request has been read. Its outcome may still be open."""
+    def began(self, begun: Begun, seconds: float) -> None:
+        self._metrics.scheduler_duration.observe(seconds)
 
     def settled(self, begun: Begun, outcome: Outcome, now: float) -> None:
         facts, metrics = begun.facts, self._metrics

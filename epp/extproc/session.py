@@ -99,7 +99,7 @@ class ExtProcSession:
                     self._body_timer.cancel()
                 now = self._board.now()
                 self._begun = self._board.director.begin(arrival, now)
-                self._board.observer.began(self._begun, now)
+                self._board.observer.began(self._begun, self._board.now() - now)
                 self._take(self._begun, self._begun.outcome)
             case Responding(served, status):
                 assert self._begun is not None

@@ -52,6 +52,9 @@ class ResponseReader:
         if not end:
             return
         tail, self._pending = self._pending, b""
+        if tail.startswith(b"{") and USAGE_KEY in tail:  # all of it is there
+            self._read_event(tail)
+            return
         at = tail.rfind(USAGE_KEY)
         brace = tail.find(b"{", at) if at >= 0 else -1
         if brace < 0 or tail[at + len(USAGE_KEY) : brace].strip(b" \t\r\n") != b":":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -86,7 +87,6 @@ class Metrics:
     poll_errors: Counter = field(init=False)
     without_pick: Counter = field(init=False)
     access_log_entries: Counter = field(init=False)
-    stage_duration: Histogram = field(init=False)
     loop_stall: Histogram = field(init=False)
 
     def __post_init__(self) -> None:
@@ -141,7 +141,10 @@ class Metrics:
             buckets.PROCESSING,
         )
         self.scheduler_duration = measure(
-            "scheduler_e2e_duration_seconds", "One placing attempt.", (), buckets.FAST
+            "scheduler_e2e_duration_seconds",
+            "Reading, routing and placing a request.",
+            (),
+            buckets.FAST,
         )
         self.scheduler_attempts = count(
             "scheduler_attempts",
@@ -176,9 +179,10 @@ class Metrics:
         self.access_log_entries = count(
             "access_log_entries", "Access log entries by who picked.", ("picked_by",)
         )
-        self.stage_duration = measure(
-            "stage_duration_seconds", "Time of the picker's own stages.", ("stage",), buckets.FAST
+        info = Gauge(
+            f"{PREFIX}info", "This build.", ("commit", "build_ref"), registry=self.registry
         )
+        info.labels("", version("epp")).set(1)
         self.loop_stall = measure(
             "event_loop_stall_seconds", "How late the event loop woke.", (), buckets.STALL
         )

@@ -105,7 +105,7 @@ async def main() -> None:
         profile.enable()
         run(conversation(900, 0, light=False), 4000)
         profile.disable()
-        pstats.Stats(profile).sort_stats("tottime").print_stats(45)
+        pstats.Stats(profile).sort_stats("cumtime").print_stats(60)
     writer.close()
 
 

@@ -1,0 +1,69 @@
+"""What the status page shows: the pool with its load and its age, who waits, the last decisions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from epp.core.decision import DecisionRecord
+from epp.core.endpoint import Endpoint
+
+MAX_ENDPOINTS = 500
+MAX_DECISIONS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class StatusSources:
+    """Where the page is read, on each request for it."""
+
+    pool_name: str
+    endpoints: Callable[[], Sequence[Endpoint]]
+    cached_blocks: Callable[[Endpoint], int]
+    waiting: Callable[[], Iterable[tuple[int, int, int]]]  # priority, requests, bytes
+    recent: Callable[[], Sequence[DecisionRecord]]  # oldest first
+    ready: Callable[[], bool]
+    now: Callable[[], float]
+
+
+def status(sources: StatusSources) -> dict[str, object]:
+    """JSON-able, bounded in size; no header and no prompt is in it."""
+    now = sources.now()
+    endpoints = sources.endpoints()
+    recent = list(sources.recent())[-MAX_DECISIONS:]
+    return {
+        "pool": sources.pool_name,
+        "ready": sources.ready(),
+        "endpoint_count": len(endpoints),
+        "endpoints": [_endpoint(sources, e, now) for e in endpoints[:MAX_ENDPOINTS]],
+        "waiting": [
+            {"priority": priority, "requests": requests, "bytes": size}
+            for priority, requests, size in sources.waiting()
+        ],
+        "decisions": [
+            {**record.as_dict(), "age_seconds": round(now - record.decided_at, 3)}
+            for record in reversed(recent)
+        ],
+    }
+
+
+def _endpoint(sources: StatusSources, endpoint: Endpoint, now: float) -> dict[str, object]:
+    metrics, load = endpoint.metrics, endpoint.load
+    return {
+        "name": f"{endpoint.namespace}/{endpoint.name}",
+        "address": endpoint.authority,
+        "reachable": endpoint.reachable,
+        "in_flight": load.requests,
+        "foreign": round(load.foreign, 2),
+        "waiting": load.waiting,
+        "scraped_running": metrics.running,
+        "scraped_waiting": metrics.waiting,
+        "kv_cache_usage": round(metrics.kv_cache_usage, 4),
+        "adapters": sorted(metrics.running_adapters | metrics.waiting_adapters),
+        "cached_blocks": sources.cached_blocks(endpoint),
+        "age_seconds": _age(now, metrics.running_read_at),
+    }
+
+
+def _age(now: float, read_at: float) -> float | None:
+    return None if math.isinf(read_at) else round(now - read_at, 3)

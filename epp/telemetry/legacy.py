@@ -1,0 +1,105 @@
+"""The older metric names that GKE dashboards, HPAs and KEDA recipes read, made from the current.
+
+They cost nothing in between: each twin is summed from its family when the page is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from prometheus_client.core import Metric
+
+from epp.telemetry.metrics import MODELS, PREFIX
+
+
+class Families(StrEnum):
+    """Which names the page has."""
+
+    BOTH = "both"
+    CURRENT = "current"
+    LEGACY = "legacy"
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    name: str
+    labels: tuple[str, ...] = ()  # that it keeps; the others are summed over
+    renamed: Mapping[str, str] | None = None  # label of the family to label of the twin
+
+
+_POOL = ("name",)
+_ATTEMPTS = ("status", "target_model_name", "endpoint_name", "namespace", "port")
+_QUEUE = ("fairness_id", "priority", "outcome", "inference_pool", *MODELS)
+
+# By the family's name without prefix, counters without `_total`.
+TWINS: Mapping[str, Twin] = {
+    "request": Twin("inference_objective_request", (*MODELS, "priority")),
+    "request_error": Twin("inference_objective_request_error", (*MODELS, "error_code")),
+    "request_duration_seconds": Twin("inference_objective_request_duration_seconds", MODELS),
+    "request_size_bytes": Twin("inference_objective_request_sizes", MODELS),
+    "response_size_bytes": Twin("inference_objective_response_sizes", MODELS),
+    "request_input_tokens": Twin("inference_objective_input_tokens", MODELS),
+    "request_output_tokens": Twin("inference_objective_output_tokens", MODELS),
+    "request_cached_tokens": Twin("inference_objective_prompt_cached_tokens", MODELS),
+    "request_running": Twin("inference_objective_running_requests", ("model_name",)),
+    "request_ntpot_seconds": Twin(
+        "inference_objective_normalized_time_per_output_token_seconds", MODELS
+    ),
+    "average_kv_cache_utilization": Twin("inference_pool_average_kv_cache_utilization", _POOL),
+    "average_queue_size": Twin("inference_pool_average_queue_size", _POOL),
+    "average_running_requests": Twin("inference_pool_average_running_requests", _POOL),
+    "ready_endpoints": Twin("inference_pool_ready_pods", _POOL),
+    "per_endpoint_queue_size": Twin(
+        "inference_pool_per_pod_queue_size",
+        ("name", "model_server_endpoint"),
+        {"model_server_endpoint": "model_server_pod"},
+    ),
+    "scheduler_e2e_duration_seconds": Twin("inference_extension_scheduler_e2e_duration_seconds"),
+    "scheduler_attempts": Twin(
+        "inference_extension_scheduler_attempts", _ATTEMPTS, {"endpoint_name": "pod_name"}
+    ),
+    "info": Twin("inference_extension_info", ("commit", "build_ref")),
+    "model_rewrite_decisions": Twin(
+        "inference_extension_model_rewrite_decisions",
+        ("model_rewrite_name", "model_name", "target_model"),
+    ),
+    "flow_control_request_queue_duration_seconds": Twin(
+        "inference_extension_flow_control_request_queue_duration_seconds", _QUEUE
+    ),
+    "flow_control_queue_size": Twin(
+        "inference_extension_flow_control_queue_size", ("priority", "inference_pool")
+    ),
+    "flow_control_queue_bytes": Twin(
+        "inference_extension_flow_control_queue_bytes", ("priority", "inference_pool")
+    ),
+    "flow_control_pool_saturation": Twin(
+        "inference_extension_flow_control_pool_saturation", ("inference_pool", "stage")
+    ),
+    "prefix_indexer_size": Twin("inference_extension_prefix_indexer_size"),
+}
+
+
+def with_twins(families: Iterable[Metric], wanted: Families) -> Iterator[Metric]:
+    """The families by their current names, their older ones, or both side by side."""
+    for family in families:
+        twin = TWINS.get(family.name.removeprefix(PREFIX))
+        if wanted is not Families.LEGACY or twin is None:
+            yield family
+        if wanted is not Families.CURRENT and twin is not None:
+            yield _twin_of(family, twin)
+
+
+def _twin_of(family: Metric, twin: Twin) -> Metric:
+    made = Metric(twin.name, f"Deprecated: use {family.name}.", family.type)
+    kept = {*twin.labels, "le"}
+    renamed = twin.renamed or {}
+    sums: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+    for sample in family.samples:
+        labels = tuple((renamed.get(k, k), v) for k, v in sample.labels.items() if k in kept)
+        key = (twin.name + sample.name.removeprefix(family.name), labels)
+        sums[key] = sums.get(key, 0.0) + sample.value
+    for (name, labels), value in sums.items():
+        made.add_sample(name, dict(labels), value)
+    return made

@@ -1,0 +1,52 @@
+"""The status page in a real browser. Skipped, with the reason, where Chromium is missing."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from playwright.async_api import async_playwright, expect
+
+from epp.envoyconfig.settings import Mode
+from tests.helpers.picker import running_stack
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no chromium on the path: apt-get install chromium"
+)
+
+
+async def test_the_page_shows_the_pool_and_what_was_decided() -> None:
+    async with (
+        running_stack(Mode.LIGHT, count=2) as stack,
+        stack.client() as client,
+        async_playwright() as browsers,
+    ):
+        await client.chat.completions.create(
+            model="sim",
+            messages=[{"role": "user", "content": "A secret prompt"}],
+            max_tokens=2,
+            extra_headers={"x-request-id": "my-request"},
+        )
+        browser = await browsers.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = await browser.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        await page.goto(f"http://127.0.0.1:{stack.picker.metrics_port}/")
+        endpoints = page.locator("#endpoints tbody tr")
+        await expect(endpoints).to_have_count(2)
+        await expect(endpoints.first).to_contain_text(stack.addresses[0])
+        decisions = page.locator("#decisions tbody tr")
+        await expect(decisions).to_have_count(1)
+        await expect(decisions.first).to_contain_text("my-request")
+        await expect(page.locator("#ready")).to_have_text("ready")
+        assert "secret" not in await page.content()
+        await stack.servers[0].stop()
+        await expect(page.locator("#endpoints tr.gone")).to_have_count(1, timeout=15_000)
+        assert complaints == []
+        stack.picker.kill()
+        await expect(page.locator("#problem")).to_contain_text("does not answer")
+        await browser.close()

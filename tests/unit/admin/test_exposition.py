@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.parser import text_string_to_metric_families
+
+from epp.admin.exposition import SAMPLES_PER_PIECE, render
+
+
+def a_registry(children: int = 2) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    counter = Counter("requests", "Line\nbreak \\ and more", ("model",), registry=registry)
+    histogram = Histogram("seconds", "Time.", ("model",), registry=registry, buckets=(1, 2.5))
+    gauge = Gauge("load", "Load.", registry=registry)
+    for n in range(children):
+        counter.labels(f'odd "{n}"\n\\').inc(n)
+        histogram.labels(str(n)).observe(2)
+    gauge.set(float("inf"))
+    return registry
+
+
+def test_an_independent_parser_reads_the_same() -> None:
+    registry = a_registry()
+    text = b"".join(render(registry.collect())).decode()
+    parsed = {
+        (s.name, tuple(sorted(s.labels.items()))): s.value
+        for family in text_string_to_metric_families(text)
+        for s in family.samples
+    }
+    expected = {
+        (s.name, tuple(sorted(s.labels.items()))): s.value
+        for family in registry.collect()
+        for s in family.samples
+        if not s.name.endswith("_created")
+    }
+    assert parsed == expected
+    assert "# TYPE requests_total counter" in text
+
+
+def test_a_large_family_comes_in_pieces() -> None:
+    pieces = list(render(a_registry(children=1000).collect()))
+    assert len(pieces) > 5
+    assert all(piece.count(b"\n") <= SAMPLES_PER_PIECE + 1 for piece in pieces)
+    assert all(piece.endswith(b"\n") for piece in pieces)

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import orjson
+
+from epp.admin.status import MAX_DECISIONS, MAX_ENDPOINTS, StatusSources, status
+from epp.core.decision import record_of
+from tests.helpers.build import a_request, an_endpoint
+
+
+def sources(endpoints: int = 2, decisions: int = 3) -> StatusSources:
+    pool = [an_endpoint(requests=3, foreign=1.234, read_at=9.0) for _ in range(endpoints)]
+    pool[0] = an_endpoint(read_at=None)
+    request = a_request(headers={"authorization": "secret"}, model="m")
+    records = []
+    for n in range(decisions):
+        record = record_of(request, float(n))
+        record.candidates, record.totals, record.scores = pool[:2], [1.0, 2.0], {"s": [0.5, 1.0]}
+        records.append(record)
+    return StatusSources(
+        pool_name="pool",
+        endpoints=lambda: pool,
+        cached_blocks=lambda _: 7,
+        waiting=lambda: [(5, 2, 100)],
+        recent=lambda: records,
+        ready=lambda: True,
+        now=lambda: 10.0,
+    )
+
+
+def test_what_it_shows() -> None:
+    shown = orjson.loads(orjson.dumps(status(sources())))
+    assert shown["endpoints"][0]["age_seconds"] is None
+    assert shown["endpoints"][1]["age_seconds"] == 1.0
+    assert shown["endpoints"][1]["in_flight"] == 3
+    assert shown["waiting"] == [{"priority": 5, "requests": 2, "bytes": 100}]
+    assert [d["age_seconds"] for d in shown["decisions"]] == [8.0, 9.0, 10.0]
+    assert shown["decisions"][0]["candidates"][1]["scores"] == {"s": 1.0}
+
+
+def test_it_is_bounded_and_shows_no_header() -> None:
+    shown = status(sources(endpoints=MAX_ENDPOINTS + 9, decisions=MAX_DECISIONS + 9))
+    assert shown["endpoint_count"] == MAX_ENDPOINTS + 9
+    assert len(shown["endpoints"]) == MAX_ENDPOINTS  # type: ignore[arg-type]
+    assert len(shown["decisions"]) == MAX_DECISIONS  # type: ignore[arg-type]
+    assert b"secret" not in orjson.dumps(shown)

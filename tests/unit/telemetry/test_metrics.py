@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from epp.telemetry.metrics import OTHER, LabelCap, Metrics
+
+
+def test_values_beyond_the_cap_are_folded() -> None:
+    cap = LabelCap(2)
+    assert [cap(name) for name in ("a", "b", "c", "a", "")] == ["a", "b", OTHER, "a", ""]
+
+
+def test_names_from_the_configuration_never_fold_and_cost_nothing() -> None:
+    cap = LabelCap(1)
+    cap.exempt(["x", "y"])
+    assert [cap(name) for name in ("a", "x", "y", "b")] == ["a", "x", "y", OTHER]
+
+
+def test_children_are_bound_once_and_bounded() -> None:
+    metrics = Metrics(model_cap=LabelCap(3))
+    first = metrics.children("m", "t", "f", 0)
+    assert metrics.children("m", "t", "f", 0) is first
+    for n in range(50):
+        metrics.children(f"model-{n}", "t", "f", 0).total.inc()
+    series = [
+        sample
+        for family in metrics.registry.collect()
+        if family.name == "llm_d_epp_request"
+        for sample in family.samples
+        if sample.name.endswith("_total")
+    ]
+    assert {sample.labels["model_name"] for sample in series} == {"m", "model-0", OTHER}
+    assert len(metrics._children) == 2

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from epp.telemetry.pool import PoolCollector, PoolSources
+from tests.helpers.build import an_endpoint
+
+
+def values(**changes: object) -> dict[str, float]:
+    pool = [
+        an_endpoint("a", waiting=2, running=4, kv_cache_usage=0.5, requests=3, read_at=9.5),
+        an_endpoint("b", waiting=4, running=6, kv_cache_usage=0.25, read_at=9.5),
+        an_endpoint("old", waiting=90, read_at=1.0),
+    ]
+    sources = PoolSources(
+        pool_name="p",
+        endpoints=lambda: pool,
+        waiting=lambda: [(5, 2, 100), (-1, 1, 7)],
+        saturation=lambda _now: 0.4,
+        prefix_blocks=lambda: 12,
+        now=lambda: 10.0,
+        **changes,  # type: ignore[arg-type]
+    )
+    return {
+        f"{s.name.removeprefix('llm_d_epp_')}{list(s.labels.values())}": s.value
+        for family in PoolCollector(sources).collect()
+        for s in family.samples
+    }
+
+
+def test_averages_are_of_the_fresh_and_the_rest_is_of_all() -> None:
+    found = values()
+    assert found["average_queue_size['p']"] == 3
+    assert found["average_running_requests['p']"] == 5
+    assert found["average_kv_cache_utilization['p']"] == 0.38
+    assert found["std_dev_queue_size['p']"] == 1.41
+    assert found["ready_endpoints['p']"] == 2
+    assert found["per_endpoint_queue_size['p', 'old']"] == 90
+    assert found["endpoint_inflight_requests['a', 'default']"] == 3
+    assert found["flow_control_queue_size['5', 'p']"] == 2
+    assert found["flow_control_queue_bytes['-1', 'p']"] == 7
+    assert found["flow_control_pool_saturation['p', 'effective']"] == 0.4
+
+
+def test_without_a_fresh_endpoint_there_is_no_average() -> None:
+    found = values(stale_after_seconds=0.1)
+    assert found["ready_endpoints['p']"] == 0
+    assert not any(name.startswith("average") for name in found)
