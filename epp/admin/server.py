@@ -56,11 +56,11 @@ class AdminServer:
         app.router.add_get("/livez", self._live)
         app.router.add_get("/healthz", self._ready)
         app.router.add_get("/readyz", self._ready)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
-        await self._runner.setup()
-        site = web.TCPSite(
-            self._runner, self._settings.host, self._settings.port, shutdown_timeout=1.0
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=1.0
         )
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
         await site.start()
         address = self._runner.addresses[0]
         return int(address[1])

@@ -39,14 +39,17 @@ async def run(shells: Shells) -> None:
     """Serve until SIGTERM or SIGINT. A second signal, or SIGINT, skips the drain."""
     stop = StopSignal()
     with stop.installed():
-        async with asyncio.TaskGroup() as group:
+        async with contextlib.AsyncExitStack() as started, asyncio.TaskGroup() as group:
             health_port = await shells.health_server.start()
+            started.push_async_callback(shells.health_server.stop, 0)
             admin_port = await shells.admin.start()
+            started.push_async_callback(shells.admin.stop)
             # Nothing serves before the pool is known and the port listens.
             await shells.prepare()
             loops = [group.create_task(_forever(loop)) for loop in shells.background]
             await shells.warmed_up()
             extproc_port = await shells.extproc.start()
+            started.push_async_callback(shells.extproc.stop, FORCED_GRACE_SECONDS)
             shells.health.set_ready(True)
             log.info(
                 "serving",
@@ -74,8 +77,6 @@ async def _drain(shells: Shells, stop: StopSignal) -> None:
             await stop.hurried.wait()
     shells.refuse_waiting()
     await shells.extproc.stop(FORCED_GRACE_SECONDS)
-    await shells.admin.stop()
-    await shells.health_server.stop(0)
     log.info("stopped", extra={"open_requests": shells.open_requests()})
 
 

@@ -26,7 +26,7 @@ from epp.datalayer.discovery.file import FileDiscoverySettings
 from epp.flowcontrol.settings import BandSettings, FlowControlSettings
 from epp.prefixcache.settings import PrefixCacheSettings
 from epp.routing.settings import ModelRewrite, Objective, RoutingSettings, Rule, Target
-from epp.scheduling.catalogue import discover
+from epp.scheduling.catalogue import BadOffer, DuplicateType, discover
 from epp.scheduling.interfaces import Detector, Filter, Picker, Plugin, Scorer
 from epp.scheduling.plugins.max_score_picker import MaxScorePicker
 from epp.scheduling.plugins.utilization_detector import UtilizationDetector
@@ -63,7 +63,10 @@ def read_configuration(text: str | None = None) -> Configuration:
 
 def _instances(document: Document) -> Mapping[str, object]:
     """Every configured plugin by name: a scheduling plugin or the settings of a room."""
-    catalogue = discover()
+    try:
+        catalogue = discover()
+    except (BadOffer, DuplicateType) as error:
+        raise ConfigError([f"plugins offered by installed packages: {error}"]) from None
     found: dict[str, object] = {}
     problems: list[str] = []
     for index, entry in enumerate(document.plugins):

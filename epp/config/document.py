@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -47,8 +48,8 @@ class ProfilePlugin(Strict):
     weight: float | None = None
 
     def __post_init__(self) -> None:
-        if self.weight is not None and not self.weight >= 0:
-            raise ValueError(f"weight: {self.weight} is below zero")
+        if self.weight is not None and not 0 <= self.weight < math.inf:
+            raise ValueError(f"weight: {self.weight} is below zero or not a number")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import NewType
-
-Seconds = NewType("Seconds", float)
 
 UNITS = {
     "ns": 1e-9,
     "us": 1e-6,
-    "µs": 1e-6,
+    "\u00b5s": 1e-6,  # the micro sign
+    "\u03bcs": 1e-6,  # the Greek letter
     "ms": 1e-3,
     "s": 1.0,
     "m": 60.0,
     "h": 3600.0,
 }
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|[u\u00b5\u03bc]s|ms|s|m|h)")
 
 
 def parse_duration(text: str) -> float:

@@ -217,9 +217,15 @@ class Exchange:
         return self._answer_body_message(event)
 
     def _answer_body_message(self, event: RequestBody) -> list[Action]:
-        if self._head is not None and self._head.request_mode is FULL:
-            return [SendBody(Phase.REQUEST, event.data, event.end_of_stream)]
-        return [AnswerRequestBody()]
+        if not self._full_request:
+            return [AnswerRequestBody()]
+        if self._placed is None:
+            return []  # its headers were never answered, so nothing may come after them
+        return [SendBody(Phase.REQUEST, event.data, event.end_of_stream)]
+
+    @property
+    def _full_request(self) -> bool:
+        return self._head is not None and self._head.request_mode is FULL
 
     def _read_trailers(self, event: RequestTrailers) -> list[Action]:
         if self.state is State.READING:  # with trailers the body never says end of stream
@@ -227,6 +233,8 @@ class Exchange:
             return self._ask(b"".join(self._chunks))
         if self.state is State.DECIDING:
             self._owed.append(event)
+            return []
+        if self._full_request and self._placed is None:
             return []
         return [AnswerTrailers(Phase.REQUEST)]
 
@@ -261,7 +269,7 @@ class Exchange:
         self.state = State.FORWARDED
         self._placed = placed
         body = begun.body
-        full = self._head.request_mode is FULL
+        full = self._full_request
         replaced = begun.facts.target_model != begun.facts.model
         route: Route | None = self._route(begun, placed, sized=full or replaced)
         actions: list[Action] = []

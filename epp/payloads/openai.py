@@ -3,131 +3,151 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 from typing import Any
 
-import orjson
-
 from epp.core.refusal import Reason, Refused
-from epp.payloads.payload import BYTES_PER_TOKEN, Payload, estimate_tokens, model_of
+from epp.payloads.document import dump_json
+from epp.payloads.media import VIDEO_TOKENS, image_tokens, placeholder
+from epp.payloads.payload import BYTES_PER_TOKEN, Payload, estimate_tokens, model_of, streams
 
-IMAGE_TOKENS = 225  # 640 x 360 pixels at 1024 a token, what the field assumes of an unknown image
+# Beyond this much prompt, media only count; a small body can name very many of them.
+MAX_BYTES_WITH_MEDIA = 4 << 20
 
 
 def read_chat(document: dict[str, Any]) -> Payload:
+    """Raises Refused without messages."""
     messages = document.get("messages")
-    if isinstance(messages, bytes):  # too deep to be built: the engine may still take it
-        return _payload("chat-completions", document, messages, _chat_limit(document))
-    if not isinstance(messages, list) or not messages:
-        raise _invalid("chat completions", "valid messages")
-    pieces: list[bytes] = []
-    media_tokens = 0
+    prompt = bytearray()
+    unwritten_tokens = 0
     if tools := document.get("tools"):
-        pieces.append(tools if isinstance(tools, bytes) else orjson.dumps(tools))
-    for message in messages:
-        if not isinstance(message, dict):
-            raise _invalid("chat completions", "valid messages")
-        role = message.get("role")
-        if isinstance(role, str):
-            pieces.append(_utf8(role))
-        media_tokens += _add_content(message.get("content"), pieces)
-        if calls := message.get("tool_calls"):
-            pieces.append(_json(calls))
-    prompt = b"".join(pieces)
-    payload = _payload("chat-completions", document, prompt, _chat_limit(document))
-    payload.prompt_tokens += media_tokens
-    return payload
+        prompt += dump_json(tools)
+    if isinstance(messages, bytes) and messages.startswith(b"["):
+        prompt += messages  # too deep to be built: the engine may still take it
+    elif not isinstance(messages, list) or not messages:
+        raise _without("chat completions", "valid messages")
+    else:
+        for message in messages:
+            if not isinstance(message, dict):
+                raise _without("chat completions", "valid messages")
+            unwritten_tokens += _add_message(message, prompt)
+    limit = _whole(document.get("max_completion_tokens"))
+    if limit is None:
+        limit = _whole(document.get("max_tokens"))
+    return _payload("chat-completions", document, bytes(prompt), unwritten_tokens, limit)
 
 
 def read_completions(document: dict[str, Any]) -> Payload:
+    """Raises Refused without a prompt."""
     prompt = document.get("prompt")
-    text = _completion_prompt(prompt)
-    if not text:
-        raise _invalid("completions", "prompt")
-    return _payload("completions", document, text, _whole(document.get("max_tokens")))
+    if isinstance(prompt, bytes) and prompt.startswith(b"["):
+        text = prompt
+    elif isinstance(prompt, (str, list)) and prompt:
+        text = _completion_prompt(prompt)
+    else:
+        raise _without("completions", "prompt")
+    return _payload("completions", document, text, 0, _whole(document.get("max_tokens")))
 
 
-def _completion_prompt(prompt: object) -> bytes:
-    """Token ids count as they are, four bytes each, so that one rule serves text and tokens."""
+def _completion_prompt(prompt: str | list[Any]) -> bytes:
+    """One prompt, or several one after the other; each is text or a list of token ids."""
     if isinstance(prompt, str):
         return _utf8(prompt)
-    if isinstance(prompt, bytes):
-        return prompt
-    if not isinstance(prompt, list):
-        return b""
-    if prompt and all(type(token) is int and 0 <= token < 1 << 32 for token in prompt):
-        return struct.pack(f"<{len(prompt)}I", *prompt)
-    return b"".join(_completion_prompt(part) for part in prompt)
+    tokens = _packed(prompt)
+    if tokens is not None:
+        return tokens
+    pieces: list[bytes] = []
+    for part in prompt:
+        if isinstance(part, str):
+            pieces.append(_utf8(part))
+        elif isinstance(part, list):
+            pieces.append(_packed(part) or b"")
+    return b"".join(pieces)
 
 
-def _add_content(content: object, pieces: list[bytes]) -> int:
-    """Adds the text of a message's content. Returns the tokens of what is not text."""
+def _packed(tokens: list[Any]) -> bytes | None:
+    """Four bytes a token, so that one rule serves text and tokens. None if these are no tokens."""
+    try:
+        return struct.pack(f"<{len(tokens)}I", *tokens)
+    except struct.error:
+        return None
+
+
+def _add_message(message: dict[str, Any], prompt: bytearray) -> int:
+    """Adds role, content and tool calls. Returns the tokens of media that found no room."""
+    role = message.get("role")
+    if isinstance(role, str):
+        prompt += _utf8(role)
+    content = message.get("content")
+    unwritten_tokens = 0
     if isinstance(content, str):
-        pieces.append(_utf8(content))
+        prompt += _utf8(content)
+    elif isinstance(content, list):
+        for part in content:
+            unwritten_tokens += _add_part(part, prompt)
+    elif content is not None:
+        prompt += dump_json(content)
+    if calls := message.get("tool_calls"):
+        prompt += dump_json(calls)
+    return unwritten_tokens
+
+
+def _add_part(part: object, prompt: bytearray) -> int:
+    if isinstance(part, str):
+        prompt += _utf8(part)
         return 0
-    if not isinstance(content, list):
-        if content is not None:
-            pieces.append(_json(content))
-        return 0
-    return sum(_add_part(part, pieces) for part in content)
+    if isinstance(part, dict):
+        match part.get("type"):
+            case "text" | "refusal" as kind if isinstance(text := part.get(kind), str):
+                prompt += _utf8(text)
+                return 0
+            case "image_url" if (url := _url(part.get("image_url"))) is not None:
+                return _add_medium(url, image_tokens(url), prompt)
+            case "video_url" if (url := _url(part.get("video_url"))) is not None:
+                return _add_medium(url, VIDEO_TOKENS, prompt)
+    prompt += dump_json(part)  # audio too: four characters of its data are a token
+    return 0
 
 
-def _add_part(part: object, pieces: list[bytes]) -> int:
-    if not isinstance(part, dict):
-        pieces.append(_json(part))
-        return 0
-    match part.get("type"):
-        case "text" | "input_text" | "refusal":
-            pieces.extend(_texts(part, ("text", "refusal")))
-            return 0
-        case "image_url" | "input_image":
-            pieces.append(_json(part.get("image_url")))
-            return IMAGE_TOKENS - len(pieces[-1]) // BYTES_PER_TOKEN
-        case _:
-            pieces.append(_json(part))
-            return 0
+def _url(value: object) -> str | None:
+    if isinstance(value, dict):
+        value = value.get("url")
+    return value if isinstance(value, str) else None
 
 
-def _texts(part: dict[str, Any], keys: Iterable[str]) -> Iterable[bytes]:
-    return (_utf8(text) for key in keys if isinstance(text := part.get(key), str))
+def _add_medium(url: str, tokens: int, prompt: bytearray) -> int:
+    """Placeholders begin at a whole token, so that equal media give equal blocks."""
+    prompt += bytes(-len(prompt) % BYTES_PER_TOKEN)
+    room = max(0, MAX_BYTES_WITH_MEDIA - len(prompt)) // BYTES_PER_TOKEN
+    prompt += placeholder(url, min(tokens, room))
+    return max(0, tokens - room)
 
 
-def _payload(api: str, document: dict[str, Any], prompt: bytes, limit: int | None) -> Payload:
+def _payload(
+    api: str, document: dict[str, Any], prompt: bytes, unwritten_tokens: int, limit: int | None
+) -> Payload:
     salt = document.get("cache_salt")
     return Payload(
         api=api,
         model=model_of(document),
-        streaming=document.get("stream") is True,
+        streaming=streams(document),
         prompt=prompt,
-        prompt_tokens=estimate_tokens(prompt),
+        prompt_tokens=estimate_tokens(len(prompt)) + unwritten_tokens,
         max_output_tokens=limit,
         cache_salt=salt if isinstance(salt, str) else "",
         can_rewrite=True,
     )
 
 
-def _chat_limit(document: dict[str, Any]) -> int | None:
-    limit = _whole(document.get("max_completion_tokens"))
-    return _whole(document.get("max_tokens")) if limit is None else limit
-
-
 def _whole(value: object) -> int | None:
     """A limit counts only if it is a whole number that is not negative."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return int(value) if value >= 0 and value == value // 1 and value < 1 << 53 else None
-
-
-def _json(value: object) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except TypeError:  # a number that orjson does not write, or text with a lone surrogate
-        return _utf8(repr(value))
+    return int(value) if 0 <= value < 1 << 53 and value == value // 1 else None
 
 
 def _utf8(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _invalid(api: str, field: str) -> Refused:
+def _without(api: str, field: str) -> Refused:
     return Refused(Reason.BAD_REQUEST, f"invalid {api} request: must have {field} field")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 BYTES_PER_TOKEN = 4  # of English text in a common vocabulary; the estimate before one is learned
+TRUE_SPELLINGS = frozenset({"1", "on", "t", "true", "y", "yes"})  # what engines take for true
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Payload:
     """Keeps no reference to the parsed document."""
 
@@ -16,16 +18,27 @@ class Payload:
     model: str = ""  # empty if the body names none
     streaming: bool = False
     prompt: bytes = b""  # in the order in which the engine sees it; token ids are 4 bytes each
-    prompt_tokens: int = 0  # estimate
+    prompt_tokens: int = 0  # estimate; exact for token ids
     max_output_tokens: int | None = None
     cache_salt: str = ""
     can_rewrite: bool = False  # whether the model's name can be replaced
 
 
-def estimate_tokens(prompt: bytes) -> int:
-    return -(-len(prompt) // BYTES_PER_TOKEN)
+def estimate_tokens(size_bytes: int) -> int:
+    return -(-size_bytes // BYTES_PER_TOKEN)
 
 
-def model_of(document: dict[str, Any]) -> str:
+def model_of(document: Mapping[str, Any]) -> str:
+    """Always encodable: a lone surrogate, which no model's name has, becomes a question mark."""
     model = document.get("model")
-    return model if isinstance(model, str) else ""
+    if not isinstance(model, str):
+        return ""
+    return model if model.isascii() else model.encode("utf-8", "replace").decode()
+
+
+def streams(document: Mapping[str, Any]) -> bool:
+    """As engines read the flag: a word or a number may stand for true."""
+    flag = document.get("stream")
+    if isinstance(flag, str):
+        return flag.lower() in TRUE_SPELLINGS
+    return isinstance(flag, (bool, int, float)) and flag == 1

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import orjson
-
-from epp.payloads.document import load_object
+from epp.payloads.document import dump_name, load_object
 from epp.payloads.openai import read_chat, read_completions
-from epp.payloads.passthrough import read_passthrough
+from epp.payloads.passthrough import read_passthrough, read_unreadable
 from epp.payloads.payload import Payload
 from epp.payloads.toplevel import members
 
@@ -27,21 +25,25 @@ def read_request(
 ) -> Payload:
     """Raises Refused for a body that no engine would take. `path` is without a query.
 
-    A body that the gateway cut or that is compressed is sent on unread.
+    A body that the gateway cut or that is compressed is never refused: it is not ours to judge.
     """
-    encoding = headers.get("content-encoding", "identity")
-    if complete and encoding in ("", "identity"):
+    encoding = headers.get("content-encoding", "")
+    if encoding and encoding.strip().lower() != "identity":
+        return read_unreadable(body)
+    if complete:
         bare = path.rstrip("/").removesuffix("/render")
         for suffix, read in READERS:
             if bare.endswith(suffix):
                 return read(load_object(body))
-        return read_passthrough(body)
-    return read_passthrough(b"")
+    return read_passthrough(body, complete=complete)
 
 
 def with_model(body: bytes, model: str) -> bytes:
-    """Every top-level `model` gets the new name; all other bytes stay as they came."""
-    name = orjson.dumps(model)
+    """Every top-level `model` gets the new name; all other bytes stay as they came.
+
+    Raises NotAnObject for a body that is no JSON object.
+    """
+    name = dump_name(model)
     pieces: list[bytes] = []
     kept = 0
     for member in members(body):

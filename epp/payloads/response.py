@@ -1,19 +1,15 @@
 """Read a response as it passes: token usage out of it, the client's model name back into it.
 
-No chunk is delayed. Memory is bounded: the tail of a document, or one line of a stream.
+No chunk is delayed. Memory is bounded: the end of a document, or of one line of a stream.
 """
 
 from __future__ import annotations
 
-import json
+from epp.payloads.restoring import ModelRestorer
+from epp.payloads.usage import USAGE_KEY, Usage, find_report
 
-import orjson
-
-from epp.payloads.usage import Usage, find_report
-
-DOCUMENT_TAIL_BYTES = 64 * 1024  # usage stands near the end of a document
-MAX_LINE_BYTES = 256 * 1024
-USAGE_KEY = b'"usage"'
+TAIL_BYTES = 64 * 1024  # kept of a document or line that is too long; usage stands near its end
+MAX_KEPT_BYTES = 4 * TAIL_BYTES
 DATA = b"data:"
 
 
@@ -25,105 +21,64 @@ class ResponseReader:
     ) -> None:
         """`restore` is the name in the response and the name that the client knows."""
         kind = content_type.partition(";")[0].strip().lower()
-        readable = content_encoding.lower() in ("", "identity")
+        readable = content_encoding.strip().lower() in ("", "identity")
         self.streaming = kind == "text/event-stream"
         self.usage: Usage | None = None
         self._reads_events = self.streaming and readable
         self._reads_document = kind == "application/json" and readable
-        self._pending = b""  # the document's tail, or an unfinished line
-        self._line_too_long = False
+        self._kept = bytearray()  # the document so far, or an unfinished line
+        self._whole = True  # false once the start of what is kept was dropped
         target, incoming = restore
         renames = readable and bool(target and incoming) and target != incoming
-        self._restorer = _Restorer(target, incoming) if renames else None
+        self._restorer = ModelRestorer(target, incoming) if renames else None
 
     @property
     def changes_length(self) -> bool:
+        """Whether a content-length that the server announced would be wrong."""
         return self._restorer is not None and self._restorer.changes_length
 
     def feed(self, chunk: bytes, end: bool) -> bytes:
         if self._reads_events:
             self._read_events(chunk, end)
         elif self._reads_document:
-            self._read_document(chunk, end)
+            self._keep(chunk)
+            if end:
+                self._read(bytes(self._kept))
         return chunk if self._restorer is None else self._restorer.feed(chunk, end)
-
-    def _read_document(self, chunk: bytes, end: bool) -> None:
-        self._pending = (self._pending + chunk)[-DOCUMENT_TAIL_BYTES:]
-        if not end:
-            return
-        tail, self._pending = self._pending, b""
-        if tail.startswith(b"{") and USAGE_KEY in tail:  # all of it is there
-            self._read_event(tail)
-            return
-        at = tail.rfind(USAGE_KEY)
-        brace = tail.find(b"{", at) if at >= 0 else -1
-        if brace < 0 or tail[at + len(USAGE_KEY) : brace].strip(b" \t\r\n") != b":":
-            return
-        try:
-            report, _ = json.JSONDecoder().raw_decode(tail[brace:].decode("utf-8", "replace"))
-        except ValueError:
-            return  # a cut document: its usage is unknown
-        self.usage = Usage()
-        self.usage.merge(report)
 
     def _read_events(self, chunk: bytes, end: bool) -> None:
         """Only whole lines are looked at, and parsed only if they can hold usage."""
+        if self._kept or not self._whole:
+            head, newline, chunk = chunk.partition(b"\n")
+            self._keep(head)
+            if not newline and not end:
+                return
+            self._read_lines(bytes(self._kept))
+            self._kept.clear()
+            self._whole = True
         last = len(chunk) if end else chunk.rfind(b"\n") + 1
-        if last == 0 and not end:
-            if len(self._pending) + len(chunk) <= MAX_LINE_BYTES and not self._line_too_long:
-                self._pending += chunk
-            else:
-                self._pending, self._line_too_long = b"", True
-            return
-        lines = self._pending + chunk[:last] if self._pending or last != len(chunk) else chunk
-        if self._line_too_long:
-            lines = lines.partition(b"\n")[2]
-            self._line_too_long = False
-        self._pending = chunk[last:]
-        if USAGE_KEY in lines:
-            for line in lines.splitlines():
-                if line.startswith(DATA) and USAGE_KEY in line:
-                    self._read_event(line[len(DATA) :])
+        if USAGE_KEY in chunk:
+            self._read_lines(chunk[:last])
+        if last < len(chunk):
+            self._keep(chunk[last:])
 
-    def _read_event(self, data: bytes) -> None:
-        try:
-            event = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            return  # not ours to judge
-        report = find_report(event) if isinstance(event, dict) else None
+    def _read_lines(self, lines: bytes) -> None:
+        if USAGE_KEY not in lines:
+            return
+        for line in lines.splitlines():
+            if line.startswith(DATA):
+                self._read(line[len(DATA) :])
+            elif not self._whole:
+                self._read(line)
+
+    def _read(self, document: bytes) -> None:
+        report = find_report(document, whole=self._whole)
         if report is not None:
             self.usage = self.usage or Usage()
             self.usage.merge(report)
 
-
-class _Restorer:
-    """Replaces `"model":"target"` wherever it stands, also where chunk boundaries cut it.
-
-    Holds back only bytes that can be the start of a match: less than one name. Inside a JSON string
-    the quotes are escaped, so text that an assistant wrote never matches.
-    """
-
-    def __init__(self, target: str, incoming: str) -> None:
-        old, new = orjson.dumps(target), orjson.dumps(incoming)
-        self.changes_length = len(old) != len(new)
-        self._pairs = [(b'"model":' + gap + old, b'"model":' + gap + new) for gap in (b"", b" ")]
-        self._longest = max(len(old) for old, _ in self._pairs)
-        self._held = b""
-
-    def feed(self, chunk: bytes, end: bool) -> bytes:
-        data = self._held + chunk
-        for old, new in self._pairs:
-            data = data.replace(old, new)
-        cut = len(data) if end else self._safe_length(data)
-        self._held = data[cut:]
-        return data[:cut]
-
-    def _safe_length(self, data: bytes) -> int:
-        """Up to where no match can begin that later bytes would complete."""
-        at = data.find(b'"', max(0, len(data) - self._longest + 1))
-        while at >= 0:
-            rest = data[at:]
-            if any(old.startswith(rest) for old, _ in self._pairs):
-                return at
-            at = data.find(b'"', at + 1)
-        return len(data)
+    def _keep(self, data: bytes) -> None:
+        self._kept += data
+        if len(self._kept) > MAX_KEPT_BYTES:
+            del self._kept[:-TAIL_BYTES]
+            self._whole = False

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
+
+from epp.payloads.toplevel import NotAnObject, value_end
+
+USAGE_KEY = b'"usage"'
+MAX_CANDIDATES = 8  # places of a cut document that are tried
+_REPORT = re.compile(USAGE_KEY + rb"[ \t\r\n]*+:[ \t\r\n]*+(?=\{)")
 
 
 @dataclass(slots=True)
@@ -13,13 +23,22 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int | None = None  # None: not reported
+    reported_total_tokens: int = 0
 
-    def merge(self, report: dict[str, Any]) -> None:
+    @property
+    def total_tokens(self) -> int:
+        """A reported total counts only beside both parts."""
+        if self.prompt_tokens and self.completion_tokens and self.reported_total_tokens:
+            return self.reported_total_tokens
+        return self.prompt_tokens + self.completion_tokens
+
+    def merge(self, report: Mapping[str, Any]) -> None:
         """`report` is the `usage` object of OpenAI chat, OpenAI responses or Anthropic."""
         self.prompt_tokens = _count(report, "prompt_tokens", "input_tokens") or self.prompt_tokens
         self.completion_tokens = (
             _count(report, "completion_tokens", "output_tokens") or self.completion_tokens
         )
+        self.reported_total_tokens = _count(report, "total_tokens") or self.reported_total_tokens
         for key in ("prompt_tokens_details", "input_tokens_details"):
             details = report.get(key)
             if isinstance(details, dict) and (cached := _number(details.get("cached_tokens"))) >= 0:
@@ -28,15 +47,44 @@ class Usage:
             self.cached_tokens = read
 
 
-def find_report(event: dict[str, Any]) -> dict[str, Any] | None:
-    """The `usage` object of a document or event: its own, or that of the response in it."""
-    for holder in (event, event.get("response"), event.get("message")):
+def find_report(data: bytes, *, whole: bool) -> Mapping[str, Any] | None:
+    """The `usage` object of a JSON document: its own, or that of the response or message in it.
+
+    Of a document that is not `whole` only the end is there: then the last one that can be read.
+    """
+    if _REPORT.search(data) is None:
+        return None
+    if whole:
+        try:
+            return _report_of(orjson.loads(data))
+        except orjson.JSONDecodeError:
+            pass  # lenient writers put NaN beside log probabilities: the counts are good
+    starts = [match.end() for match in _REPORT.finditer(data)]
+    for start in reversed(starts[-MAX_CANDIDATES:]):
+        report = _load(data, start)
+        if report is not None:
+            return report
+    return None
+
+
+def _report_of(document: object) -> Mapping[str, Any] | None:
+    if not isinstance(document, dict):
+        return None
+    for holder in (document, document.get("response"), document.get("message")):
         if isinstance(holder, dict) and isinstance(report := holder.get("usage"), dict):
             return report
     return None
 
 
-def _count(report: dict[str, Any], *keys: str) -> int:
+def _load(data: bytes, start: int) -> Mapping[str, Any] | None:
+    try:
+        report = orjson.loads(data[start : value_end(data, start)])
+    except (NotAnObject, orjson.JSONDecodeError):
+        return None
+    return report if isinstance(report, dict) else None
+
+
+def _count(report: Mapping[str, Any], *keys: str) -> int:
     return max(0, *(_number(report.get(key)) for key in keys))
 
 

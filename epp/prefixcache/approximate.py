@@ -1,95 +1,118 @@
 """The approximate index: what we sent where, aged as the server's own cache ages.
 
-Only a contiguous prefix counts, because only that can be reused. Memory is bounded by one LRU a
-server, of the size of the server's cache.
+Only a contiguous prefix counts, because only that can be reused; the Go picker also counts blocks
+after a gap. Memory is bounded by one LRU a server, of the size of the server's cache.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from epp.core.endpoint import Endpoint
+from epp.prefixcache.recency import RecentBlocks
 from epp.prefixcache.settings import PrefixCacheSettings
 
-# One owner is the common case, and a set of one takes ten times the memory.
-Owners = Endpoint | set[Endpoint]
+# What one `add` drops at most beyond as many blocks as it brings. So a cache that left or shrank
+# never stalls the loop, and what waits to be dropped cannot pile up.
+DROPPED_PER_ADD = 512
+
+# One dictionary of millions of blocks takes most of a second to grow. Of thousands of small ones
+# each grows at another time.
+SHARDS = 1 << 12
+
+
+@dataclass(slots=True, eq=False)
+class _Cache:
+    bit: int  # a power of two, its own in the masks of holders
+    blocks: RecentBlocks = field(default_factory=RecentBlocks)
 
 
 class ApproximateIndex:
+    """The holders of a block are one integer with a bit for each server.
+
+    Where a thousand servers share a long prompt, sets take thirty times as long to intersect.
+    """
+
     def __init__(self, settings: PrefixCacheSettings) -> None:
         self._settings = settings
-        self._owners: dict[int, Owners] = {}
-        self._caches: dict[Endpoint, OrderedDict[int, None]] = {}
+        # Block to mask, leaving caches included; sharded by the low bits of the block.
+        self._holders: tuple[dict[int, int], ...] = tuple({} for _ in range(SHARDS))
+        self._caches: dict[Endpoint, _Cache] = {}
+        self._at: list[Endpoint] = []  # by position of the bit
+        self._free: list[int] = []  # positions that no holder has
+        self._live = 0  # mask of the caches that count
+        self._leaving: deque[_Cache] = deque()
 
     def __len__(self) -> int:
         """Blocks known, summed over the endpoints."""
-        return sum(len(cache) for cache in self._caches.values())
+        return sum(len(cache.blocks) for cache in self._caches.values())
 
     def size_of(self, endpoint: Endpoint) -> int:
         cache = self._caches.get(endpoint)
-        return len(cache) if cache is not None else 0
+        return len(cache.blocks) if cache is not None else 0
 
     def match(self, blocks: Sequence[int], endpoints: Sequence[Endpoint]) -> Mapping[Endpoint, int]:
         """Cached blocks from the first on, by endpoint; endpoints without any are left out."""
         found: dict[Endpoint, int] = {}
-        alive: set[Endpoint] | None = None
-        owners_of = self._owners.get
-        previous: Owners | None = None
+        shards = self._holders
+        alive = self._live & shards[blocks[0] % SHARDS].get(blocks[0], 0) if blocks else 0
+        if not alive:
+            return found
+        asked = set(endpoints)
         for depth, block in enumerate(blocks):
-            owners = owners_of(block)
-            if owners is None:
-                return self._close(found, alive, depth)
-            if owners is previous:
-                continue
-            previous = owners
-            holding = owners if isinstance(owners, set) else {owners}
-            if alive is None:
-                alive = holding.intersection(endpoints)
-            elif not alive <= holding:
-                for lost in alive - holding:
-                    found[lost] = depth
-                alive &= holding
-            if not alive:
-                return found
-        return self._close(found, alive, len(blocks))
+            still = alive & shards[block % SHARDS].get(block, 0)
+            if still != alive:
+                self._tell(found, alive ^ still, asked, depth)
+                alive = still
+                if not alive:
+                    return found
+        self._tell(found, alive, asked, len(blocks))
+        return found
 
     def add(self, endpoint: Endpoint, blocks: Sequence[int]) -> Sequence[int]:
         """Credit an endpoint with a prompt. Returns the blocks that are new there.
 
         Touched from the last to the first, so that the tail is forgotten before its prefix.
         """
-        cache = self._caches.get(endpoint)
-        if cache is None:
-            cache = self._caches[endpoint] = OrderedDict()
-        fresh: list[int] = []
-        for block in reversed(blocks):
-            if block in cache:
-                cache.move_to_end(block)
-            else:
-                cache[block] = None
-                fresh.append(block)
-                self._own(block, endpoint)
-        excess = len(cache) - self._capacity(endpoint)
-        for _ in range(excess):
-            block, _none = cache.popitem(last=False)
-            self._disown(block, endpoint)
+        cache = self._caches.get(endpoint) or self._enter(endpoint)
+        fresh = cache.blocks.touch(blocks[::-1])
+        bit, shards = cache.bit, self._holders
+        for block in fresh:
+            shard = shards[block % SHARDS]
+            known = shard.get(block)
+            shard[block] = bit if known is None else known | bit
+        budget = len(blocks) + DROPPED_PER_ADD
+        excess = len(cache.blocks) - self._capacity(endpoint)
+        if excess > 0:
+            self._release(cache.blocks.drop_oldest(min(excess, budget)), bit)
+        self._sweep(budget)
         return fresh
 
     def remove(self, endpoint: Endpoint, blocks: Sequence[int]) -> None:
         """Take credit back. Blocks that are not credited are passed over."""
         cache = self._caches.get(endpoint)
-        if cache is None:
-            return
-        for block in blocks:
-            if block in cache:
-                del cache[block]
-                self._disown(block, endpoint)
+        if cache is not None:
+            self._release(cache.blocks.discard(blocks), cache.bit)
 
     def forget(self, endpoint: Endpoint) -> None:
-        """The endpoint left the pool, or its server restarted."""
-        for block in self._caches.pop(endpoint, ()):
-            self._disown(block, endpoint)
+        """The endpoint left the pool, or its server restarted. Later adds free the memory."""
+        cache = self._caches.pop(endpoint, None)
+        if cache is not None:
+            self._live ^= cache.bit
+            self._leaving.append(cache)
+
+    def _enter(self, endpoint: Endpoint) -> _Cache:
+        if self._free:
+            position = self._free.pop()
+            self._at[position] = endpoint
+        else:
+            position = len(self._at)
+            self._at.append(endpoint)
+        cache = self._caches[endpoint] = _Cache(1 << position)
+        self._live |= cache.bit
+        return cache
 
     def _capacity(self, endpoint: Endpoint) -> int:
         """The server's cache in our blocks: it reports its own, which are smaller."""
@@ -99,28 +122,33 @@ class ApproximateIndex:
             return max(1, tokens // self._settings.block_tokens)
         return self._settings.lru_capacity_per_server
 
-    def _own(self, block: int, endpoint: Endpoint) -> None:
-        owners = self._owners.get(block)
-        if owners is None:
-            self._owners[block] = endpoint
-        elif isinstance(owners, set):
-            owners.add(endpoint)
-        else:
-            self._owners[block] = {owners, endpoint}
+    def _sweep(self, budget: int) -> None:
+        """Go on with dropping what leaving caches hold. A bit is used again when nothing has it."""
+        while self._leaving and budget > 0:
+            cache = self._leaving[0]
+            dropped = cache.blocks.drop_oldest(budget)
+            self._release(dropped, cache.bit)
+            budget -= len(dropped)
+            if not cache.blocks:
+                self._leaving.popleft()
+                self._free.append(cache.bit.bit_length() - 1)
 
-    def _disown(self, block: int, endpoint: Endpoint) -> None:
-        owners = self._owners[block]
-        if isinstance(owners, set):
-            owners.discard(endpoint)
-            if len(owners) == 1:
-                self._owners[block] = owners.pop()
-        else:
-            del self._owners[block]
+    def _release(self, blocks: Iterable[int], bit: int) -> None:
+        shards = self._holders
+        for block in blocks:
+            shard = shards[block % SHARDS]
+            left = shard[block] ^ bit
+            if left:
+                shard[block] = left
+            else:
+                del shard[block]
 
-    @staticmethod
-    def _close(
-        found: dict[Endpoint, int], alive: set[Endpoint] | None, depth: int
-    ) -> dict[Endpoint, int]:
-        for endpoint in alive or ():
-            found[endpoint] = depth
-        return found
+    def _tell(
+        self, found: dict[Endpoint, int], mask: int, asked: set[Endpoint], depth: int
+    ) -> None:
+        """Those in the mask have so many blocks."""
+        while mask:
+            position = mask.bit_length() - 1
+            mask ^= 1 << position
+            if (endpoint := self._at[position]) in asked:
+                found[endpoint] = depth

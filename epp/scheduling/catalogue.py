@@ -6,7 +6,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Iterable, Mapping
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 
 from epp.scheduling import plugins
@@ -19,18 +19,36 @@ class DuplicateType(Exception):
     """Two classes have one `type_name`."""
 
 
+class BadOffer(Exception):
+    """What another package offers cannot be loaded or is no plugin; the message names it."""
+
+
 def discover() -> Mapping[str, type[Plugin]]:
     """By `type_name`. Imports every module in the folder and every offered object."""
     found: dict[str, type[Plugin]] = {}
     for info in pkgutil.iter_modules(plugins.__path__, f"{plugins.__name__}."):
         _add(found, _plugin_classes(importlib.import_module(info.name)))
     for offer in entry_points(group=ENTRY_POINT_GROUP):
-        loaded = offer.load()
-        if inspect.isclass(loaded) and issubclass(loaded, Plugin):
-            _add(found, [loaded])
-        else:
-            _add(found, _plugin_classes(loaded))
+        _add(found, _offered(offer))
     return found
+
+
+def _offered(offer: EntryPoint) -> Iterable[type[Plugin]]:
+    """A class, or all of a module."""
+    name = f"entry point {offer.name} = {offer.value} of {ENTRY_POINT_GROUP}"
+    try:
+        loaded = offer.load()
+    except (ImportError, AttributeError) as error:
+        raise BadOffer(f"{name}: {error}") from error
+    classes = list(_plugin_classes(loaded)) if inspect.ismodule(loaded) else [loaded]
+    if not classes or not all(_is_plugin(cls) for cls in classes):
+        raise BadOffer(f"{name}: no plugin with a type_name is there")
+    return classes
+
+
+def _is_plugin(cls: object) -> bool:
+    concrete = inspect.isclass(cls) and issubclass(cls, Plugin) and not inspect.isabstract(cls)
+    return concrete and isinstance(getattr(cls, "type_name", None), str)
 
 
 def _plugin_classes(module: ModuleType) -> Iterable[type[Plugin]]:

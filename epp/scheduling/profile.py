@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ class WeightedScorer:
     name: str  # of the configured instance
     scorer: Scorer
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.weight):
+            raise ValueError(f"weight of {self.name}: {self.weight} is not finite")
 
 
 @dataclass(slots=True)

@@ -229,8 +229,7 @@ def test_whatever_happens_the_ledger_ends_at_zero(steps: list[tuple[str, int]]) 
             picker.director.responding(facts, f"10.0.0.{number % 4}:80", 200 + number * 30)
         elif live:
             picker.director.finish(live.pop(number % len(live)).facts, now)
-        for endpoint in picker.store.endpoints:
-            assert endpoint.load.requests <= 2
+        assert picker.ledger.leases_held == len(picker.director)
     for begun in live:
         picker.director.finish(begun.facts, 1e6)
     assert picker.ledger.leases_held == 0

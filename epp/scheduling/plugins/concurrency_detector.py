@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -33,8 +34,8 @@ class ConcurrencyDetector(Detector):
             raise ValueError(f"maxConcurrency: {self.max_concurrency} is not above zero")
         if self.max_token_concurrency <= 0:
             raise ValueError(f"maxTokenConcurrency: {self.max_token_concurrency} is not above zero")
-        if self.headroom < 0.0:
-            raise ValueError(f"headroom: {self.headroom} is below zero")
+        if not 0.0 <= self.headroom < math.inf:
+            raise ValueError(f"headroom: {self.headroom} is not a finite number from zero on")
 
     def has_room(self, endpoint: Endpoint, now: float) -> bool:
         return self._pressure(endpoint, 1.0) < 1.0

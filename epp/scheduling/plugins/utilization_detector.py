@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -31,8 +32,8 @@ class UtilizationDetector(Detector):
             raise ValueError(
                 f"kvCacheUtilThreshold: {self.kv_cache_util_threshold} is not in (0, 1]"
             )
-        if self.headroom < 0.0:
-            raise ValueError(f"headroom: {self.headroom} is below zero")
+        if not 0.0 <= self.headroom < math.inf:
+            raise ValueError(f"headroom: {self.headroom} is not a finite number from zero on")
         try:
             parse_duration(self.metrics_staleness_threshold)
         except ValueError as error:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epp.payloads.response import DOCUMENT_TAIL_BYTES, ResponseReader
+from epp.payloads.response import MAX_KEPT_BYTES, TAIL_BYTES, ResponseReader
 
 RECORDED = Path(__file__).parents[2] / "fixtures" / "vllm-0.32"
 SSE = "text/event-stream; charset=utf-8"
@@ -39,6 +39,8 @@ def counts(reader: ResponseReader) -> tuple[int, int] | None:
         ("chat.http", JSON, (30, 8)),
         ("chat-stream.http", SSE, (30, 8)),
         ("orca.http", JSON, (11, 4)),
+        ("responses-stream.http", SSE, (24, 8)),
+        ("anthropic-messages-stream.http", SSE, (24, 8)),
         ("completions-stream.http", SSE, None),
         ("error-unknown-model.http", JSON, None),
     ],
@@ -51,6 +53,28 @@ def test_usage_of_recorded_answers_wherever_they_are_cut(
     reader = ResponseReader(content_type)
     assert pass_through(reader, cut(data, places)) == data
     assert counts(reader) == expected
+
+
+@pytest.mark.parametrize(
+    ("recording", "content_type", "model"),
+    [
+        ("chat.http", JSON, b"ad0"),
+        ("chat-stream.http", SSE, b"tiny"),
+        ("responses-stream.http", SSE, b"tiny"),
+        ("completions-stream.http", SSE, b"tiny"),
+    ],
+)
+@given(places=st.lists(st.integers(0, 10_000), max_size=12))
+def test_the_clients_name_in_recorded_answers(
+    recording: str, content_type: str, model: bytes, places: list[int]
+) -> None:
+    data = body_of(recording)
+    assert b'"model":"' + model + b'"' in data
+    reader = ResponseReader(content_type, restore=(model.decode(), "public"))
+    assert pass_through(reader, cut(data, places)) == data.replace(
+        b'"model":"' + model + b'"', b'"model":"public"'
+    )
+    assert reader.changes_length
 
 
 @pytest.mark.parametrize(
@@ -78,7 +102,23 @@ def test_usage_of_recorded_answers_wherever_they_are_cut(
             None,
             id="responses-with-text-numbers",
         ),
+        pytest.param(
+            b'data: {"usage":{"prompt_tokens":1,"completion_tokens":2}}', (1, 2), None, id="no-end"
+        ),
+        pytest.param(
+            b'data: {"usage":{"prompt_tokens":1}}\r\rdata: {"usage":{"completion_tokens":2}}\r\r',
+            (1, 2),
+            None,
+            id="carriage-returns-alone",
+        ),
+        pytest.param(
+            b'data: {"usage":{"prompt_tokens":1}}\n\ndata: {"usage":null}\n\n',
+            (1, 0),
+            None,
+            id="null-changes-nothing",
+        ),
         pytest.param(b'data: {"usage":null}\n\ndata: {"usage":{', None, None, id="none"),
+        pytest.param(b': "usage":{"prompt_tokens":1}\n\n', None, None, id="comment"),
     ],
 )
 @given(places=st.lists(st.integers(0, 400), max_size=8))
@@ -86,40 +126,50 @@ def test_usage_of_other_streams(
     events: bytes, expected: tuple[int, int] | None, cached: int | None, places: list[int]
 ) -> None:
     reader = ResponseReader(SSE)
-    pass_through(reader, cut(events, places))
+    assert pass_through(reader, cut(events, places)) == events
     assert counts(reader) == expected
     if reader.usage is not None:
         assert reader.usage.cached_tokens == cached
 
 
-def test_an_event_without_a_last_newline_counts() -> None:
+def test_an_end_without_bytes_counts() -> None:
     reader = ResponseReader(SSE)
     reader.feed(b'data: {"usage":{"prompt_tokens":1,"completion_tokens":2}}', False)
     reader.feed(b"", True)
     assert counts(reader) == (1, 2)
 
 
-def test_usage_is_found_behind_a_long_document() -> None:
-    data = b'{"choices":["' + b"x" * 300_000 + b'"],"usage":{"prompt_tokens":4}}'
-    reader = ResponseReader(JSON)
-    for start in range(0, len(data), 1000):
-        reader.feed(data[start : start + 1000], False)
-        assert len(reader._pending) <= DOCUMENT_TAIL_BYTES
+LONG = b'{"output":["' + b"x" * 700_000 + b'"],"usage":{"prompt_tokens":4},"user":null}'
+
+
+@pytest.mark.parametrize(
+    ("content_type", "data"),
+    [
+        pytest.param(JSON, LONG, id="document"),
+        pytest.param(SSE, b"data: " + LONG + b"\n\n", id="event"),
+        pytest.param(SSE, b"data: {}\n\ndata: " + LONG, id="last-event-without-an-end"),
+        pytest.param(
+            SSE,
+            b"data: " + LONG + b'\n\ndata: {"usage":{"completion_tokens":0}}\n\n',
+            id="short-event-behind",
+        ),
+    ],
+)
+@pytest.mark.parametrize("size", [1000, 65_536, 10_000_000])
+def test_usage_is_found_behind_a_long_text(content_type: str, data: bytes, size: int) -> None:
+    reader = ResponseReader(content_type)
+    for start in range(0, len(data), size):
+        reader.feed(data[start : start + size], False)
+        assert len(reader._kept) <= MAX_KEPT_BYTES
     reader.feed(b"", True)
     assert counts(reader) == (4, 0)
-
-
-def test_text_that_speaks_of_usage_is_no_report() -> None:
-    reader = ResponseReader(JSON)
-    reader.feed(b'{"content":"\\"usage\\":{\\"prompt_tokens\\":9}"}', True)
-    assert reader.usage is None
 
 
 def test_an_endless_line_is_not_kept() -> None:
     reader = ResponseReader(SSE)
     for _ in range(40):
         reader.feed(b"data: " + b"x" * 20_000, False)
-    assert len(reader._pending) < 300_000
+    assert TAIL_BYTES <= len(reader._kept) <= MAX_KEPT_BYTES
     reader.feed(b'\ndata: {"usage":{"prompt_tokens":1}}\n', True)
     assert counts(reader) == (1, 0)
 
@@ -127,34 +177,23 @@ def test_an_endless_line_is_not_kept() -> None:
 @pytest.mark.parametrize("content_type", ["application/x-ndjson", "text/plain", ""])
 def test_other_responses_pass_at_once(content_type: str) -> None:
     reader = ResponseReader(content_type)
-    assert reader.feed(b'{"usage":{"prompt_tokens":1}}\n', False) != b""
+    line = b'{"usage":{"prompt_tokens":1}}\n'
+    assert reader.feed(line, False) == line
+    assert reader.feed(b"", True) == b""
     assert reader.usage is None
 
 
-def test_a_compressed_response_is_not_read() -> None:
-    reader = ResponseReader(JSON, "gzip", ("target", "public"))
-    assert reader.feed(b'"model":"target"', True) == b'"model":"target"'
+@pytest.mark.parametrize("content_type", [SSE, JSON])
+def test_a_compressed_response_is_not_read(content_type: str) -> None:
+    reader = ResponseReader(content_type, "gzip", ("target", "public-name"))
+    data = b'data: {"model":"target","usage":{"prompt_tokens":1}}'
+    assert reader.feed(data, True) == data
     assert not reader.changes_length
+    assert reader.usage is None
 
 
-@pytest.mark.parametrize("gap", [b"", b" "])
-@given(places=st.lists(st.integers(0, 200), max_size=10))
-def test_the_clients_model_name_is_restored_wherever_it_is_cut(
-    gap: bytes, places: list[int]
-) -> None:
-    target, public = "internal/long-name", "chat"
-    line = b'data: {"id":1,"model":' + gap + b'"%s","x":"model"}\n\n'
-    sent, expected = line % target.encode() * 3, line % public.encode() * 3
-    reader = ResponseReader(SSE, restore=(target, public))
-    assert pass_through(reader, cut(sent, places)) == expected
-    assert reader.changes_length
-
-
-def test_only_the_start_of_a_name_is_held_back() -> None:
-    reader = ResponseReader(SSE, restore=("target", "public"))
-    assert reader.feed(b'data: {"a":1,"mod', False) == b'data: {"a":1,'
-    assert reader.feed(b'e":1}\n\n', False) == b'"mode":1}\n\n'
-
-
-def test_equal_names_restore_nothing() -> None:
-    assert not ResponseReader(JSON, restore=("same", "same")).changes_length
+@pytest.mark.parametrize("restore", [("same", "same"), ("", "public"), ("target", "")])
+def test_nothing_to_restore(restore: tuple[str, str]) -> None:
+    reader = ResponseReader(JSON, restore=restore)
+    assert reader.feed(b'{"model":"', False) == b'{"model":"'
+    assert not reader.changes_length

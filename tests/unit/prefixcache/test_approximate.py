@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epp.core.endpoint import Endpoint
-from epp.prefixcache.approximate import ApproximateIndex
+from epp.core.endpoint import Endpoint, EndpointMetrics
+from epp.prefixcache.approximate import DROPPED_PER_ADD, ApproximateIndex
 from epp.prefixcache.settings import PrefixCacheSettings
 from tests.helpers.build import an_endpoint
 
@@ -59,15 +61,49 @@ def test_the_capacity_is_that_of_the_server_where_it_says_so() -> None:
     assert fixed.size_of(server) == 7
 
 
-def test_a_forgotten_endpoint_leaves_nothing() -> None:
+def test_a_cache_that_turns_out_smaller_shrinks_by_steps() -> None:
+    server = an_endpoint()
+    index = an_index(capacity=5000)
+    index.add(server, range(5000))
+    server.metrics = EndpointMetrics(num_blocks=400, block_size_tokens=16)  # 100 blocks of 64
+    sizes = []
+    while index.size_of(server) > 100:
+        index.add(server, (0,))
+        sizes.append(index.size_of(server))
+    steps = [before - after for before, after in pairwise([5000, *sizes])]
+    assert max(steps) == DROPPED_PER_ADD + 1
+    assert sizes[-1] == 100
+
+
+def test_a_forgotten_endpoint_counts_no_more() -> None:
     index = an_index()
     index.add(A, (1, 2))
     index.add(B, (1,))
     index.forget(A)
     index.forget(A)
-    assert (len(index), index.match((1, 2), [A, B])) == (1, {B: 1})
-    index.forget(B)
-    assert not index._owners
+    assert (len(index), index.size_of(A), index.match((1, 2), [A, B])) == (1, 0, {B: 1})
+    index.add(A, (1,))
+    assert index.match((1, 2), [A, B]) == {A: 1, B: 1}
+
+
+def test_what_was_forgotten_is_freed_while_others_are_credited() -> None:
+    index = an_index(capacity=3000)
+    for _ in range(20):
+        index.add(A, range(2000))
+        index.forget(A)
+        assert sum(map(len, index._holders)) <= 3000
+    for _ in range(8):
+        index.add(B, (1,))
+    assert [block for shard in index._holders for block in shard] == [1]
+    assert len(index._at) <= 3
+
+
+def test_more_servers_than_bits_of_a_word() -> None:
+    pool = [an_endpoint() for _ in range(100)]
+    index = an_index()
+    for n, endpoint in enumerate(pool):
+        index.add(endpoint, range(n % 50 + 1))
+    assert index.match(range(40), pool) == {e: min(40, n % 50 + 1) for n, e in enumerate(pool)}
 
 
 STEPS = st.lists(

@@ -76,3 +76,9 @@ def test_a_filter_without_a_key_of_its_own_makes_each_request_a_class() -> None:
     one, two = a_request(), a_request()
     assert chain.fit_key(one) == chain.fit_key(one)
     assert chain.fit_key(one) != chain.fit_key(two)
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf")])
+def test_a_weight_is_finite(weight: float) -> None:
+    with pytest.raises(ValueError, match="weight of one"):
+        WeightedScorer("one", Fixed(()), weight)

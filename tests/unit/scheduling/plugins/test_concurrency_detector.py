@@ -38,7 +38,13 @@ def test_headroom_counts_for_the_filter_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"max_concurrency": 0}, {"max_token_concurrency": 0}, {"headroom": -1.0}]
+    "fields",
+    [
+        {"max_concurrency": 0},
+        {"max_token_concurrency": 0},
+        {"headroom": -1.0},
+        {"headroom": float("inf")},
+    ],
 )
 def test_wrong_parameters(fields: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"zero"):

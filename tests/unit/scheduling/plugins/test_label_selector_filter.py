@@ -57,3 +57,27 @@ def test_all_requests_fit_alike() -> None:
 def test_values_where_they_belong(operator: Operator, values: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="values"):
         Requirement("k", operator, values)
+
+
+@pytest.mark.parametrize(
+    ("labels", "text"),
+    [
+        pytest.param({"-role": "decode"}, "'-role' is not a label key", id="key"),
+        pytest.param({"": "decode"}, "'' is not a label key", id="empty-key"),
+        pytest.param({"LLM/role": "decode"}, "'LLM/role' is not a label key", id="prefix"),
+        pytest.param({"/role": "decode"}, "'/role' is not a label key", id="empty-prefix"),
+        pytest.param({"role": "de code"}, "'de code' is not a label value", id="value"),
+        pytest.param({"role": "x" * 64}, "is not a label value", id="long-value"),
+        pytest.param({"role": "x\n"}, "is not a label value", id="line-end"),
+    ],
+)
+def test_what_could_never_match_is_refused(labels: dict[str, str], text: str) -> None:
+    with pytest.raises(ValueError, match=f"matchLabels: .*{text}"):
+        LabelSelectorFilter(labels)
+    (key, value), *_ = labels.items()
+    with pytest.raises(ValueError, match=f"matchExpressions: .*{text}"):
+        Requirement(key, Operator.IN, (value,))
+
+
+def test_labels_as_they_occur() -> None:
+    LabelSelectorFilter({"llm-d.ai/role": "prefill-decode", "app.kubernetes.io/name": "", "A": "9"})

@@ -48,6 +48,7 @@ def test_as_a_filter_it_drops_the_full_unless_all_are() -> None:
         ({"kv_cache_util_threshold": 0.0}, "kvCacheUtilThreshold"),
         ({"kv_cache_util_threshold": 1.1}, "kvCacheUtilThreshold"),
         ({"headroom": -0.1}, "headroom"),
+        ({"headroom": float("nan")}, "headroom"),
         ({"metrics_staleness_threshold": "soon"}, "metricsStalenessThreshold"),
     ],
 )

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from epp.cli.main import cli
+
+HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments, prog_name="epp")
+
+
+def document(folder: Path, body: str = "") -> str:
+    file = folder / "epp.yaml"
+    file.write_text(HEAD + body)
+    return str(file)
+
+
+def test_check_config_says_what_a_document_comes_to(tmp_path: Path) -> None:
+    body = "plugins: [{type: queue-scorer}]\nsaturationDetector: {pluginRef: utilization-detector}"
+    result = run("check-config", document(tmp_path, body))
+    assert result.exit_code == 0
+    assert "scorer queue-scorer, weight 1" in result.output
+    assert "differences from the Go picker" in result.output
+
+
+def test_check_config_names_every_problem_with_file_and_place(tmp_path: Path) -> None:
+    file = document(tmp_path, "plugins: [{type: a}, {type: b}]")
+    result = run("check-config", file)
+    assert result.exit_code == 1
+    assert f"{file}: plugins[0].type: plugin type 'a'" in result.output
+    assert f"{file}: plugins[1].type: plugin type 'b'" in result.output
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (["--config-file", "x", "--config-text", "y"], "cannot both be given"),
+        (["--config-file", "no-such-file"], "no-such-file"),
+        (["--config-text", "kind: x"], "--config-text: apiVersion: is missing"),
+        (["--config-text", HEAD], "dataLayer.discovery: is missing"),
+        (["--grpc-port", "70000"], "--grpc-port"),
+        (["--drain-timeout", "soon"], "'soon' is not a duration"),
+        (["--grpc-max-recv-msg-size", "-1Mi"], "is below zero"),
+        (["--secure-serving=perhaps"], "--secure-serving"),
+        (["--metrics-families", "all"], "--metrics-families"),
+        (["--no-such-flag"], "--no-such-flag"),
+    ],
+)
+def test_what_is_wrong_on_the_command_line_is_named(flags: Sequence[str], text: str) -> None:
+    result = run(*flags)
+    assert result.exit_code in (1, 2)
+    assert text in result.output
+
+
+DISCOVERY = """
+plugins: [{type: file-discovery, parameters: {path: %s}}]
+dataLayer: {discovery: {pluginRef: file-discovery}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (None, "No such file"),
+        ("endpoints: [{name: a, address: host, port: 1}]", "endpoints[0].address"),
+        ("endpoints: 7", "endpoints"),
+    ],
+)
+def test_an_endpoints_file_that_cannot_be_used_is_fatal_with_its_reason(
+    tmp_path: Path, content: str | None, text: str
+) -> None:
+    endpoints = tmp_path / "endpoints.yaml"
+    if content is not None:
+        endpoints.write_text(content)
+    ports = ["--grpc-port=0", "--grpc-health-port=0", "--metrics-port=0", "--host=127.0.0.1"]
+    result = run("--config-file", document(tmp_path, DISCOVERY % endpoints), *ports)
+    assert result.exit_code == 1
+    assert text in result.output
+
+
+def test_a_certificate_folder_without_a_certificate_is_fatal(tmp_path: Path) -> None:
+    config = document(tmp_path, DISCOVERY % (tmp_path / "e.yaml"))
+    result = run("--config-file", config, "--cert-path", str(tmp_path))
+    assert result.exit_code == 1
+    assert "tls.crt" in result.output
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["local", "--help"], ["simulate", "--help"]])
+def test_help(arguments: Sequence[str]) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 0
+    assert "Usage: epp" in result.output

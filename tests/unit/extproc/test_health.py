@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+
+from epp._pb import health_pb2 as pb
+from epp.extproc.health import EXT_PROC_SERVICE, Health
+from epp.extproc.transport.interfaces import Session, Status
+from tests.helpers.session import RememberingStream
+
+SERVICE = "/grpc.health.v1.Health/"
+SERVING, NOT_SERVING = pb.HealthCheckResponse.SERVING, pb.HealthCheckResponse.NOT_SERVING
+
+
+def call(health: Health, method: str, service: str = "") -> tuple[Session, RememberingStream]:
+    stream = RememberingStream()
+    session = health.services()[SERVICE + method](stream, {})
+    session.received(pb.HealthCheckRequest(service=service).SerializeToString())
+    return session, stream
+
+
+def statuses(stream: RememberingStream) -> list[int]:
+    return [pb.HealthCheckResponse.FromString(message).status for message in stream.sent]
+
+
+@pytest.mark.parametrize("ready", [False, True])
+@pytest.mark.parametrize("service", ["", "readiness", EXT_PROC_SERVICE, "inference-extension"])
+def test_readiness(service: str, ready: bool) -> None:
+    health = Health()
+    health.set_ready(ready)
+    _, stream = call(health, "Check", service)
+    assert statuses(stream) == [SERVING if ready else NOT_SERVING]
+    assert stream.status == (Status.OK, "")
+
+
+def test_liveness_does_not_depend_on_anything() -> None:
+    assert statuses(call(Health(), "Check", "liveness")[1]) == [SERVING]
+
+
+def test_an_unknown_service_is_not_found_by_check_and_unknown_to_watch() -> None:
+    _, checked = call(Health(), "Check", "no-such")
+    assert checked.status is not None
+    assert checked.status[0] is Status.NOT_FOUND
+    _, watched = call(Health(), "Watch", "no-such")
+    assert statuses(watched) == [pb.HealthCheckResponse.SERVICE_UNKNOWN]
+
+
+def test_a_watcher_is_told_of_changes_until_it_leaves() -> None:
+    health = Health()
+    session, stream = call(health, "Watch")
+    health.set_ready(True)
+    health.set_ready(True)
+    health.set_ready(False)
+    session.closed()
+    health.set_ready(True)
+    assert statuses(stream) == [NOT_SERVING, SERVING, NOT_SERVING]
+
+
+def test_the_list_names_every_service() -> None:
+    _, stream = call(Health(), "List")
+    listed = pb.HealthListResponse.FromString(stream.sent[0]).statuses
+    assert listed["liveness"].status == SERVING
+    assert listed["readiness"].status == NOT_SERVING
+
+
+@pytest.mark.parametrize("method", ["Check", "Watch"])
+def test_a_call_without_a_request_or_with_garbage(method: str) -> None:
+    for message in (None, b"\xff\xff"):
+        stream = RememberingStream()
+        session = Health().services()[SERVICE + method](stream, {})
+        if message is None:
+            session.half_closed()
+        else:
+            session.received(message)
+        assert stream.status is not None
+        assert stream.status[0] is Status.INVALID_ARGUMENT

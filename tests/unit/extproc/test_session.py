@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from epp.extproc.session import SessionSettings
+from epp.extproc.transport.interfaces import Status
+from tests.helpers.session import Desk, full_request, light_request, response
+
+
+async def test_a_whole_exchange() -> None:
+    desk = Desk()
+    session, stream = desk.open()
+    for message in (*full_request(), *response()):
+        session.received(message)
+    session.half_closed()
+    session.closed()
+    assert stream.kinds == ["request_headers", "request_body", "response_headers", "response_body"]
+    assert stream.status == (Status.OK, "")
+    assert (desk.noted.began_count, len(desk.noted.outcomes), len(desk.noted.endings)) == (1, 1, 1)
+    assert desk.picker.ledger.leases_held == 0
+
+
+async def test_the_next_in_line_is_answered_when_one_ends() -> None:
+    desk = Desk()
+    first, _ = desk.open()
+    waiting, stream = desk.open()
+    for message in light_request():
+        first.received(message)
+    for message in light_request():
+        waiting.received(message)
+    assert stream.kinds == ["request_headers", None]  # go on, then a request for time
+    first.closed()
+    assert stream.kinds == ["request_headers", None, "request_body"]
+    waiting.closed()
+    assert desk.picker.ledger.leases_held == 0
+
+
+async def test_a_long_line_of_half_closed_streams_does_not_recurse() -> None:
+    desk = Desk()
+    first, _ = desk.open()
+    for message in full_request():
+        first.received(message)
+    line = [desk.open() for _ in range(3000)]
+    for session, _ in line:
+        for message in full_request():
+            session.received(message)
+        session.half_closed()  # it will end as soon as it is answered, which frees the place
+    first.closed()
+    assert all(stream.kinds[0] == "request_headers" for _, stream in line)
+    assert all(stream.status == (Status.OK, "") for _, stream in line)
+    assert desk.picker.ledger.leases_held == 0
+    assert len(desk.board) == 0
+
+
+async def test_the_timer_refuses_who_waited_long_enough() -> None:
+    desk = Desk()
+    loop = asyncio.get_running_loop()
+    desk.board.now = loop.time
+    first, _ = desk.open()
+    waiting, stream = desk.open()
+    for session in (first, waiting):
+        for message in full_request():
+            session.received(message)
+    async with asyncio.timeout(5):
+        await stream.ended.wait()
+    assert stream.replies[0].immediate_response.status.code == 429
+    waiting.closed()
+    first.closed()
+
+
+async def test_a_body_that_does_not_arrive_is_refused() -> None:
+    desk = Desk()
+    session, stream = desk.open(SessionSettings(body_timeout_seconds=0.01))
+    session.received(full_request()[0])
+    async with asyncio.timeout(5):
+        await stream.ended.wait()
+    assert stream.replies[0].immediate_response.status.code == 408
+
+
+async def test_a_bug_of_ours_is_a_500_and_holds_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk()
+
+    def broken(_begun: object, _outcome: object, _now: float) -> None:
+        raise ZeroDivisionError("planted")
+
+    desk.noted.settled = broken  # type: ignore[method-assign]
+    session, stream = desk.open()
+    for message in full_request():
+        session.received(message)
+    assert stream.replies[-1].immediate_response.status.code == 500
+    session.closed()
+    assert desk.picker.ledger.leases_held == 0
+    assert "planted" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("message", "status"),
+    [(b"\xff\xff", Status.INVALID_ARGUMENT), (response()[1], Status.FAILED_PRECONDITION)],
+)
+async def test_what_the_gateway_must_not_send_ends_the_stream(
+    message: bytes, status: Status
+) -> None:
+    desk = Desk()
+    session, stream = desk.open()
+    session.received(message)
+    assert stream.status is not None
+    assert stream.status[0] is status
+    session.closed()
+
+
+CONVERSATIONS = {"full": [*full_request(), *response()], "light": [*light_request(), response()[0]]}
+
+
+@pytest.mark.parametrize("mode", CONVERSATIONS)
+@pytest.mark.parametrize("position", range(5))
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_cancellation_at_any_position_releases_everything(
+    mode: str, position: int, waits: bool
+) -> None:
+    desk = Desk()
+    other, _ = desk.open()
+    if waits:
+        for message in full_request():
+            other.received(message)
+    session, stream = desk.open()
+    for message in CONVERSATIONS[mode][:position]:
+        if stream.status is None:
+            session.received(message)
+    session.closed()
+    other.closed()
+    assert desk.picker.ledger.leases_held == 0
+    assert len(desk.picker.director) == 0
+    assert len(desk.board) == 0
+    assert len(desk.noted.endings) == desk.noted.began_count
