@@ -66,6 +66,7 @@ async def test_chat_streamed_and_not(mode: Mode) -> None:
         await eventually(lambda: stack.picker.metric("llm_d_epp_request_output_tokens_sum") == 12)
         assert stack.picker.metric("llm_d_epp_request_total", model_name="sim") == 2
         assert stack.picker.metric("llm_d_epp_requests_without_pick_total") == 0
+        await eventually(lambda: len(stack.picker.request_lines()) == 2)
         lines = stack.picker.request_lines()
         assert [line["status"] for line in lines] == [200, 200]
         assert all(line["endpoint"] in stack.addresses for line in lines)
@@ -342,7 +343,7 @@ async def test_a_killed_picker_leaves_running_answers_unharmed_in_light_mode() -
         stack.picker.start()
         answer = await client.chat.completions.create(model="sim", messages=PROMPT, max_tokens=1)  # type: ignore[call-overload]
         assert answer.choices
-        assert len(stack.picker.request_lines()) == 1
+        await eventually(lambda: len(stack.picker.request_lines()) == 1)
 
 
 @MODES
