@@ -23,6 +23,7 @@ class ServeSettings:
     max_send_bytes: int = -1  # no limit
     drain_seconds: float = 30.0
     use_subset: bool = True
+    emit_scores: bool = False
     refresh_metrics_seconds: float = 0.05  # at the most so often
     metrics_staleness_seconds: float = 2.0
     access_log: bool = True  # take the gateway's access log on the ext-proc port

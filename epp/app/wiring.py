@@ -28,6 +28,7 @@ from epp.datalayer.scraping.outcome import ScrapeOutcome
 from epp.datalayer.scraping.scraper import Scraper
 from epp.datalayer.store import Change
 from epp.extproc import access_log
+from epp.extproc.exchange import Limits
 from epp.extproc.health import Health
 from epp.extproc.logged import AccessLogDigest
 from epp.extproc.observer import RequestObserver
@@ -191,7 +192,11 @@ def _services(
     settings: ServeSettings, board: Switchboard, metrics: Metrics, health: Health
 ) -> Services:
     nonce = secrets.token_hex(8)
-    session_settings = SessionSettings(instance=socket.gethostname(), nonce=nonce)
+    session_settings = SessionSettings(
+        limits=Limits(emit_scores=settings.emit_scores),
+        instance=socket.gethostname(),
+        nonce=nonce,
+    )
 
     def open_ext_proc(stream: Stream, metadata: Metadata) -> ExtProcSession:
         return ExtProcSession(board, session_settings, stream, metadata)

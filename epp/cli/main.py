@@ -28,6 +28,7 @@ def _settings(flags: dict[str, Any]) -> Any:
         max_send_bytes=flags["grpc_max_send_msg_size"] or -1,
         drain_seconds=flags["drain_timeout"],
         use_subset=not flags["disable_endpoint_subset_filter"],
+        emit_scores=flags["emit_endpoint_scores"],
         refresh_metrics_seconds=max(0.05, flags["refresh_metrics_interval"]),
         metrics_staleness_seconds=flags["metrics_staleness_threshold"],
         log_requests=flags["v"] >= 2,
@@ -85,6 +86,7 @@ PORT = click.IntRange(0, 65535)
 @switch("--enable-cert-reload", default=False, text="Use a renewed certificate.")
 @switch("--health-checking", default=False, text="The health service also on the ext-proc port.")
 @switch("--disable-endpoint-subset-filter", default=False, text="Ignore the gateway's subset hint.")
+@switch("--emit-endpoint-scores", default=False, text="Tell the gateway every candidate's score.")
 @switch("--metrics-endpoint-auth", default=True, text="Only with Kubernetes; no effect here.")
 @switch("--allow-experimental-plugins", default=False, text="Accepted; no plugin needs it.")
 @switch("--tracing", default=True, text="Accepted; no spans in this version.")

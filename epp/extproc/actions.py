@@ -25,6 +25,7 @@ class Route:
 
     destination: str  # host:port[,host:port...], the same text in header and metadata
     set_headers: Mapping[str, str] = field(default_factory=dict)
+    scores: Mapping[str, float] | None = None  # by host:port, of every candidate; None: untold
     record: DecisionRecord | None = None  # facts of the decision, to come back in the access log
 
 

@@ -167,6 +167,10 @@ class Codec:
         fields = reply.dynamic_metadata.fields
         balancing = fields[names.LB_NAMESPACE].struct_value.fields
         balancing[names.DESTINATION].string_value = route.destination
+        if route.scores:
+            scores = balancing[names.SCORES].struct_value.fields
+            for endpoint, score in route.scores.items():
+                scores[endpoint].number_value = score
         if route.record is not None:
             self._add_facts(fields[names.OWN_NAMESPACE].struct_value, route.record)
         return reply.SerializeToString()

@@ -87,6 +87,7 @@ class OutOfTurn(Exception):
 class Limits:
     max_body_bytes: int = 64 << 20  # of a request body that we gather ourselves
     ask_for_time_margin_seconds: float = 5.0  # beyond the end of the wait
+    emit_scores: bool = False  # tell the gateway what every candidate scored
 
 
 class Exchange:
@@ -301,7 +302,11 @@ class Exchange:
         if begun.generated_request_id:
             set_headers["x-request-id"] = begun.generated_request_id
         light = self._head.response_mode is not FULL
-        return Route(destination, set_headers, placed.record if light else None)
+        record, scores = placed.record, None
+        if self._limits.emit_scores:
+            pairs = zip(record.candidates, record.totals, strict=True)
+            scores = {endpoint.authority: total for endpoint, total in pairs}
+        return Route(destination, set_headers, scores, record if light else None)
 
     def _answer(self, answer: Answer) -> list[Action]:
         self._ending.cause = Cause.ANSWERED

@@ -72,7 +72,7 @@ class ResponseReader:
                 self._read(line)
 
     def _read(self, document: bytes) -> None:
-        report = find_report(document, whole=self._whole)
+        report = find_report(document)
         if report is not None:
             self.usage = self.usage or Usage()
             self.usage.merge(report)

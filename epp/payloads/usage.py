@@ -47,18 +47,17 @@ class Usage:
             self.cached_tokens = read
 
 
-def find_report(data: bytes, *, whole: bool) -> Mapping[str, Any] | None:
+def find_report(data: bytes) -> Mapping[str, Any] | None:
     """The `usage` object of a JSON document: its own, or that of the response or message in it.
 
-    Of a document that is not `whole` only the end is there: then the last one that can be read.
+    Where only the end of a document is there, the last report that can be read.
     """
     if _REPORT.search(data) is None:
         return None
-    if whole:
-        try:
-            return _report_of(orjson.loads(data))
-        except orjson.JSONDecodeError:
-            pass  # lenient writers put NaN beside log probabilities: the counts are good
+    try:
+        return _report_of(orjson.loads(data))
+    except orjson.JSONDecodeError:
+        pass  # cut, or with NaN for a log probability as lenient writers have it
     starts = [match.end() for match in _REPORT.finditer(data)]
     for start in reversed(starts[-MAX_CANDIDATES:]):
         report = _load(data, start)

@@ -175,6 +175,17 @@ def test_endpoints_are_listed_in_order_with_ipv6_in_brackets() -> None:
     assert answer.route.destination == "10.0.0.1:8000,[fd00::2]:8000"
 
 
+def test_scores_are_told_when_asked_for() -> None:
+    exchange = Exchange(Limits(emit_scores=True))
+    exchange.receive(headers(end_of_stream=True), 0.0)
+    event = decided(b"", POD)
+    event.placed.record.candidates, event.placed.record.totals = (POD, OTHER), (2.0, 1.0)
+    [answer] = exchange.receive(event, 0.0)
+    assert isinstance(answer, AnswerRequestHeaders)
+    assert answer.route is not None
+    assert answer.route.scores == {"10.0.0.1:8000": 2.0, "[fd00::2]:8000": 1.0}
+
+
 def test_a_generated_request_id_is_set() -> None:
     exchange = an_exchange()
     exchange.receive(headers(end_of_stream=True), 0.0)
