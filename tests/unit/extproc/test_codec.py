@@ -218,6 +218,12 @@ def test_facts_of_the_decision_travel_in_a_namespace_of_our_own() -> None:
     assert (facts["model"], facts["target_model"], facts["priority"]) == ("m", "t", 3)
 
 
+def test_scores_stand_beside_the_pick() -> None:
+    [reply] = replies(AnswerRequestHeaders(Route("10.0.0.1:80", scores={"10.0.0.1:80": 2.5})))
+    balancing = reply.dynamic_metadata["envoy.lb"]
+    assert balancing[names.SCORES]["10.0.0.1:80"] == 2.5
+
+
 @pytest.mark.parametrize("size", [0, 1, MAX_CHUNK_BYTES, MAX_CHUNK_BYTES + 1, 3 * MAX_CHUNK_BYTES])
 @pytest.mark.parametrize("phase", list(Phase))
 def test_a_body_is_cut_to_the_size_that_gateways_take(size: int, phase: Phase) -> None:
