@@ -35,7 +35,7 @@ test: venv ## all tests, with a real Envoy on loopback
 	$(BIN)/pytest -q
 
 bench: venv ## cost per request next to the Go floor; needs Go
-	$(BIN)/python tests/benchmarks/extproc/run.py
+	$(BIN)/python tests/benchmarks/extproc/bench.py run --out build/bench.jsonl
 
 protos: venv ## generate epp/_pb from protos/
 	$(BIN)/python scripts/generate_protos.py

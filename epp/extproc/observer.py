@@ -10,7 +10,7 @@ from epp.core.refusal import Refused
 from epp.director import Begun, Cause, Ending
 from epp.extproc.http_status import status_of
 from epp.telemetry.logs import RequestLog
-from epp.telemetry.metrics import Metrics
+from epp.telemetry.metrics import FlowChildren, Metrics
 
 RECENT_DECISIONS = 256
 
@@ -83,7 +83,7 @@ class RequestObserver:
         if self._log.enabled:
             self._log.write(log_line(begun, ending, now))
 
-    def _children(self, begun: Begun):  # type: ignore[no-untyped-def]
+    def _children(self, begun: Begun) -> FlowChildren:
         facts = begun.facts
         return self._metrics.children(facts.model, facts.target_model, facts.flow, facts.priority)
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
 from epp.telemetry import buckets
+from epp.telemetry.instruments import Count, Counter, Distribution, Gauge, Histogram, Level
 
 PREFIX = "llm_d_epp_"
 MODELS = ("model_name", "target_model_name")
@@ -42,17 +43,17 @@ class LabelCap:
 class FlowChildren:
     """The children of one (model, target, flow, priority), bound once and kept."""
 
-    total: Counter
-    running: Gauge
-    size: Histogram
-    duration: Histogram
-    response_size: Histogram
-    input_tokens: Histogram
-    output_tokens: Histogram
-    cached_tokens: Histogram
-    ntpot: Histogram
-    tpot: Histogram
-    ttft: dict[bool, Histogram]
+    total: Count
+    running: Level
+    size: Distribution
+    duration: Distribution
+    response_size: Distribution
+    input_tokens: Distribution
+    output_tokens: Distribution
+    cached_tokens: Distribution
+    ntpot: Distribution
+    tpot: Distribution
+    ttft: dict[bool, Distribution]
     labels: tuple[str, str, str, str]
 
 
@@ -217,9 +218,9 @@ class Metrics:
         return children
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
-        return Counter(PREFIX + name, text, labels, registry=self.registry)
+        return Counter(PREFIX + name, text, labels, self.registry)
 
     def _histogram(
         self, name: str, text: str, labels: tuple[str, ...], bounds: tuple[float, ...]
     ) -> Histogram:
-        return Histogram(PREFIX + name, text, labels, registry=self.registry, buckets=bounds)
+        return Histogram(PREFIX + name, text, labels, self.registry, bounds)

@@ -1,34 +1,38 @@
-"""Measure the picker next to `nullepp` in one run, and print what a request costs: `make bench`.
+"""The picker next to `nullepp` in one run: `bench.py run`, or this file alone (`make bench`).
 
-CPU time is that of the whole process tree, user and system, charged per request at saturation.
-Every cell runs `--repeats` times, the two in turn, and the median counts: machines drift.
+The two take turns, every cell `--repeats` times, and the median counts: machines drift.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+from cells import CELLS, Bench, OutOfTimeError, Settings, Target
+from processes import end_on_sigterm, quoted
+from table import FLOOR, read, tables
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
+WORK = ROOT / "build/bench"
+BINARIES = WORK / "bin"
 PAGE = ROOT / "tests/fixtures/vllm-0.32/metrics-plain.txt"
-FLOOR = "nullepp"
+PROGRAMS = ("drive", "simpool", "nullepp")
 
 CONFIG = """\
 apiVersion: llm-d.ai/v1alpha1
 kind: EndpointPickerConfig
 plugins:
-- {type: file-discovery, name: endpoints, parameters: {path: $ENDPOINTS}}
+- {type: file-discovery, name: file-discovery, parameters: {path: $ENDPOINTS}}
 - {type: queue-scorer}
 - {type: kv-cache-utilization-scorer}
 - {type: prefix-cache-scorer}
-dataLayer: {discovery: {pluginRef: endpoints}}
+dataLayer: {discovery: {pluginRef: file-discovery}}
 schedulingProfiles:
 - name: default
   plugins:
@@ -36,79 +40,117 @@ schedulingProfiles:
   - {pluginRef: kv-cache-utilization-scorer, weight: 2}
   - {pluginRef: prefix-cache-scorer, weight: 3}
 """
+FLOOR_TARGET = Target(FLOOR, "$BIN/nullepp -listen 127.0.0.1:$PORT -sim-port $SIM_PORT -n $N")
 
 
-def build(target: Path) -> None:
+def ours(scrape_interval: str) -> Target:
+    installed = ROOT / ".venv/bin/epp"
+    program = [installed] if installed.exists() else [sys.executable, "-m", "epp"]
+    command = (
+        f"{quoted(*program)} --config-file $CONFIG --host 127.0.0.1 --grpc-port $PORT"
+        " --grpc-health-port $HEALTH_PORT --metrics-port $METRICS_PORT --secure-serving=false"
+        f" --metrics-endpoint-auth=false --refresh-metrics-interval {scrape_interval}"
+    )
+    return Target("epp", command, CONFIG)
+
+
+def build() -> None:
+    """Compile what is new. Without Go, binaries made earlier will do."""
     if shutil.which("go") is None:
-        sys.exit("the benchmark's driver is written in Go, and there is no `go` on the path")
-    target.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["go", "build", "-o", f"{target}/", "./cmd/..."], cwd=HERE, check=True)
+        if all((BINARIES / program).exists() for program in PROGRAMS):
+            return
+        sys.exit(
+            "The driver, the simulated servers and the floor are written in Go, and there is no"
+            " `go` on the path. Install Go (go.dev/dl), or put drive, simpool and nullepp, built"
+            f" elsewhere with `go build ./cmd/...`, into {BINARIES}."
+        )
+    BINARIES.mkdir(parents=True, exist_ok=True)
+    command = ["go", "build", "-trimpath", "-o", f"{BINARIES}/", "./cmd/..."]
+    environment = {"CGO_ENABLED": "0", **os.environ}
+    if subprocess.run(command, cwd=HERE, env=environment, check=False, timeout=900).returncode:
+        sys.exit("The Go programs of the benchmark do not build; see above.")
 
 
-def measure(name: str, command: str, cells: str, arguments: argparse.Namespace) -> None:
-    work = ROOT / "build/bench"
-    flags = [
-        *("--name", name, "--cmd", command, "--cells", cells, "--bin", str(work / "bin")),
-        *("--work", str(work / "work"), "--out", str(arguments.out), "--page", str(PAGE)),
-        *("--chars", "900,10000,400000", "--chunks", "0,100"),
-        *("--max-seconds", str(arguments.seconds), "--sizes", "10,100"),
-    ]
-    if name != FLOOR:
-        flags += ["--config", str(work / "config.yaml")]
-    if (os.cpu_count() or 1) < 2:
-        flags += ["--epp-core", "0", "--other-core", "0"]
-    subprocess.run([sys.executable, str(HERE / "bench.py"), *flags], check=True)
+def integers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
 
 
-def table(out: Path) -> str:
-    """Rows of cells: cost of each target, and the multiple of the floor in the same run."""
-    found: dict[str, dict[str, list[float]]] = {}
-    idle: list[str] = []
-    for line in out.read_text().splitlines():
-        row = json.loads(line)
-        if row["cell"].startswith("idle/"):
-            idle.append(
-                f"| {row['cell']} | {row['idle_cores']} core, "
-                f"{row['us_per_scrape']} us a scrape, {row['rss_mib']} MiB |"
-            )
-        elif "cpu_us_per_req" in row and row.get("errors") == 0:
-            cell = found.setdefault(row["cell"], {})
-            cell.setdefault(row["target"], []).append(row["cpu_us_per_req"])
-    lines = ["| Cell (characters / chunks) | nullepp (Go) | epp | multiple |", "|---|---|---|---|"]
-    floor_of_short = statistics.median(found["max/900/0"][FLOOR])
-    for cell, targets in found.items():
-        ours = statistics.median(targets["epp"])
-        floor = statistics.median(targets[FLOOR]) if FLOOR in targets else floor_of_short
-        lines.append(f"| {cell} | {floor:.0f} us | {ours:.0f} us | {ours / floor:.1f} x |")
-    return "\n".join([*lines, "", "| Idle | |", "|---|---|", *idle])
+def cell_names(text: str) -> list[str]:
+    names = text.split(",")
+    unknown = sorted(set(names) - set(CELLS))
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no cell {', '.join(unknown)}; there are {list(CELLS)}")
+    return names
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, default=ROOT / "build/bench.jsonl", help="JSON lines")
+    parser.add_argument("--cells", type=cell_names, help=f"of {','.join(CELLS)}")
+    parser.add_argument("--chars", type=integers, default=(900, 10_000, 400_000), help="prompts")
+    parser.add_argument("--chunks", type=integers, default=(0, 100), help="events of an answer")
+    parser.add_argument("--sizes", type=integers, help="pools of the idle cell (10,100)")
+    parser.add_argument("--seconds", type=float, help="of load, a cell (4)")
+    parser.add_argument("--limit-minutes", type=float, default=30.0, help="start no cell later")
+    parser.add_argument("--page", type=Path, default=PAGE, help="metrics page of the servers")
+
+
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    return Settings(
+        binaries=BINARIES,
+        work=WORK / "work",
+        page=arguments.page,
+        out=arguments.out,
+        deadline=time.monotonic() + 60 * arguments.limit_minutes,
+        chars=arguments.chars,
+        chunks=arguments.chunks,
+        sizes=arguments.sizes or (10, 100),
+        seconds=arguments.seconds or 4.0,
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common_arguments(parser)
+    parser.add_argument("--repeats", type=int, help="(3)")
+    parser.add_argument(
+        "--quick", action="store_true", help="unless said otherwise one repeat, 2 s, a pool of 10"
+    )
+    parser.add_argument(
+        "--floor-only", action="store_true", help=f"{FLOOR} alone: what this machine can do"
+    )
+
+
+def side_by_side(arguments: argparse.Namespace) -> None:
+    if arguments.quick:
+        arguments.repeats = arguments.repeats or 1
+        arguments.seconds = arguments.seconds or 2.0
+        arguments.sizes = arguments.sizes or (10,)
+    names = arguments.cells or ["max", "light", "idle"]
+    build()
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.unlink(missing_ok=True)
+    settings = settings_of(arguments)
+    loaded = [name for name in names if name != "idle"]
+    try:
+        for repeat in range(arguments.repeats or 3):
+            for target in (FLOOR_TARGET, ours("1s")):
+                if target is FLOOR_TARGET or not arguments.floor_only:
+                    Bench(settings, target, repeat).run(loaded)
+        if "idle" in names and not arguments.floor_only:
+            Bench(settings, ours("50ms")).run(["idle"])
+        complete = True
+    except OutOfTimeError:
+        complete = False
+    if arguments.out.exists():
+        print(tables(read([arguments.out])))
+    if not complete:
+        sys.exit(f"stopped after {arguments.limit_minutes:g} minutes: cells are missing")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=ROOT / "build/bench.jsonl")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--quick", action="store_true", help="one short repeat, no idle cells")
-    arguments = parser.parse_args()
-    if arguments.quick:
-        arguments.repeats, arguments.seconds = 1, 2.0
-    work = ROOT / "build/bench"
-    build(work / "bin")
-    (work / "config.yaml").write_text(CONFIG)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.unlink(missing_ok=True)
-    ours = (
-        f"{sys.executable} -m epp --config-file $CONFIG --host 127.0.0.1 --grpc-port $PORT "
-        "--grpc-health-port 19003 --metrics-port 19090 --secure-serving=false "
-        "--refresh-metrics-interval "
-    )
-    floor = f"{work}/bin/nullepp -listen 127.0.0.1:$PORT"
-    for _ in range(arguments.repeats):
-        measure(FLOOR, floor, "max", arguments)
-        measure("epp", f"{ours} 1s", "max,light", arguments)
-    if not arguments.quick:
-        measure("epp", f"{ours} 50ms", "idle", arguments)
-    print(table(arguments.out))
+    add_arguments(parser)
+    end_on_sigterm()
+    side_by_side(parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -1,92 +1,139 @@
-"""Turn the JSON lines of bench.py into Markdown tables: python3 table.py FILE...
-
-A cell measured several times shows the median, and the range of the CPU figure.
-"""
+"""JSON lines of the benchmark as Markdown: a row for a cell, columns for each target."""
 
 from __future__ import annotations
 
 import json
 import statistics
-import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
-Rows = list[dict]
+Row = dict[str, Any]
+Cells = dict[str, dict[str, list[Row]]]  # cell -> target -> repeats
 
-
-def cost(v: float) -> str:
-    return f"{v / 1000:.1f} ms" if v >= 9950 else f"{v:.0f}"
-
-
-def middle(rows: Rows, key: str, q: str = "") -> float | None:
-    vals = [(r.get(key) or {}).get(q) if q else r.get(key) for r in rows]
-    vals = [v for v in vals if v is not None]
-    return statistics.median(vals) if vals else None
+FLOOR = "nullepp"
+SHORT = "max/900/0"
+LIGHT = "light/900/0"
 
 
-def cpu(rows: Rows, key: str) -> str:
-    vals = sorted(r[key] for r in rows if key in r)
-    if not vals:
-        return "-"
-    text = cost(statistics.median(vals))
-    return f"{text} ({cost(vals[0])}..{cost(vals[-1])})" if len(vals) > 1 else text
+def read(paths: Iterable[Path]) -> Cells:
+    cells: Cells = {}
+    for path in paths:
+        for line in path.read_text().splitlines():
+            row: Row = json.loads(line)
+            cells.setdefault(row["cell"], {}).setdefault(row["target"], []).append(row)
+    return cells
 
 
-def pair(rows: Rows, key: str) -> str:
-    a, b = middle(rows, key, "p50"), middle(rows, key, "p99")
-    return "-" if a is None or b is None else f"{a:.1f} / {b:.1f}"
+def cost(row: Row) -> float | None:
+    """Microseconds of CPU a request; without the idle cost where arrivals are sparse."""
+    key = "cpu_us_per_req_net" if row["cell"].startswith("req") else "cpu_us_per_req"
+    value = row.get(key) if row.get("ok") else None
+    return None if value is None else float(value)
 
 
-TABLES = {
-    "CPU us per request at modest rate, idle subtracted": (
-        "req",
-        lambda r: cpu(r, "cpu_us_per_req_net"),
-    ),
-    "Pick ms p50 / p99 at modest rate": ("req", lambda r: pair(r, "pick_ms")),
-    "Requests measured / errors at modest rate": (
-        "req",
-        lambda r: f"{sum(x.get('sent', 0) for x in r)} / {sum(x.get('errors', 0) for x in r)}",
-    ),
-    "Peak RSS MiB at modest rate": ("req", lambda r: str(middle(r, "rss_peak_mib"))),
-    "Closed loop, CPU us per request": ("max/", lambda r: cpu(r, "cpu_us_per_req")),
-    "Closed loop, requests/s on one core": ("max/", lambda r: f"{middle(r, 'rps'):.0f}"),
-    "Closed loop, pick ms p50 / p99": ("max/", lambda r: pair(r, "pick_ms")),
-    "Closed loop, picker cores / driver cores / errors / peak RSS MiB": (
-        "max/",
-        lambda r: (
-            f"{middle(r, 'cpu_cores')} / {middle(r, 'driver_cores')} / {sum(x['errors'] for x in r)} / {middle(r, 'rss_peak_mib')}"
-        ),
-    ),
-    "Idle: cores / scrapes per s / CPU us per scrape / RSS MiB": (
-        "idle/",
-        lambda r: " / ".join(
-            str(middle(r, k)) for k in ("idle_cores", "scrapes_per_s", "us_per_scrape", "rss_mib")
-        ),
-    ),
-    "20 requests/s on that pool: pick ms p50 / p99": ("idle-pick/", lambda r: pair(r, "pick_ms")),
-}
+def wrong(row: Row) -> int:
+    """Requests that got no pick or a wrong answer; a cell that did not run counts as one."""
+    refused: dict[str, int] = row.get("refused", {})
+    return int(row.get("errors", 0)) + sum(refused.values()) + ("failed" in row)
 
 
-def main() -> None:
-    rows: dict[tuple[str, str], Rows] = {}
-    for path in sys.argv[1:]:
-        with open(path) as f:
-            for line in f:
-                r = json.loads(line)
-                rows.setdefault((r["target"], r["cell"]), []).append(r)
-    targets = list(dict.fromkeys(t for t, _ in rows))
-    cells = list(dict.fromkeys(c for _, c in rows))
-    for title, (prefix, cell) in TABLES.items():
-        use = [c for c in cells if c.startswith(prefix)]
-        cols = [t for t in targets if any((t, c) in rows for c in use)]
-        if not use or not cols:
-            continue
-        print(f"\n{title}\n\n| cell | " + " | ".join(cols) + " |\n|---" + "|---" * len(cols) + "|")
-        for c in use:
-            print(
-                f"| {c} | "
-                + " | ".join(cell(rows[t, c]) if (t, c) in rows else "-" for t in cols)
-                + " |"
-            )
+def middle(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
 
 
-if __name__ == "__main__":
-    main()
+def microseconds(value: float) -> str:
+    return f"{value:,.0f}".replace(",", " ")
+
+
+def cost_text(rows: list[Row]) -> str:
+    """Median and range, and how many requests went wrong: a figure with errors is no figure."""
+    known = sorted(value for row in rows if (value := cost(row)) is not None)
+    text = microseconds(statistics.median(known)) if known else "-"
+    if len(known) > 1:
+        text += f" ({microseconds(known[0])}..{microseconds(known[-1])})"
+    count = sum(map(wrong, rows))
+    return f"{text}, **{count} wrong**" if count else text
+
+
+def multiple(rows: list[Row], floor: list[Row]) -> str:
+    """Ratio of the medians of one run."""
+    ours, least = middle(map(cost, rows)), middle(map(cost, floor))
+    return f"{ours / least:.1f} x" if ours and least else "-"
+
+
+def costs(cells: Cells) -> str:
+    chosen = {name: cells[name] for name in cells if not name.startswith("idle")}
+    targets = sorted({target for by in chosen.values() for target in by}, key=_floor_first)
+    if not targets:
+        return ""
+    against = [target for target in targets if target != FLOOR] if FLOOR in targets else []
+    head = [f"{target}, µs" for target in targets] + [f"{target} / {FLOOR}" for target in against]
+    lines = [_line("characters / chunks", *head), _rule(len(head))]
+    for name, by in chosen.items():
+        figures = [cost_text(by[target]) if target in by else "-" for target in targets]
+        ratios = [multiple(by.get(target, []), by.get(FLOOR, [])) for target in against]
+        lines.append(_line(name, *figures, *ratios))
+    for target in against:
+        ratio = multiple(cells.get(LIGHT, {}).get(target, []), cells.get(SHORT, {}).get(FLOOR, []))
+        if ratio != "-":
+            lines += ["", f"{target}, `{LIGHT}`: {ratio} the {FLOOR} of `{SHORT}`."]
+    return "CPU per request\n\n" + "\n".join(lines)
+
+
+def detail(
+    title: str, cells: Cells, prefixes: tuple[str, ...], show: Callable[[list[Row]], str]
+) -> str:
+    chosen = {name: cells[name] for name in cells if name.startswith(prefixes)}
+    targets = sorted({target for by in chosen.values() for target in by}, key=_floor_first)
+    if not targets:
+        return ""
+    lines = [_line("cell", *targets), _rule(len(targets))]
+    for name, by in chosen.items():
+        lines.append(
+            _line(name, *(show(by[target]) if target in by else "-" for target in targets))
+        )
+    return f"{title}\n\n" + "\n".join(lines)
+
+
+def pick(rows: list[Row]) -> str:
+    def quantile(name: str) -> str:
+        value = middle((row.get("pick_ms") or {}).get(name) for row in rows)
+        return "-" if value is None else f"{value:.1f}"
+
+    count = sum(map(wrong, rows))
+    return f"{quantile('p50')} / {quantile('p99')}" + (f", **{count} wrong**" if count else "")
+
+
+def medians(*keys: str) -> Callable[[list[Row]], str]:
+    def show(rows: list[Row]) -> str:
+        values = (middle(row.get(key) for row in rows) for key in keys)
+        return " / ".join("-" if value is None else f"{value:g}" for value in values)
+
+    return show
+
+
+def tables(cells: Cells) -> str:
+    loaded = ("max/", "light/")
+    rates = medians("rps", "cpu_cores", "driver_cores", "rss_peak_mib")
+    scraping = medians("idle_cores", "scrapes_per_s", "us_per_scrape", "rss_mib")
+    parts = [
+        costs(cells),
+        detail("Pick ms p50 / p99", cells, (*loaded, "req", "idle-pick/"), pick),
+        detail("Requests/s, cores of picker / of driver, MiB at most", cells, loaded, rates),
+        detail("Idle: cores, scrapes/s, CPU µs a scrape, MiB", cells, ("idle/",), scraping),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _floor_first(target: str) -> tuple[bool, str]:
+    return (target != FLOOR, target)
+
+
+def _line(*columns: str) -> str:
+    return "| " + " | ".join(columns) + " |"
+
+
+def _rule(columns: int) -> str:
+    return "|---" * (columns + 1) + "|"

@@ -1,0 +1,161 @@
+"""Counters, gauges and histograms for the path of every request, on one thread.
+
+The instruments of prometheus-client take a lock and walk the buckets one by one: 42 of the 156 us
+that a short request costs. These have the same use and feed the same registry.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from typing import Generic, TypeVar
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+
+class Count:
+    """A number that only grows."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def inc(self, amount: float = 1.0) -> None:
+        self.value += amount
+
+
+class Level:
+    """A number that goes up and down."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def inc(self, amount: float = 1.0) -> None:
+        self.value += amount
+
+    def dec(self, amount: float = 1.0) -> None:
+        self.value -= amount
+
+    def set(self, value: float) -> None:
+        self.value = value
+
+
+class Distribution:
+    """Values sorted into buckets; a value equal to a bound belongs below it."""
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+
+Child = TypeVar("Child", Count, Level, Distribution)
+
+
+class Family(Collector, Generic[Child]):
+    """Children by label values, in the order of the label names."""
+
+    kind = ""
+
+    def __init__(
+        self, name: str, text: str, labels: Sequence[str], registry: CollectorRegistry
+    ) -> None:
+        self.name = name
+        self._text = text
+        self._labels = tuple(labels)
+        self._children: dict[tuple[str, ...], Child] = {}
+        registry.register(self)
+        if not labels:
+            self.labels()
+
+    def labels(self, *values: str) -> Child:
+        """The child of these label values, made at its first use."""
+        child = self._children.get(values)
+        if child is None:
+            if len(values) != len(self._labels):
+                raise ValueError(f"{self.name}: {len(values)} values for labels {self._labels}")
+            child = self._children[values] = self._make()
+        return child
+
+    def describe(self) -> Iterable[Metric]:
+        return [Metric(self.name, self._text, self.kind)]
+
+    def collect(self) -> Iterator[Metric]:
+        metric = Metric(self.name, self._text, self.kind)
+        for values, child in self._children.items():
+            self._add(metric, dict(zip(self._labels, values, strict=True)), child)
+        yield metric
+
+    def _make(self) -> Child:
+        raise NotImplementedError
+
+    def _add(self, metric: Metric, labels: dict[str, str], child: Child) -> None:
+        raise NotImplementedError
+
+
+class Counter(Family[Count]):
+    kind = "counter"
+
+    def inc(self, amount: float = 1.0) -> None:
+        """Of a family without labels."""
+        self.labels().inc(amount)
+
+    def _make(self) -> Count:
+        return Count()
+
+    def _add(self, metric: Metric, labels: dict[str, str], child: Count) -> None:
+        metric.add_sample(f"{self.name}_total", labels, child.value)
+
+
+class Gauge(Family[Level]):
+    kind = "gauge"
+
+    def _make(self) -> Level:
+        return Level()
+
+    def _add(self, metric: Metric, labels: dict[str, str], child: Level) -> None:
+        metric.add_sample(self.name, labels, child.value)
+
+
+class Histogram(Family[Distribution]):
+    kind = "histogram"
+
+    def __init__(
+        self,
+        name: str,
+        text: str,
+        labels: Sequence[str],
+        registry: CollectorRegistry,
+        buckets: Sequence[float],
+    ) -> None:
+        self._bounds = tuple(float(bound) for bound in buckets)
+        texts = (floatToGoString(bound) for bound in self._bounds)  # type: ignore[no-untyped-call]
+        self._bound_texts: list[str] = [*texts, "+Inf"]
+        super().__init__(name, text, labels, registry)
+
+    def observe(self, value: float) -> None:
+        """Of a family without labels."""
+        self.labels().observe(value)
+
+    def _make(self) -> Distribution:
+        return Distribution(self._bounds)
+
+    def _add(self, metric: Metric, labels: dict[str, str], child: Distribution) -> None:
+        total = 0
+        for text, total in zip(self._bound_texts, accumulate(child.counts), strict=True):
+            metric.add_sample(f"{self.name}_bucket", {**labels, "le": text}, total)
+        metric.add_sample(f"{self.name}_count", labels, total)
+        metric.add_sample(f"{self.name}_sum", labels, child.sum)
