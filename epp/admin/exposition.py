@@ -14,12 +14,15 @@ _HELP_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n"})
 
 
 def render(families: Iterable[Metric]) -> Iterator[bytes]:
-    """Pieces of the page, in order. Families with more samples than a piece holds are cut."""
+    """Pieces of the page, in order. A family may come in slices, one after another."""
     lines: list[str] = []
+    last = ""
     for family in families:
         name = f"{family.name}_total" if family.type == "counter" else family.name
-        lines.append(f"# HELP {name} {family.documentation.translate(_HELP_ESCAPES)}\n")
-        lines.append(f"# TYPE {name} {family.type}\n")
+        if name != last:
+            last = name
+            lines.append(f"# HELP {name} {family.documentation.translate(_HELP_ESCAPES)}\n")
+            lines.append(f"# TYPE {name} {family.type}\n")
         for sample in family.samples:
             if sample.name.endswith("_created"):
                 continue  # doubles the page for what nobody reads

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 
 from epp.core.decision import Answer, DecisionRecord, Outcome, Placed, Waiting, record_of
 from epp.core.refusal import Refused
 from epp.director import Begun, Cause, Ending
+from epp.extproc.events import (
+    Event,
+    RequestBody,
+    RequestHeaders,
+    RequestTrailers,
+    ResponseBody,
+    ResponseHeaders,
+    ResponseTrailers,
+)
 from epp.extproc.http_status import status_of
 from epp.telemetry.logs import RequestLog
 from epp.telemetry.metrics import FlowChildren, Metrics
@@ -25,13 +33,15 @@ FLOW_OUTCOMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedUsage:
-    """Token counts from the gateway's access log."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int | None
+# What the codec can decode, by the name of its stage.
+STAGES: dict[type[Event], str] = {
+    RequestHeaders: "request_headers",
+    RequestBody: "request_body",
+    RequestTrailers: "request_trailers",
+    ResponseHeaders: "response_headers",
+    ResponseBody: "response_body",
+    ResponseTrailers: "response_trailers",
+}
 
 
 class RequestObserver:
@@ -40,8 +50,14 @@ class RequestObserver:
     def __init__(self, metrics: Metrics, log: RequestLog, pool_name: str) -> None:
         self.recent: deque[DecisionRecord] = deque(maxlen=RECENT_DECISIONS)
         self._metrics = metrics
+        self._stages = {
+            stage: metrics.stage_duration.labels(name) for stage, name in STAGES.items()
+        }
         self._log = log
         self._pool = pool_name
+
+    def spent(self, stage: type[Event], seconds: float) -> None:
+        self._stages[stage].observe(seconds)
 
     def began(self, begun: Begun, seconds: float) -> None:
         self._metrics.scheduler_duration.observe(seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 
 from epp.core.decision import Answer, Outcome, Placed, Waiting
@@ -54,6 +55,7 @@ class ExtProcSession:
         self._body_timer: asyncio.TimerHandle | None = None
 
     def received(self, message: bytes) -> None:
+        start = time.perf_counter()
         try:
             event = self._codec.decode(message)
         except MalformedMessage as error:
@@ -61,6 +63,7 @@ class ExtProcSession:
             return
         if event is not None:
             self._step(event)
+            self._board.observer.spent(type(event), time.perf_counter() - start)
 
     def half_closed(self) -> None:
         self._step(HalfClosed())

@@ -13,6 +13,7 @@ from typing import Protocol
 from epp.core.decision import Outcome
 from epp.core.request import RequestFacts
 from epp.director import Begun, Director, Ending
+from epp.extproc.events import Event
 
 
 class Waiter(Protocol):
@@ -26,6 +27,10 @@ class Observer(Protocol):
 
     def began(self, begun: Begun, seconds: float) -> None:
         """`seconds` of our own time went into reading, routing and placing it."""
+        ...
+
+    def spent(self, stage: type[Event], seconds: float) -> None:
+        """One message of the gateway has been dealt with."""
         ...
 
     def settled(self, begun: Begun, outcome: Outcome, now: float) -> None: ...

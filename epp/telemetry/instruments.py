@@ -16,6 +16,8 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+CHILDREN_PER_SLICE = 20  # of a histogram with 35 buckets: about a millisecond
+
 
 class Count:
     """A number that only grows."""
@@ -94,10 +96,13 @@ class Family(Collector, Generic[Child]):
         return [Metric(self.name, self._text, self.kind)]
 
     def collect(self) -> Iterator[Metric]:
-        metric = Metric(self.name, self._text, self.kind)
-        for values, child in self._children.items():
-            self._add(metric, dict(zip(self._labels, values, strict=True)), child)
-        yield metric
+        """Slices of the family, in a row: thousands of children must not stall the loop."""
+        children = list(self._children.items())
+        for start in range(0, max(1, len(children)), CHILDREN_PER_SLICE):
+            metric = Metric(self.name, self._text, self.kind)
+            for values, child in children[start : start + CHILDREN_PER_SLICE]:
+                self._add(metric, dict(zip(self._labels, values, strict=True)), child)
+            yield metric
 
     def _make(self) -> Child:
         raise NotImplementedError

@@ -82,24 +82,46 @@ TWINS: Mapping[str, Twin] = {
 
 
 def with_twins(families: Iterable[Metric], wanted: Families) -> Iterator[Metric]:
-    """The families by their current names, their older ones, or both side by side."""
+    """The families by their current names, their older ones, or both.
+
+    A family may come in slices; its twin follows the last one.
+    """
+    sums: _Sums | None = None
     for family in families:
+        if sums is not None and sums.family != family.name:
+            yield sums.metric()
+            sums = None
         twin = TWINS.get(family.name.removeprefix(PREFIX))
         if wanted is not Families.LEGACY or twin is None:
             yield family
         if wanted is not Families.CURRENT and twin is not None:
-            yield _twin_of(family, twin)
+            sums = sums or _Sums(family.name, family.type, twin)
+            sums.add(family)
+    if sums is not None:
+        yield sums.metric()
 
 
-def _twin_of(family: Metric, twin: Twin) -> Metric:
-    made = Metric(twin.name, f"Deprecated: use {family.name}.", family.type)
-    kept = {*twin.labels, "le"}
-    renamed = twin.renamed or {}
-    sums: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
-    for sample in family.samples:
-        labels = tuple((renamed.get(k, k), v) for k, v in sample.labels.items() if k in kept)
-        key = (twin.name + sample.name.removeprefix(family.name), labels)
-        sums[key] = sums.get(key, 0.0) + sample.value
-    for (name, labels), value in sums.items():
-        made.add_sample(name, dict(labels), value)
-    return made
+class _Sums:
+    """A twin in the making: sums over the labels that it lacks."""
+
+    def __init__(self, family: str, kind: str, twin: Twin) -> None:
+        self.family = family
+        self._kind = kind
+        self._twin = twin
+        self._kept = {*twin.labels, "le"}
+        self._values: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+
+    def add(self, piece: Metric) -> None:
+        renamed = self._twin.renamed or {}
+        for sample in piece.samples:
+            labels = tuple(
+                (renamed.get(k, k), v) for k, v in sample.labels.items() if k in self._kept
+            )
+            key = (self._twin.name + sample.name.removeprefix(self.family), labels)
+            self._values[key] = self._values.get(key, 0.0) + sample.value
+
+    def metric(self) -> Metric:
+        made = Metric(self._twin.name, f"Deprecated: use {self.family}.", self._kind)
+        for (name, labels), value in self._values.items():
+            made.add_sample(name, dict(labels), value)
+        return made

@@ -89,6 +89,7 @@ class Metrics:
     without_pick: Counter = field(init=False)
     access_log_entries: Counter = field(init=False)
     loop_stall: Histogram = field(init=False)
+    stage_duration: Histogram = field(init=False)
 
     def __post_init__(self) -> None:
         count, measure = self._counter, self._histogram
@@ -179,6 +180,12 @@ class Metrics:
         )
         self.access_log_entries = count(
             "access_log_entries", "Access log entries by who picked.", ("picked_by",)
+        )
+        self.stage_duration = measure(
+            "stage_duration_seconds",
+            "The picker's own time for one message of the gateway.",
+            ("stage",),
+            buckets.FAST,
         )
         info = Gauge(
             f"{PREFIX}info", "This build.", ("commit", "build_ref"), registry=self.registry

@@ -11,6 +11,7 @@ from epp.compose import Outside, Picker, compose
 from epp.config.build import read_configuration
 from epp.datalayer.store import EndpointSpec
 from epp.director import Begun, Ending
+from epp.extproc.events import Event
 from epp.extproc.session import ExtProcSession, SessionSettings
 from epp.extproc.switchboard import Switchboard
 from epp.extproc.transport.interfaces import Status
@@ -56,11 +57,15 @@ class Noted:
     """An observer that counts."""
 
     began_count: int = 0
+    messages: int = 0
     outcomes: list[object] = field(default_factory=list)
     endings: list[Ending] = field(default_factory=list)
 
     def began(self, begun: Begun, seconds: float) -> None:
         self.began_count += 1
+
+    def spent(self, stage: type[Event], seconds: float) -> None:
+        self.messages += 1
 
     def settled(self, begun: Begun, outcome: object, now: float) -> None:
         self.outcomes.append(outcome)

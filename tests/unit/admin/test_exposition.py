@@ -4,6 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from epp.admin.exposition import SAMPLES_PER_PIECE, render
+from epp.telemetry.instruments import Counter as SlicedCounter
 
 
 def a_registry(children: int = 2) -> CollectorRegistry:
@@ -34,6 +35,16 @@ def test_an_independent_parser_reads_the_same() -> None:
     }
     assert parsed == expected
     assert "# TYPE requests_total counter" in text
+
+
+def test_a_family_that_comes_in_slices_has_one_head() -> None:
+    registry = CollectorRegistry()
+    counter = SlicedCounter("c", "C.", ("a",), registry)
+    for n in range(100):
+        counter.labels(str(n)).inc()
+    text = b"".join(render(registry.collect())).decode()
+    assert text.count("# TYPE c_total counter") == 1
+    assert text.count("\nc_total{") == 100
 
 
 def test_a_large_family_comes_in_pieces() -> None:

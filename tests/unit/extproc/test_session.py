@@ -19,6 +19,7 @@ async def test_a_whole_exchange() -> None:
     assert stream.kinds == ["request_headers", "request_body", "response_headers", "response_body"]
     assert stream.status == (Status.OK, "")
     assert (desk.noted.began_count, len(desk.noted.outcomes), len(desk.noted.endings)) == (1, 1, 1)
+    assert desk.noted.messages == 4
     assert desk.picker.ledger.leases_held == 0
 
 

@@ -64,6 +64,17 @@ def test_a_family_without_labels_is_there_from_the_start() -> None:
     assert samples(registry)[("h_count", ())] == 1
 
 
+def test_a_large_family_comes_in_slices_of_one_name() -> None:
+    registry = CollectorRegistry()
+    counter = Counter("c", "C.", ("a",), registry)
+    for n in range(1000):
+        counter.labels(str(n)).inc()
+    slices = list(counter.collect())
+    assert {piece.name for piece in slices} == {"c"}
+    assert max(len(piece.samples) for piece in slices) <= 20
+    assert sum(len(piece.samples) for piece in slices) == 1000
+
+
 def test_a_wrong_number_of_label_values_is_named() -> None:
     with pytest.raises(ValueError, match="c: 1 values"):
         Counter("c", "C.", ("a", "b"), CollectorRegistry()).labels("x")

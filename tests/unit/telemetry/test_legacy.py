@@ -38,6 +38,18 @@ def test_a_twin_is_the_sum_over_the_labels_that_it_lacks() -> None:
     assert found["inference_objective_running_requests[('model_name', 'm')]"] == 3
 
 
+def test_a_family_in_slices_has_one_twin() -> None:
+    metrics = Metrics()
+    for n in range(100):
+        metrics.children("m", "t", f"flow-{n}", 0).total.inc()
+    twins = [
+        family
+        for family in with_twins(metrics.registry.collect(), Families.BOTH)
+        if family.name == "inference_objective_request"
+    ]
+    assert [[sample.value for sample in twin.samples] for twin in twins] == [[100]]
+
+
 def test_labels_are_renamed_where_the_older_name_has_another() -> None:
     assert any("('pod_name', 'pod')" in name for name in samples(Families.LEGACY))
 

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+import orjson
+import pytest
+
+from epp.core.decision import Answer, Endpoints, Outcome, Placed, Waiting, record_of
+from epp.core.refusal import Reason, Refused
+from epp.core.request import RequestFacts
+from epp.director import Begun, Cause, Ending
+from epp.extproc.events import RequestHeaders
+from epp.extproc.observer import RECENT_DECISIONS, RequestObserver
+from epp.payloads.usage import Usage
+from epp.telemetry.logs import LineWriter, RequestLog
+from epp.telemetry.metrics import Metrics
+from tests.helpers.build import an_endpoint
+
+FLOW = {"model_name": "m", "target_model_name": "t", "fairness_id": "f", "priority": "3"}
+
+
+@dataclass
+class Watched:
+    """An observer whose metrics and log lines can be read."""
+
+    metrics: Metrics = field(default_factory=Metrics)
+
+    def __post_init__(self) -> None:
+        self._reader, writer = os.pipe()
+        self._descriptor = writer
+        self._writer = LineWriter(writer)
+        log = RequestLog(self._writer, enabled=True)
+        self.observer = RequestObserver(self.metrics, log, "pool")
+
+    def value(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(f"llm_d_epp_{name}", labels) or 0.0
+
+    def lines(self) -> list[dict[str, object]]:
+        self._writer.close()
+        os.close(self._descriptor)
+        with os.fdopen(self._reader, "rb") as stream:
+            return [orjson.loads(line) for line in stream]
+
+
+def a_begun(outcome: Outcome | Waiting | None = None, **facts: object) -> Begun:
+    request = RequestFacts(
+        "r1",
+        model="m",
+        target_model="t",
+        flow="f",
+        priority=3,
+        **facts,  # type: ignore[arg-type]
+    )
+    if outcome is None:
+        record = record_of(request, 0.5)
+        record.picked = (an_endpoint("pod", address="10.0.0.1", port=80),)
+        outcome = Placed(Endpoints(record.picked), record)
+    return Begun(request, b"body", outcome)
+
+
+def test_a_request_that_went_well() -> None:
+    watched, begun = Watched(), a_begun()
+    assert begun.placed is not None
+    watched.observer.began(begun, 0.001)
+    watched.observer.settled(begun, begun.placed, 0.5)
+    assert watched.value("request_running", **FLOW) == 1
+    ending = Ending(Cause.NATURAL, 200, "10.0.0.9:80", streaming=True)
+    ending.first_chunk_at, ending.completed_at, ending.response_bytes = 1.0, 3.0, 99
+    ending.usage = Usage(prompt_tokens=30, completion_tokens=5, cached_tokens=16)
+    watched.observer.finished(begun, ending, 3.0)
+    assert watched.value("request_running", **FLOW) == 0
+    assert watched.value("request_total", **FLOW) == 1
+    assert watched.value("request_duration_seconds_sum", **FLOW) == 3.0
+    assert watched.value("request_ttft_seconds_sum", **FLOW, streaming="true") == 1.0
+    assert watched.value("request_streaming_tpot_seconds_sum", **FLOW) == 0.5
+    assert watched.value("request_ntpot_seconds_sum", **FLOW) == 0.6
+    assert watched.value("request_cached_tokens_sum", **FLOW) == 16
+    assert watched.value("response_size_bytes_sum", **FLOW) == 99
+    outcome = {"outcome": "Dispatched", "priority": "3", "inference_pool": "pool"}
+    assert watched.value("flow_control_requests_total", **outcome) == 1
+    [line] = watched.lines()
+    assert line["endpoint"] == "10.0.0.1:80"
+    assert line["served"] == "10.0.0.9:80"
+    assert (line["status"], line["cause"], line["completion_tokens"]) == (200, "natural", 5)
+
+
+@pytest.mark.parametrize(
+    ("reason", "code", "outcome"),
+    [
+        (Reason.SATURATED, "ResourceExhausted", "RejectedCapacity"),
+        (Reason.TTL_EXPIRED, "ResourceExhausted", "EvictedTTL"),
+        (Reason.NO_ENDPOINTS, "ServiceUnavailable", "RejectedNoEndpoints"),
+        (Reason.BAD_REQUEST, "BadRequest", None),
+    ],
+)
+def test_a_refusal_has_one_word_everywhere(reason: Reason, code: str, outcome: str | None) -> None:
+    watched, refusal = Watched(), Refused(reason, "why")
+    begun = a_begun(refusal)
+    watched.observer.settled(begun, refusal, 1.0)
+    watched.observer.finished(begun, Ending(Cause.REFUSED, 429), 1.0)
+    assert watched.value("refusals_total", reason=reason.value) == 1
+    assert watched.value("request_error_total", **FLOW, error_code=code) == 1
+    assert watched.value("request_total", **FLOW) == 0
+    labels = {"priority": "3", "inference_pool": "pool"}
+    if outcome is not None:
+        assert watched.value("flow_control_requests_total", outcome=outcome, **labels) == 1
+    assert watched.observer.recent[-1].refusal == reason.value
+    assert watched.lines()[0]["reason"] == reason.value
+
+
+def test_who_leaves_while_waiting_is_counted() -> None:
+    watched, begun = Watched(), a_begun(Waiting(60.0))
+    watched.observer.finished(begun, Ending(Cause.CLIENT_DISCONNECT), 2.0)
+    labels = {"priority": "3", "inference_pool": "pool"}
+    name = "flow_control_requests_total"
+    assert watched.value(name, outcome="EvictedContextCancelled", **labels) == 1
+    assert watched.lines()[0]["cause"] == "client-disconnect"
+
+
+def test_an_error_of_the_model_server_is_counted() -> None:
+    watched, begun = Watched(), a_begun()
+    assert begun.placed is not None
+    watched.observer.settled(begun, begun.placed, 0.5)
+    watched.observer.finished(begun, Ending(Cause.NATURAL, 500), 1.0)
+    assert watched.value("request_error_total", **FLOW, error_code="ModelServerError") == 1
+
+
+def test_a_request_without_body_is_logged_and_not_measured() -> None:
+    watched, begun = Watched(), a_begun(needs_room=False)
+    assert begun.placed is not None
+    watched.observer.settled(begun, begun.placed, 0.5)
+    watched.observer.finished(begun, Ending(Cause.NATURAL, 200), 1.0)
+    assert watched.value("request_total", **FLOW) == 0
+    assert watched.value("request_running", **FLOW) == 0
+    assert len(watched.lines()) == 1
+
+
+def test_an_answer_of_our_own_is_no_decision() -> None:
+    watched = Watched()
+    answer = Answer(200, {}, b"")
+    watched.observer.settled(a_begun(answer), answer, 1.0)
+    assert not watched.observer.recent
+
+
+def test_the_trace_and_no_header_is_in_the_line() -> None:
+    watched = Watched()
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    begun = a_begun(headers={"traceparent": trace, "authorization": "secret"})
+    watched.observer.finished(begun, Ending(Cause.NATURAL, 200), 1.0)
+    [line] = watched.lines()
+    assert line["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
+    assert b"secret" not in orjson.dumps(line)
+
+
+def test_recent_decisions_are_bounded() -> None:
+    watched, begun = Watched(), a_begun()
+    assert begun.placed is not None
+    for _ in range(RECENT_DECISIONS + 10):
+        watched.observer.settled(begun, begun.placed, 0.5)
+    assert len(watched.observer.recent) == RECENT_DECISIONS
+    watched.observer.spent(RequestHeaders, 0.001)
+    assert watched.value("stage_duration_seconds_count", stage="request_headers") == 1
