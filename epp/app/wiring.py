@@ -108,7 +108,13 @@ def assemble(settings: ServeSettings, configuration: Configuration, writer: Line
     observer = RequestObserver(
         metrics, RequestLog(writer, enabled=settings.log_requests), settings.pool_name
     )
-    board = Switchboard(picker.director, observer, picker.queue.next_deadline, now)
+    board = Switchboard(
+        picker.director,
+        observer,
+        picker.queue.next_deadline,
+        now,
+        look_at=lambda endpoint: scraper.refresh(endpoint),  # made below, with what the board tells
+    )
     scrapes = Scrapes(picker, board, metrics)
     scraping = replace(
         configuration.scraping,

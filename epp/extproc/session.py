@@ -76,6 +76,8 @@ class ExtProcSession:
     def settle(self, outcome: Outcome) -> None:
         assert self._begun is not None
         self._begun.outcome = outcome
+        if isinstance(outcome, Placed):
+            self._board.placed(outcome.decision.ordered[0])
         self._board.observer.settled(self._begun, outcome, self._board.now())
         self._step(_event_of(self._begun, outcome))
 
@@ -121,6 +123,8 @@ class ExtProcSession:
             self._board.wait(begun.facts, self)
             self._step(Deferred(outcome.deadline))
         else:
+            if isinstance(outcome, Placed):
+                self._board.placed(outcome.decision.ordered[0])
             self._board.observer.settled(begun, outcome, self._board.now())
             self._step(_event_of(begun, outcome))
 

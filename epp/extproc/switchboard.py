@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from epp.core.decision import Outcome
+from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
 from epp.director import Begun, Director, Ending
 from epp.extproc.events import Event
@@ -37,6 +38,10 @@ class Observer(Protocol):
     def finished(self, begun: Begun, ending: Ending, now: float) -> None: ...
 
 
+# While somebody waits, time alone can make room: what was placed a while ago is taken to run.
+LOOK_AGAIN_SECONDS = 0.25
+
+
 class Switchboard:
     def __init__(
         self,
@@ -44,11 +49,14 @@ class Switchboard:
         observer: Observer,
         next_deadline: Callable[[], float | None],
         now: Callable[[], float],
+        look_at: Callable[[Endpoint], None] = lambda _endpoint: None,
     ) -> None:
+        """`look_at` asks for a fresh reading of an endpoint whose state has become uncertain."""
         self.director = director
         self.observer = observer
         self.now = now
         self._next_deadline = next_deadline
+        self._look_at = look_at
         self._waiters: dict[RequestFacts, Waiter] = {}
         self._due: deque[tuple[RequestFacts, Outcome]] = deque()
         self._delivering = False
@@ -61,6 +69,12 @@ class Switchboard:
     def wait(self, facts: RequestFacts, waiter: Waiter) -> None:
         self._waiters[facts] = waiter
         self._set_timer()
+
+    def placed(self, endpoint: Endpoint) -> None:
+        """An endpoint that was idle, or where requests may queue now, is worth a look."""
+        load = endpoint.load
+        if load.requests == 1 or load.waiting > 0:
+            self._look_at(endpoint)
 
     def finish(self, begun: Begun, ending: Ending) -> None:
         now = self.now()
@@ -90,6 +104,8 @@ class Switchboard:
 
     def _set_timer(self) -> None:
         deadline = self._next_deadline()
+        if deadline is not None:
+            deadline = min(deadline, self.now() + LOOK_AGAIN_SECONDS)
         if self._timer is not None:
             if deadline is not None and self._timer.when() <= deadline:
                 return  # it looks again when it fires

@@ -14,6 +14,9 @@ from epp.scheduling.interfaces import Detector
 
 # A reading older than this is evidence of nothing: neither full nor empty.
 EVIDENCE_SECONDS = 10.0
+# A request that was placed so long ago on an engine that did not queue then is taken to run by
+# now. So where scrapes are rare, load still grows by the threshold in every such time.
+ADMISSION_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +60,11 @@ class UtilizationDetector(Detector):
         """The larger of both loads over their thresholds; 0 without evidence."""
         metrics = endpoint.metrics
         queue = kv_cache = 0.0
-        if now - metrics.waiting_read_at <= EVIDENCE_SECONDS:
+        age = now - metrics.waiting_read_at
+        if age <= EVIDENCE_SECONDS:
             queue = endpoint.load.waiting / self.queue_depth_threshold
+            if age > ADMISSION_SECONDS and not metrics.waiting:
+                queue *= ADMISSION_SECONDS / age
         if now - metrics.kv_cache_usage_read_at <= EVIDENCE_SECONDS:
             kv_cache = metrics.kv_cache_usage / self.kv_cache_util_threshold
         return max(queue, kv_cache)

@@ -80,6 +80,25 @@ async def test_a_body_that_does_not_arrive_is_refused() -> None:
     assert stream.replies[0].immediate_response.status.code == 408
 
 
+async def test_an_endpoint_is_looked_at_when_its_state_becomes_uncertain() -> None:
+    desk = Desk()
+    looked_at: list[str] = []
+    desk.board._look_at = lambda endpoint: looked_at.append(endpoint.name)
+    session, _ = desk.open()
+    for message in full_request():
+        session.received(message)
+    assert looked_at == ["a"]  # it was idle: nobody has asked it lately
+    [endpoint] = desk.picker.store.endpoints
+    endpoint.load.requests = 5
+    desk.board.placed(endpoint)
+    assert looked_at == ["a"]  # a busy one is asked often anyway
+    endpoint.load.waiting = 2
+    desk.board.placed(endpoint)
+    assert looked_at == ["a", "a"]
+    endpoint.load.requests = 1
+    session.closed()
+
+
 async def test_a_bug_of_ours_is_a_500_and_holds_nothing(caplog: pytest.LogCaptureFixture) -> None:
     desk = Desk()
 

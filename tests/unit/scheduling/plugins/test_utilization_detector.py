@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from epp.core.endpoint import Endpoint
+from epp.core.endpoint import Endpoint, EndpointMetrics, Load
 from epp.scheduling.plugins.utilization_detector import UtilizationDetector
 from tests.helpers.build import a_request, an_endpoint
 
@@ -18,6 +18,28 @@ NOW = 100.0
         pytest.param(an_endpoint(kv_cache_usage=0.8, read_at=NOW), False, id="at-kv"),
         pytest.param(an_endpoint(waiting=50, read_at=NOW - 11), True, id="old-is-no-evidence"),
         pytest.param(an_endpoint(read_at=None, requests=99), True, id="never-read"),
+        pytest.param(
+            Endpoint(
+                "idle-when-read",
+                "10.0.0.1",
+                80,
+                metrics=EndpointMetrics(waiting=0, waiting_read_at=NOW - 1.0),
+                load=Load(requests=12, waiting=12),
+            ),
+            True,
+            id="placed-on-an-idle-engine-a-while-ago",
+        ),
+        pytest.param(
+            Endpoint(
+                "full-when-read",
+                "10.0.0.1",
+                80,
+                metrics=EndpointMetrics(waiting=3, waiting_read_at=NOW - 1.0),
+                load=Load(requests=12, waiting=12),
+            ),
+            False,
+            id="placed-on-a-full-engine-a-while-ago",
+        ),
     ],
 )
 def test_room(endpoint: Endpoint, room: bool) -> None:
