@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import datetime
-import logging
 import random
 import secrets
 import socket
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from epp.admin.server import AdminServer, AdminSettings, AdminViews
 from epp.admin.status import StatusSources, status
 from epp.app.lifecycle import Shells
+from epp.app.scrapes import Scrapes
 from epp.app.settings import ServeSettings
 from epp.compose import Outside, Picker, compose
 from epp.config.settings import Configuration
-from epp.core.endpoint import Endpoint
 from epp.datalayer.discovery.file import FileDiscovery
 from epp.datalayer.models.fetcher import ModelListFetcher
-from epp.datalayer.scraping.endpoint_health import EndpointHealth
-from epp.datalayer.scraping.outcome import ScrapeOutcome
 from epp.datalayer.scraping.scraper import Scraper
-from epp.datalayer.store import Change
+from epp.datalayer.scraping.settings import ScrapeSettings
 from epp.extproc import access_log
 from epp.extproc.exchange import Limits
 from epp.extproc.health import Health
@@ -43,57 +38,11 @@ from epp.telemetry.loop_stall import watch_loop
 from epp.telemetry.metrics import Metrics
 from epp.telemetry.pool import PoolCollector, PoolSources
 
-log = logging.getLogger(__name__)
-
 EXT_PROC_METHOD = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
-FIRST_ROUND_SECONDS = 1.5  # for every endpoint to be scraped once before we serve
 
 
 class NoDiscovery(Exception):
     """The configuration does not say where the endpoints come from."""
-
-
-@dataclass(slots=True)
-class Scrapes:
-    """Takes in what the scraper tells: the ledger first, then whoever waits."""
-
-    picker: Picker
-    board: Switchboard
-    metrics: Metrics
-    health: EndpointHealth = field(default_factory=EndpointHealth)
-    asked: set[Endpoint] = field(default_factory=set)
-    all_asked: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def first_round(self) -> None:
-        """Returns when every endpoint has been asked once, or after a while."""
-        if self.picker.store.endpoints:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(FIRST_ROUND_SECONDS):
-                    await self.all_asked.wait()
-
-    def forget(self, change: Change) -> None:
-        for endpoint in change.removed:
-            self.health.forget(endpoint)
-            self.asked.discard(endpoint)
-        self.board.something_changed()
-
-    def on_reading(self, endpoint: Endpoint, outcome: ScrapeOutcome) -> None:
-        if not self.all_asked.is_set():
-            self.asked.add(endpoint)
-            if self.asked.issuperset(self.picker.store.endpoints):
-                self.all_asked.set()
-        if outcome.metrics is not None:
-            self.picker.read(endpoint, outcome.metrics, outcome.requests_at_start)
-        elif outcome.failure is not None:
-            kind = outcome.failure.value
-            self.metrics.poll_errors.labels("metrics-data-source", kind).inc()
-        reachable = self.health.reachable_after(endpoint, outcome.failure)
-        if self.picker.store.set_reachable(endpoint, reachable):
-            word = "can be reached again" if reachable else "refuses connections and is left out"
-            log.warning("endpoint %s %s", endpoint.authority, word)
-            if not reachable:
-                self.picker.index.forget(endpoint)  # its cache dies with it
-        self.board.something_changed()
 
 
 def assemble(settings: ServeSettings, configuration: Configuration, writer: LineWriter) -> Shells:
@@ -116,21 +65,12 @@ def assemble(settings: ServeSettings, configuration: Configuration, writer: Line
         look_at=lambda endpoint: scraper.refresh(endpoint),  # made below, with what the board tells
     )
     scrapes = Scrapes(picker, board, metrics)
-    scraping = replace(
-        configuration.scraping,
-        interval_seconds=settings.refresh_metrics_seconds,
-        idle_interval_seconds=max(
-            settings.refresh_metrics_seconds, configuration.scraping.idle_interval_seconds
-        ),
-    )
+    scraping = _scrape_settings(settings, configuration)
     scraper = Scraper(picker.store, scraping, now, scrapes.on_reading, random.Random())
     discovery = FileDiscovery(configuration.discovery, picker.store.apply)
     picker.store.subscribe(scrapes.forget)
     health = Health()
     metrics.registry.register(PoolCollector(_sources(settings, picker, now)))
-
-    async def prepare() -> None:
-        await discovery.load()
 
     def refuse_waiting() -> None:
         board.deliver(picker.queue.close())
@@ -144,32 +84,19 @@ def assemble(settings: ServeSettings, configuration: Configuration, writer: Line
         ready=lambda: health.ready,
         now=now,
     )
-    services = _services(settings, board, metrics, health)
-    certificates = _certificates(settings)
+    views = AdminViews(
+        metrics=lambda: with_twins(metrics.registry.collect(), settings.metrics_families),
+        ready=lambda: health.ready,
+        status=lambda: status(status_sources),
+    )
     return Shells(
-        extproc=GrpcioServer(
-            GrpcioSettings(
-                settings.host,
-                settings.grpc_port,
-                settings.max_receive_bytes,
-                settings.max_send_bytes,
-            ),
-            services,
-            certificates,
-        ),
+        extproc=_extproc_server(settings, _services(settings, board, metrics, health)),
         health_server=GrpcioServer(
             GrpcioSettings(settings.host, settings.grpc_health_port), health.services(), None
         ),
-        admin=AdminServer(
-            AdminSettings(settings.host, settings.metrics_port),
-            AdminViews(
-                metrics=lambda: with_twins(metrics.registry.collect(), settings.metrics_families),
-                ready=lambda: health.ready,
-                status=lambda: status(status_sources),
-            ),
-        ),
+        admin=AdminServer(AdminSettings(settings.host, settings.metrics_port), views),
         health=health,
-        prepare=prepare,
+        prepare=discovery.load,
         background=(
             scraper.run,
             discovery.run,
@@ -181,6 +108,20 @@ def assemble(settings: ServeSettings, configuration: Configuration, writer: Line
         open_requests=lambda: len(picker.director),
         drain_seconds=settings.drain_seconds,
     )
+
+
+def _scrape_settings(settings: ServeSettings, configuration: Configuration) -> ScrapeSettings:
+    """The flag bounds the rate of busy endpoints, and of idle ones if it is slower than theirs."""
+    given, interval = configuration.scraping, settings.refresh_metrics_seconds
+    idle = max(interval, given.idle_interval_seconds)
+    return replace(given, interval_seconds=interval, idle_interval_seconds=idle)
+
+
+def _extproc_server(settings: ServeSettings, services: Services) -> GrpcioServer:
+    transport = GrpcioSettings(
+        settings.host, settings.grpc_port, settings.max_receive_bytes, settings.max_send_bytes
+    )
+    return GrpcioServer(transport, services, _certificates(settings))
 
 
 def _outside(metrics: Metrics) -> Outside:

@@ -6,7 +6,6 @@ State lives only here. Replies of one direction always come in the order headers
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import assert_never
 
 from epp.core.decision import Answer, Placed
@@ -47,40 +46,14 @@ from epp.extproc.events import (
     TurnedAway,
 )
 from epp.extproc.http_status import immediate
+from epp.extproc.order import EXPECTED, OutOfTurn, State
 from epp.payloads.response import ResponseReader
 
 FULL = BodyMode.FULL_DUPLEX_STREAMED
 
 
-class State(Enum):
-    IDLE = auto()
-    READING = auto()  # the body is on its way
-    DECIDING = auto()  # the director has been asked
-    FORWARDED = auto()  # the gateway knows the decision
-    RESPONDING = auto()  # the response headers have been seen
-    DONE = auto()  # refused, answered, or the response is complete
-
-
-# The legal order. `HalfClosed` and `Closed` are legal everywhere. A response can begin before we
-# have decided: that is the gateway's own answer, for example 413 for a body over its buffer.
-EXPECTED: dict[State, tuple[type[Event], ...]] = {
-    State.IDLE: (RequestHeaders, ResponseHeaders),
-    State.READING: (RequestBody, RequestTrailers, ResponseHeaders, ReadingExpired),
-    State.DECIDING: (
-        *(Decided, Answered, TurnedAway, Deferred),
-        *(RequestBody, RequestTrailers, ResponseHeaders),
-    ),
-    State.FORWARDED: (RequestBody, RequestTrailers, ResponseHeaders),
-    State.RESPONDING: (RequestBody, RequestTrailers, ResponseBody, ResponseTrailers),
-    State.DONE: (RequestBody, RequestTrailers, ResponseHeaders, ResponseBody, ResponseTrailers),
-}
-
 # A request of trailers or body that the gateway has sent and that must be answered after the pick.
 Owed = RequestHeaders | RequestBody | RequestTrailers
-
-
-class OutOfTurn(Exception):
-    """The gateway sent a message that the protocol does not allow now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,9 @@ from epp.extproc.events import (
     ReadingExpired,
     TurnedAway,
 )
-from epp.extproc.exchange import Exchange, Limits, OutOfTurn
+from epp.extproc.exchange import Exchange, Limits
 from epp.extproc.http_status import immediate
+from epp.extproc.order import OutOfTurn
 from epp.extproc.switchboard import Switchboard
 from epp.extproc.transport.interfaces import Metadata, Status, Stream
 

@@ -92,6 +92,11 @@ class Metrics:
     stage_duration: Histogram = field(init=False)
 
     def __post_init__(self) -> None:
+        self._make_request_families()
+        self._make_decision_families()
+        self._make_process_families()
+
+    def _make_request_families(self) -> None:
         count, measure = self._counter, self._histogram
         self.request_total = count("request", "Requests sent on to a model server.", FLOWS)
         self.request_error_total = count(
@@ -136,6 +141,9 @@ class Metrics:
             FLOWS,
             buckets.TPOT,
         )
+
+    def _make_decision_families(self) -> None:
+        count, measure = self._counter, self._histogram
         self.request_processing = measure(
             "request_processing_duration_seconds",
             "From headers to the decision, waiting included.",
@@ -170,6 +178,9 @@ class Metrics:
             "Requests whose model a rewrite decided.",
             ("model_rewrite_name", "model_name", "target_model"),
         )
+
+    def _make_process_families(self) -> None:
+        count, measure = self._counter, self._histogram
         self.poll_errors = count(
             "datalayer_poll_errors", "Scrapes that failed.", ("source_type", "kind")
         )

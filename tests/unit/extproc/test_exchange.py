@@ -42,7 +42,8 @@ from epp.extproc.events import (
     ResponseTrailers,
     TurnedAway,
 )
-from epp.extproc.exchange import Exchange, Limits, OutOfTurn, State
+from epp.extproc.exchange import Exchange, Limits
+from epp.extproc.order import OutOfTurn, State
 from tests.helpers.conversation import (
     BODY,
     BUFFERED,
