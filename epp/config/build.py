@@ -9,13 +9,22 @@ from typing import TypeVar
 
 from epp.config.decode import decode
 from epp.config.differences import differences
-from epp.config.document import Document, FlowControl, PluginEntry, PriorityBand, Routing
+from epp.config.document import (
+    Document,
+    FlowControl,
+    PluginEntry,
+    PriorityBand,
+    Routing,
+    references,
+)
 from epp.config.errors import ConfigError
 from epp.config.rooms import (
     ACCEPTED,
     KNOWN_ELSEWHERE,
     ROOMS,
+    CoreMetrics,
     FileDiscoveryParameters,
+    MetricsSource,
     NoParameters,
 )
 from epp.config.settings import Configuration
@@ -23,6 +32,7 @@ from epp.config.yaml_text import load
 from epp.core.duration import parse_duration
 from epp.core.quantity import parse_quantity
 from epp.datalayer.discovery.file import FileDiscoverySettings
+from epp.datalayer.scraping.settings import ScrapeSettings
 from epp.flowcontrol.settings import BandSettings, FlowControlSettings
 from epp.prefixcache.settings import PrefixCacheSettings
 from epp.routing.settings import ModelRewrite, Objective, RoutingSettings, Rule, Target
@@ -100,12 +110,14 @@ class _Builder:
 
     def build(self) -> Configuration:
         gate = self._flow_control_gate()
+        self._check_references()
         return Configuration(
             profile=self._profile(),
             detector=self._detector(),
             flow_control=self._flow_control(gate),
             discovery=self._discovery(),
             prefix_cache=self._only(PrefixCacheSettings) or PrefixCacheSettings(),
+            scraping=self._scraping(),
             routing=_routing(self.document.routing),
             control_from_clients=self.document.routing.control_headers == "client",
             session_headers=tuple(h.lower() for h in self.document.routing.session_headers),
@@ -125,6 +137,17 @@ class _Builder:
             if name == "flowControl":
                 state = value != "false"
         return state
+
+    def _check_references(self) -> None:
+        """Places that name a plugin which is in force anyway: at least it must be one we know."""
+        known = {*self.instances, *ROOMS, *ACCEPTED}
+        problems = [
+            f"{where}: references undefined plugin '{name}'"
+            for where, name in references(self.document)
+            if name and name not in known
+        ]
+        if problems:
+            raise ConfigError(problems)
 
     def _profile(self) -> Profile:
         profiles = self.document.scheduling_profiles
@@ -209,6 +232,11 @@ class _Builder:
         if not isinstance(plugin, FileDiscoveryParameters):
             raise ConfigError([f"{where}: '{reference.plugin_ref}' does not discover endpoints"])
         return FileDiscoverySettings(Path(plugin.path), plugin.watch_file)
+
+    def _scraping(self) -> ScrapeSettings:
+        source = self._only(MetricsSource) or MetricsSource()
+        core = self._only(CoreMetrics) or CoreMetrics()
+        return ScrapeSettings(path=source.path, port=source.port, engines=core.engines())
 
     def _find(self, name: str, where: str) -> object:
         if name not in self.instances:

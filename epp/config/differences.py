@@ -26,6 +26,8 @@ def differences(document: Document, flow_control_gate: bool | None) -> tuple[str
     for index, entry in enumerate(document.plugins):
         where = f"plugins[{index}]"
         match entry.type:
+            case "anthropic-parser" | "vllmhttp-parser":
+                found.append(f"{where}: of these requests only the model is read, not the prompt")
             case "token-producer":
                 found.append(f"{where}: token counts are estimated at 4 bytes a token")
             case "utilization-detector":
@@ -35,6 +37,6 @@ def differences(document: Document, flow_control_gate: bool | None) -> tuple[str
                 )
             case "inflight-load-producer" if entry.parameters:
                 found.append(f"{where}.parameters: without effect, the ledger counts all requests")
-            case "metrics-data-source" | "core-metrics-extractor" if entry.parameters:
-                found.append(f"{where}.parameters: without effect in this version")
+            case "metrics-data-source" if "interval" in (entry.parameters or {}):
+                found.append(f"{where}.parameters.interval: endpoints are scraped by need instead")
     return tuple(found)

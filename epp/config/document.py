@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -191,6 +192,32 @@ class Document(Strict):
     saturation_detector: PluginReference | None = None  # deprecated place of flowControl's
     parser: PluginReference | None = None  # deprecated form of requestHandler.parsers
     routing: Routing = Routing()
+
+
+def references(document: Document) -> Iterator[tuple[str, str]]:
+    """Place and plugin name of every reference outside profiles, detectors and discovery."""
+    for index, source in enumerate(document.data_layer.sources):
+        where = f"dataLayer.sources[{index}]"
+        yield f"{where}.pluginRef", source.plugin_ref
+        for position, extractor in enumerate(source.extractors):
+            yield f"{where}.extractors[{position}].pluginRef", extractor.plugin_ref
+    for index, parser in enumerate(document.request_handler.parsers):
+        yield f"requestHandler.parsers[{index}].pluginRef", parser.plugin_ref
+    if document.parser is not None:
+        yield "parser.pluginRef", document.parser.plugin_ref
+    flow_control = document.flow_control
+    if flow_control is None:
+        return
+    yield "flowControl.usageLimitPolicyPluginRef", flow_control.usage_limit_policy_plugin_ref
+    bands = {f"priorityBands[{n}]": band for n, band in enumerate(flow_control.priority_bands)}
+    for name, band in (
+        ("defaultPriorityBand", flow_control.default_priority_band),
+        ("defaultNegativePriorityBand", flow_control.default_negative_priority_band),
+        *bands.items(),
+    ):
+        if band is not None:
+            yield f"flowControl.{name}.fairnessPolicyRef", band.fairness_policy_ref
+            yield f"flowControl.{name}.orderingPolicyRef", band.ordering_policy_ref
 
 
 def _check_quantity(name: str, value: str | int | None) -> None:

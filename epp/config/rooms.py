@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from epp.config.document import Strict
+from epp.core.duration import parse_duration
+from epp.datalayer.scraping.engines import (
+    DEFAULT_ENGINE,
+    ENGINE_LABEL,
+    ENGINES,
+    EngineMapping,
+    EngineSettings,
+    SeriesSpec,
+    parse_series,
+)
 from epp.prefixcache.settings import PrefixCacheSettings
 
 
@@ -44,7 +55,85 @@ class StaticUsageLimit(Strict):
             raise ValueError(f"threshold: only 1.0 is supported, not {self.threshold}")
 
 
+@dataclass(frozen=True, slots=True)
+class MetricsSource(Strict):
+    """Where the metrics page of an endpoint is. TLS to model servers is not in this version."""
+
+    scheme: Literal["http"] = "http"
+    path: str = "/metrics"
+    port: int | None = None  # None: the endpoint's own
+    interval: str = ""  # accepted: how often is decided by need, see --refresh-metrics-interval
+    insecure_skip_verify: bool = True  # accepted, like the rest: they matter for https only
+    ca_cert_path: str = ""
+    client_cert_path: str = ""
+    client_key_path: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.path.startswith("/"):
+            raise ValueError(f"path: {self.path!r} does not begin with /")
+        if self.port is not None and not 1 <= self.port <= 65535:
+            raise ValueError(f"port: {self.port} is not in 1..65535")
+        if self.interval:
+            parse_duration(self.interval)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig(Strict):
+    """Names of the series of one kind of engine, as `name` or `name{label=value}`."""
+
+    name: str
+    queued_requests_spec: str = ""
+    running_requests_spec: str = ""
+    kv_usage_spec: str = ""
+    lora_spec: str = ""
+    cache_info_spec: str = ""
+    cache_block_size_label_name: str = "block_size"
+    cache_num_blocks_label_name: str = "num_gpu_blocks"
+    cache_block_size_spec: str = ""
+    cache_num_blocks_spec: str = ""
+
+    def __post_init__(self) -> None:
+        if self.name in ("", "default"):
+            raise ValueError(f"name: {self.name!r} is reserved")
+        self.mapping()  # raises for a wrong spec
+
+    def mapping(self) -> EngineMapping:
+        return EngineMapping(
+            name=self.name,
+            waiting=_series(self.queued_requests_spec),
+            running=_series(self.running_requests_spec),
+            kv_cache_usage=_series(self.kv_usage_spec),
+            adapters=_series(self.lora_spec),
+            cache_info=_series(self.cache_info_spec),
+            cache_block_size_label=self.cache_block_size_label_name,
+            cache_num_blocks_label=self.cache_num_blocks_label_name,
+            cache_block_size=_series(self.cache_block_size_spec),
+            cache_num_blocks=_series(self.cache_num_blocks_spec),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CoreMetrics(Strict):
+    engine_label_key: str = ENGINE_LABEL
+    default_engine: str = DEFAULT_ENGINE
+    engine_configs: tuple[EngineConfig, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.engines()  # raises for a default that is not there
+
+    def engines(self) -> EngineSettings:
+        """A given engine replaces the built-in one of its name."""
+        given = {config.name: config.mapping() for config in self.engine_configs}
+        return EngineSettings({**ENGINES, **given}, self.default_engine, self.engine_label_key)
+
+
+def _series(spec: str) -> SeriesSpec | None:
+    return parse_series(spec) if spec else None
+
+
 ROOMS: Mapping[str, type[object]] = {
+    "metrics-data-source": MetricsSource,
+    "core-metrics-extractor": CoreMetrics,
     "file-discovery": FileDiscoveryParameters,
     "approx-prefix-cache-producer": PrefixCacheSettings,
     "inflight-load-producer": InflightLoadProducer,
@@ -58,17 +147,17 @@ ACCEPTED = frozenset(
         "fcfs-ordering-policy",
         "global-strict-fairness-policy",
         "openai-parser",
+        "anthropic-parser",
+        "vllmhttp-parser",
         "passthrough-parser",
         "token-producer",
-        "metrics-data-source",
-        "core-metrics-extractor",
     }
 )
 
 # Types of the Go picker that this version does not have.
 KNOWN_ELSEWHERE = frozenset(
     {
-        *("anthropic-parser", "vllmhttp-parser", "sglanghttp-parser", "vllmgrpc-parser"),
+        *("sglanghttp-parser", "vllmgrpc-parser"),
         *("vertexai-parser", "models-data-source", "models-data-extractor"),
         *("k8s-notification-source", "endpoint-notification-source", "dcgm-data-source"),
         *("dcgm-extractor", "topology-extractor", "multicluster-file-discovery"),

@@ -153,6 +153,36 @@ dataLayer: {discovery: {pluginRef: f}}
     assert configuration.discovery.watch_file
 
 
+def test_the_default_parsers_of_the_field_may_be_named() -> None:
+    configuration = read(
+        "plugins: [{type: anthropic-parser}]\n"
+        "requestHandler: {parsers: [{pluginRef: openai-parser}, {pluginRef: anthropic-parser},"
+        " {pluginRef: vllmhttp-parser}, {pluginRef: passthrough-parser}]}"
+    )
+    assert any("only the model is read" in line for line in configuration.differences)
+
+
+def test_where_and_how_metrics_are_read() -> None:
+    scraping = read(
+        """
+plugins:
+- {type: metrics-data-source, parameters: {scheme: http, path: /m, port: 9400, interval: 1s}}
+- type: core-metrics-extractor
+  parameters:
+    defaultEngine: mine
+    engineConfigs: [{name: mine, queuedRequestsSpec: 'waiting{kind="x"}'}]
+dataLayer:
+  sources:
+  - {pluginRef: metrics-data-source, extractors: [{pluginRef: core-metrics-extractor}]}
+"""
+    ).scraping
+    assert (scraping.path, scraping.port) == ("/m", 9400)
+    waiting = scraping.engines.of({}).waiting
+    assert waiting is not None
+    assert (waiting.family, waiting.labels) == ("waiting", (("kind", "x"),))
+    assert "sglang" in scraping.engines.engines
+
+
 PROFILE = "schedulingProfiles: [{name: p, plugins: [%s]}]"
 
 
@@ -188,6 +218,22 @@ PROFILE = "schedulingProfiles: [{name: p, plugins: [%s]}]"
             "plugins: [{type: concurrency-detector, parameters: {maxConcurrency: 0}}]",
             "maxConcurrency: 0 is not above zero",
             id="parameter-out-of-range",
+        ),
+        pytest.param(
+            "plugins: [{type: metrics-data-source, parameters: {scheme: https}}]",
+            "plugins[0].parameters.scheme",
+            id="tls-to-servers",
+        ),
+        pytest.param(
+            "plugins: [{type: core-metrics-extractor, parameters: {defaultEngine: x}}]",
+            "unknown default engine 'x'",
+            id="unknown-engine",
+        ),
+        pytest.param(
+            "plugins: [{type: core-metrics-extractor, parameters: "
+            "{engineConfigs: [{name: e, kvUsageSpec: 'a{'}]}}]",
+            "plugins[0].parameters.engineConfigs[0]",
+            id="wrong-series",
         ),
         pytest.param(
             PROFILE % "{pluginRef: q}",
@@ -238,6 +284,28 @@ PROFILE = "schedulingProfiles: [{name: p, plugins: [%s]}]"
             "dataLayer: {discovery: {pluginRef: f}}",
             "dataLayer.discovery.pluginRef: references undefined plugin 'f'",
             id="no-discovery",
+        ),
+        pytest.param(
+            "dataLayer: {sources: [{pluginRef: x}]}",
+            "dataLayer.sources[0].pluginRef: references undefined plugin 'x'",
+            id="undefined-source",
+        ),
+        pytest.param(
+            "dataLayer: {sources: "
+            "[{pluginRef: metrics-data-source, extractors: [{pluginRef: y}]}]}",
+            "dataLayer.sources[0].extractors[0].pluginRef: references undefined plugin 'y'",
+            id="undefined-extractor",
+        ),
+        pytest.param(
+            "requestHandler: {parsers: [{pluginRef: z}]}",
+            "requestHandler.parsers[0].pluginRef: references undefined plugin 'z'",
+            id="undefined-parser",
+        ),
+        pytest.param(
+            "flowControl: {priorityBands: "
+            "[{priority: 1, fairnessPolicyRef: round-robin-fairness-policy}]}",
+            "flowControl.priorityBands[0].fairnessPolicyRef: references undefined plugin",
+            id="undefined-policy",
         ),
         pytest.param("flowControl: {maxRequests: -1}", "maxRequests", id="negative-quantity"),
         pytest.param("flowControl: {defaultRequestTTL: soon}", "defaultRequestTTL", id="duration"),
