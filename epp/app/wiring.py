@@ -53,6 +53,7 @@ def assemble(settings: ServeSettings, configuration: Configuration, writer: Line
         )
     now = time.monotonic
     metrics = Metrics()
+    metrics.model_cap.exempt(configuration.routing.model_names())
     picker = compose(configuration, _outside(metrics), use_subset=settings.use_subset)
     observer = RequestObserver(
         metrics, RequestLog(writer, enabled=settings.log_requests), settings.pool_name

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from epp.core.decision import Answer, Outcome, Placed, Waiting
 from epp.core.refusal import Reason, Refused
-from epp.director import Begun
+from epp.director import Begun, Cause, Ending
 from epp.extproc.actions import Action, Begin, EndStream, Finish, Responding
 from epp.extproc.codec import Codec, MalformedMessage
 from epp.extproc.events import (
@@ -30,6 +30,10 @@ from epp.extproc.transport.interfaces import Metadata, Status, Stream
 
 log = logging.getLogger(__name__)
 
+# Encoded beforehand, as it may be the encoding that fails.
+_BUG = Refused(Reason.INTERNAL, "the endpoint picker failed on this request")
+_BUG_REPLY = tuple(Codec({}, "", "").encode(immediate(_BUG)))
+
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
@@ -42,7 +46,16 @@ class SessionSettings:
 class ExtProcSession:
     """Implements the transport's `Session` and the switchboard's `Waiter`."""
 
-    __slots__ = ("_begun", "_board", "_body_timer", "_codec", "_exchange", "_settings", "_stream")
+    __slots__ = (
+        "_begun",
+        "_board",
+        "_body_timer",
+        "_codec",
+        "_exchange",
+        "_held",
+        "_settings",
+        "_stream",
+    )
 
     def __init__(
         self, board: Switchboard, settings: SessionSettings, stream: Stream, metadata: Metadata
@@ -53,6 +66,7 @@ class ExtProcSession:
         self._codec = Codec(metadata, settings.instance, settings.nonce)
         self._exchange = Exchange(settings.limits)
         self._begun: Begun | None = None
+        self._held = False  # the begun request is not finished yet
         self._body_timer: asyncio.TimerHandle | None = None
 
     def received(self, message: bytes) -> None:
@@ -83,7 +97,7 @@ class ExtProcSession:
         self._step(_event_of(self._begun, outcome))
 
     def _step(self, event: Event) -> None:
-        """Every action is performed, also when one of ours fails: the accounting must end."""
+        """When performing an action fails, the rest is dropped but the accounting still ends."""
         try:
             actions = self._exchange.receive(event, self._board.now())
             for action in actions:
@@ -105,14 +119,14 @@ class ExtProcSession:
                     self._body_timer.cancel()
                 now = self._board.now()
                 self._begun = self._board.director.begin(arrival, now)
+                self._held = True
                 self._board.observer.began(self._begun, self._board.now() - now)
                 self._take(self._begun, self._begun.outcome)
             case Responding(served, status):
                 assert self._begun is not None
                 self._board.director.responding(self._begun.facts, served, status)
             case Finish(ending):
-                assert self._begun is not None
-                self._board.finish(self._begun, ending)
+                self._release(ending)
             case EndStream():
                 self._stream.finish()
             case _:
@@ -135,16 +149,23 @@ class ExtProcSession:
 
     def _fail(self) -> None:
         """A bug of ours: the client gets a 500 and no broken stream, and nothing stays held."""
-        refusal = Refused(Reason.INTERNAL, "the endpoint picker failed on this request")
-        for message in self._codec.encode(immediate(refusal)):
+        for message in _BUG_REPLY:
             self._stream.send(message)
         self._abort(Status.OK, "")
 
     def _abort(self, status: Status, text: str) -> None:
         self._stream.finish(status, text)
+        ending = Ending(Cause.CLIENT_DISCONNECT)  # if the exchange has given out its own before
         for action in self._exchange.receive(Closed(), self._board.now()):
-            if isinstance(action, Finish) and self._begun is not None:
-                self._board.finish(self._begun, action.ending)
+            if isinstance(action, Finish):
+                ending = action.ending
+        self._release(ending)
+
+    def _release(self, ending: Ending) -> None:
+        if self._held:
+            assert self._begun is not None
+            self._held = False
+            self._board.finish(self._begun, ending)
 
 
 def _event_of(begun: Begun, outcome: Outcome) -> Event:

@@ -35,3 +35,9 @@ class ModelRewrite:
 class RoutingSettings:
     objectives: tuple[Objective, ...] = ()
     model_rewrites: tuple[ModelRewrite, ...] = ()  # the first that matches wins
+
+    def model_names(self) -> set[str]:
+        """Every model that a rewrite names, as what is asked for or as a target."""
+        rules = [rule for rewrite in self.model_rewrites for rule in rewrite.rules]
+        targets = {target.model_rewrite for rule in rules for target in rule.targets}
+        return targets.union(*(rule.models for rule in rules))

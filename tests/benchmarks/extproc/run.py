@@ -1,4 +1,4 @@
-"""The picker next to `nullepp` in one run: `bench.py run`, or this file alone (`make bench`).
+"""The picker next to `nullepp` in one run: `bench.py run` (`make bench`).
 
 The two take turns, every cell `--repeats` times, and the median counts: machines drift.
 """
@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from cells import CELLS, Bench, OutOfTimeError, Settings, Target
-from processes import end_on_sigterm, quoted
+from processes import quoted
 from table import FLOOR, read, tables
 
 HERE = Path(__file__).resolve().parent
@@ -144,14 +144,3 @@ def side_by_side(arguments: argparse.Namespace) -> None:
         print(tables(read([arguments.out])))
     if not complete:
         sys.exit(f"stopped after {arguments.limit_minutes:g} minutes: cells are missing")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_arguments(parser)
-    end_on_sigterm()
-    side_by_side(parser.parse_args())
-
-
-if __name__ == "__main__":
-    main()

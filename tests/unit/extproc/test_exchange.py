@@ -35,7 +35,6 @@ from epp.extproc.events import (
     HalfClosed,
     ReadingExpired,
     RequestBody,
-    RequestHeaders,
     RequestTrailers,
     ResponseBody,
     ResponseHeaders,
@@ -530,8 +529,3 @@ def test_an_end_at_any_position_releases_everything(
     actions += exchange.receive(Closed(), 0.0)
     assert kinds(actions).count(Begin) == kinds(actions).count(Finish)
     assert exchange.state is State.DONE
-
-
-def test_headers_are_the_only_beginning() -> None:
-    assert isinstance(headers(), RequestHeaders)
-    assert an_exchange().state is State.IDLE

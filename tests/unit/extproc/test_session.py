@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 import pytest
 
+from epp.extproc.actions import Action, AnswerResponseHeaders, Immediate, SendBody
+from epp.extproc.codec import Codec
 from epp.extproc.session import SessionSettings
 from epp.extproc.transport.interfaces import Status
 from tests.helpers.session import Desk, full_request, light_request, response
@@ -113,6 +116,34 @@ async def test_a_bug_of_ours_is_a_500_and_holds_nothing(caplog: pytest.LogCaptur
     session.closed()
     assert desk.picker.ledger.leases_held == 0
     assert "planted" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [AnswerResponseHeaders, SendBody, Immediate])
+async def test_a_reply_that_cannot_be_encoded_holds_nothing(
+    kind: type[Action], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = Codec.encode
+
+    def broken(codec: Codec, action: Action) -> Iterable[bytes]:
+        if isinstance(action, kind):
+            raise ZeroDivisionError("planted")
+        return encode(codec, action)
+
+    monkeypatch.setattr(Codec, "encode", broken)
+    desk = Desk()
+    other, stream = desk.open()
+    waiting, _ = desk.open()
+    for session in (other, waiting):
+        for message in full_request():
+            session.received(message)
+    desk.board.deliver(desk.picker.queue.close())
+    for message in response():
+        if stream.status is None:
+            other.received(message)
+    waiting.closed()
+    other.closed()
+    assert desk.picker.ledger.leases_held == 0
+    assert len(desk.noted.endings) == desk.noted.began_count == 2
 
 
 @pytest.mark.parametrize(

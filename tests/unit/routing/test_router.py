@@ -76,3 +76,9 @@ def test_a_decision_of_a_rule_is_told() -> None:
     seen: list[tuple[str, str, str]] = []
     router(rewrite(Target("a"), name="split"), seen=seen).target_of("chat", "", "k")
     assert seen == [("split", "chat", "a")]
+
+
+def test_the_names_of_all_rules() -> None:
+    rules = (Rule((Target("b"), Target("c")), ("a", "b")), Rule((Target("d"),)))
+    settings = RoutingSettings((), (ModelRewrite("one", rules),))
+    assert settings.model_names() == {"a", "b", "c", "d"}
