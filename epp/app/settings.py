@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from epp.telemetry.legacy import Families
+
+
+class Transport(StrEnum):
+    """What serves the gRPC ports."""
+
+    HTTP2 = "http2"  # our own
+    GRPCIO = "grpcio"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +27,7 @@ class ServeSettings:
     cert_path: Path | None = None  # folder with tls.crt and tls.key; None: self-signed
     enable_cert_reload: bool = False
     health_checking: bool = False  # the health service also on the ext-proc port
+    transport: Transport = Transport.GRPCIO
     max_receive_bytes: int = 64 << 20
     max_send_bytes: int = -1  # no limit
     drain_seconds: float = 30.0

@@ -15,7 +15,7 @@ from epp.admin.server import AdminServer, AdminSettings, AdminViews
 from epp.admin.status import StatusSources, status
 from epp.app.lifecycle import Shells
 from epp.app.scrapes import Scrapes
-from epp.app.settings import ServeSettings
+from epp.app.settings import ServeSettings, Transport
 from epp.compose import Outside, Picker, compose
 from epp.config.settings import Configuration
 from epp.datalayer.discovery.file import FileDiscovery
@@ -29,8 +29,9 @@ from epp.extproc.logged import AccessLogDigest
 from epp.extproc.observer import RequestObserver
 from epp.extproc.session import ExtProcSession, SessionSettings
 from epp.extproc.switchboard import Switchboard
-from epp.extproc.transport.grpcio import GrpcioServer, GrpcioSettings
-from epp.extproc.transport.interfaces import Metadata, Services, Stream
+from epp.extproc.transport.http2.server import Http2Server, Http2Settings
+from epp.extproc.transport.http2.settings import Limits as Http2Limits
+from epp.extproc.transport.interfaces import Metadata, Server, Services, Stream
 from epp.extproc.transport.tls import Certificates
 from epp.telemetry.legacy import with_twins
 from epp.telemetry.logs import LineWriter, RequestLog
@@ -91,10 +92,13 @@ def assemble(settings: ServeSettings, configuration: Configuration, writer: Line
         status=lambda: status(status_sources),
     )
     return Shells(
-        extproc=_extproc_server(settings, _services(settings, board, metrics, health)),
-        health_server=GrpcioServer(
-            GrpcioSettings(settings.host, settings.grpc_health_port), health.services(), None
+        extproc=_grpc_server(
+            settings,
+            settings.grpc_port,
+            _services(settings, board, metrics, health),
+            _certificates(settings),
         ),
+        health_server=_grpc_server(settings, settings.grpc_health_port, health.services(), None),
         admin=AdminServer(AdminSettings(settings.host, settings.metrics_port), views),
         health=health,
         prepare=discovery.load,
@@ -118,11 +122,20 @@ def _scrape_settings(settings: ServeSettings, configuration: Configuration) -> S
     return replace(given, interval_seconds=interval, idle_interval_seconds=idle)
 
 
-def _extproc_server(settings: ServeSettings, services: Services) -> GrpcioServer:
-    transport = GrpcioSettings(
-        settings.host, settings.grpc_port, settings.max_receive_bytes, settings.max_send_bytes
+def _grpc_server(
+    settings: ServeSettings, port: int, services: Services, certificates: Certificates | None
+) -> Server:
+    if settings.transport is Transport.HTTP2:
+        limits = Http2Limits(max_receive_bytes=settings.max_receive_bytes)
+        if settings.max_send_bytes >= 0:
+            limits = replace(limits, max_send_bytes=settings.max_send_bytes)
+        return Http2Server(Http2Settings(settings.host, port, limits), services, certificates)
+    from epp.extproc.transport.grpcio import GrpcioServer, GrpcioSettings  # heavy to import
+
+    grpcio = GrpcioSettings(
+        settings.host, port, settings.max_receive_bytes, settings.max_send_bytes
     )
-    return GrpcioServer(transport, services, _certificates(settings))
+    return GrpcioServer(grpcio, services, certificates)
 
 
 def _outside(metrics: Metrics) -> Outside:

@@ -11,7 +11,7 @@ from epp.cli.types import Bytes, Duration, switch
 
 
 def _settings(flags: dict[str, Any]) -> Any:
-    from epp.app.settings import ServeSettings
+    from epp.app.settings import ServeSettings, Transport
     from epp.telemetry.legacy import Families
 
     return ServeSettings(
@@ -24,6 +24,7 @@ def _settings(flags: dict[str, Any]) -> Any:
         cert_path=Path(flags["cert_path"]) if flags["cert_path"] else None,
         enable_cert_reload=flags["enable_cert_reload"],
         health_checking=flags["health_checking"],
+        transport=Transport(flags["transport"]),
         max_receive_bytes=flags["grpc_max_recv_msg_size"],
         max_send_bytes=flags["grpc_max_send_msg_size"] or -1,
         drain_seconds=flags["drain_timeout"],
@@ -65,6 +66,13 @@ PORT = click.IntRange(0, 65535)
     default="64Mi",
     show_default=True,
     help="Largest message, decompressed.",
+)
+@click.option(
+    "--transport",
+    type=click.Choice(["http2", "grpcio"]),
+    default="grpcio",
+    show_default=True,
+    help="What serves the gRPC ports: our own HTTP/2, or grpcio.",
 )
 @click.option("--grpc-max-send-msg-size", type=Bytes(), default="0", help="0: no limit.")
 @click.option(

@@ -71,7 +71,8 @@ def conversation(characters: int, chunks: int, *, light: bool) -> list[bytes]:
 async def main() -> None:
     metrics = Metrics()
     picker = compose(read_configuration(), Outside(random.Random(1), lambda: "id"))
-    endpoints = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    numbers = [int(argument) for argument in sys.argv[1:] if argument.isdecimal()]
+    endpoints = numbers[0] if numbers else 10
     picker.store.apply([EndpointSpec(f"e{n}", f"10.0.0.{n}", 80) for n in range(endpoints)])
     for endpoint in picker.store.endpoints:
         now = time.monotonic()
