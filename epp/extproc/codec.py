@@ -10,6 +10,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from epp._pb import ext_proc_pb2 as pb
 from epp.core.decision import DecisionRecord
+from epp.extproc import body_messages
 from epp.extproc import headers as names
 from epp.extproc.actions import (
     Action,
@@ -43,6 +44,11 @@ MAX_CHUNK_BYTES = 62_000  # of a body message; gateways take at least this
 LISTS_METADATA = ("x-epp-gateway", "lists")
 EXT_PROC_ATTRIBUTES = "envoy.filters.http.ext_proc"
 OVERWRITE = pb.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+
+BODY_KINDS = {
+    Phase.REQUEST: body_messages.REQUEST_BODY,
+    Phase.RESPONSE: body_messages.RESPONSE_BODY,
+}
 
 _STRIP = pb.HeaderMutation(remove_headers=names.STRIPPED)
 _STRIP_ALL = pb.HeaderMutation(remove_headers=(names.DESTINATION, *names.STRIPPED))
@@ -78,6 +84,11 @@ class Codec:
 
     def decode(self, data: bytes) -> Event | None:
         """None for a message of a kind that asks for nothing. Raises MalformedMessage."""
+        if (found := body_messages.read(data)) is not None:
+            kind, chunk, last = found
+            if kind == body_messages.RESPONSE_BODY:
+                return ResponseBody(chunk, last)
+            return RequestBody(chunk, last)
         try:
             message = pb.ProcessingRequest.FromString(data)
         except DecodeError as error:
@@ -118,9 +129,9 @@ class Codec:
 
     def encode(self, action: Action) -> Iterable[bytes]:
         """The messages that say it, in order; none for what is not for the gateway."""
+        if isinstance(action, SendBody):  # by far the most frequent
+            return _body_messages(action)
         match action:
-            case SendBody():
-                return _body_messages(action)
             case AnswerResponseBody():
                 return (_RESPONSE_BODY_GOES_ON,)
             case AnswerRequestHeaders(route):
@@ -310,15 +321,17 @@ def _response_headers_answer(action: AnswerResponseHeaders) -> bytes:
 
 
 def _body_messages(action: SendBody) -> Iterable[bytes]:
-    data, size = action.data, len(action.data)
-    for start in range(0, max(size, 1), MAX_CHUNK_BYTES):
-        stop = min(start + MAX_CHUNK_BYTES, size)
-        reply = pb.ProcessingResponse()
-        body = reply.request_body if action.phase is Phase.REQUEST else reply.response_body
-        piece = body.response.body_mutation.streamed_response
-        piece.body = data if stop - start == size else data[start:stop]
-        piece.end_of_stream = action.end_of_stream and stop == size
-        yield reply.SerializeToString()
+    kind = BODY_KINDS[action.phase]
+    data, size, last = action.data, len(action.data), action.end_of_stream
+    if size <= MAX_CHUNK_BYTES:
+        return (body_messages.reply(kind, data, end_of_stream=last),)
+    view = memoryview(data)
+    pieces = (view[at : at + MAX_CHUNK_BYTES] for at in range(0, size, MAX_CHUNK_BYTES))
+    ends = range(MAX_CHUNK_BYTES, size + MAX_CHUNK_BYTES, MAX_CHUNK_BYTES)
+    return [
+        body_messages.reply(kind, piece, end_of_stream=last and end >= size)
+        for piece, end in zip(pieces, ends, strict=True)
+    ]
 
 
 def _time_request(seconds: float) -> bytes:

@@ -5,10 +5,11 @@ State lives only here. Replies of one direction always come in the order headers
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import assert_never
+from typing import ClassVar, assert_never
 
-from epp.core.decision import Answer, Placed
+from epp.core.decision import Placed
 from epp.core.refusal import Reason, Refused
 from epp.director import Arrival, Begun, Cause, Ending
 from epp.extproc.actions import (
@@ -106,46 +107,17 @@ class Exchange:
 
     def receive(self, event: Event, now: float) -> list[Action]:
         """`now` is monotonic seconds. Raises OutOfTurn; a `Closed` is still owed then."""
-        if isinstance(event, Closed):
-            return self._close()
-        if isinstance(event, HalfClosed):
-            return self._half_close()
-        if type(event) not in EXPECTED[self.state]:
-            raise OutOfTurn(f"{type(event).__name__} while {self.state.name.lower()}")
-        actions = self._dispatch(event, now)
+        kind = type(event)
+        if kind not in EXPECTED[self.state]:
+            if kind is Closed:
+                return self._close()
+            if kind is HalfClosed:
+                return self._half_close()
+            raise OutOfTurn(f"{kind.__name__} while {self.state.name.lower()}")
+        actions = self.HANDLERS[kind](self, event, now)
         if self._half_closed and self.state not in (State.DECIDING, State.READING):
             actions += self._leave()
         return actions
-
-    def _dispatch(self, event: Event, now: float) -> list[Action]:  # noqa: C901, PLR0912
-        match event:
-            case RequestHeaders():
-                return self._begin_reading(event, now)
-            case RequestBody():
-                return self._read_body(event)
-            case RequestTrailers():
-                return self._read_trailers(event)
-            case ReadingExpired():
-                detail = "the request body did not arrive in time"
-                return self._refuse(Refused(Reason.BODY_TIMEOUT, detail))
-            case Decided(begun, placed):
-                return self._forward(begun, placed)
-            case Answered(answer):
-                return self._answer(answer)
-            case TurnedAway(refusal):
-                return self._refuse(refusal)
-            case Deferred(deadline):
-                return self._ask_for_time(deadline - now)
-            case ResponseHeaders():
-                return self._begin_response(event, now)
-            case ResponseBody():
-                return self._read_response(event, now)
-            case ResponseTrailers():
-                return self._end_response_with_trailers(now)
-            case HalfClosed() | Closed():
-                raise AssertionError("handled by receive")
-            case _:
-                assert_never(event)
 
     # The request, until the director is asked.
 
@@ -162,7 +134,7 @@ class Exchange:
             return []
         return [AnswerRequestHeaders()]  # the body comes only after this answer
 
-    def _read_body(self, event: RequestBody) -> list[Action]:
+    def _read_body(self, event: RequestBody, _now: float) -> list[Action]:
         if self.state is not State.READING:
             return self._pass_body(event)
         assert self._head is not None
@@ -201,7 +173,7 @@ class Exchange:
     def _full_request(self) -> bool:
         return self._head is not None and self._head.request_mode is FULL
 
-    def _read_trailers(self, event: RequestTrailers) -> list[Action]:
+    def _read_trailers(self, event: RequestTrailers, _now: float) -> list[Action]:
         if self.state is State.READING:  # with trailers the body never says end of stream
             self._owed.append(event)
             return self._ask(b"".join(self._chunks))
@@ -231,16 +203,18 @@ class Exchange:
 
     # The decision.
 
-    def _ask_for_time(self, seconds: float) -> list[Action]:
+    def _ask_for_time(self, event: Deferred, now: float) -> list[Action]:
         assert self._head is not None
         if self._head.request_mode is FULL:
             return []  # the gateway has no message timeout there
-        return [AskForTime(seconds + self._limits.ask_for_time_margin_seconds)]
+        seconds = event.deadline - now + self._limits.ask_for_time_margin_seconds
+        return [AskForTime(seconds)]
 
-    def _forward(self, begun: Begun, placed: Placed) -> list[Action]:
+    def _forward(self, event: Decided, _now: float) -> list[Action]:
         """Answer all that is owed, with the pick on the first answer that can carry it."""
         assert self._head is not None
         self.state = State.FORWARDED
+        begun, placed = event.begun, event.placed
         self._placed = placed
         body = begun.body
         full = self._full_request
@@ -281,11 +255,19 @@ class Exchange:
             scores = {endpoint.authority: total for endpoint, total in pairs}
         return Route(destination, set_headers, scores, record if light else None)
 
-    def _answer(self, answer: Answer) -> list[Action]:
+    def _answer(self, event: Answered, _now: float) -> list[Action]:
+        answer = event.answer
         self._ending.cause = Cause.ANSWERED
         self._ending.status = answer.status
         reply = Immediate(answer.status, answer.headers, answer.body, "epp_answered")
         return [reply, *self._finish(), *self._leave()]
+
+    def _turn_away(self, event: TurnedAway, _now: float) -> list[Action]:
+        return self._refuse(event.refusal)
+
+    def _expire_reading(self, _event: ReadingExpired, _now: float) -> list[Action]:
+        detail = "the request body did not arrive in time"
+        return self._refuse(Refused(Reason.BODY_TIMEOUT, detail))
 
     def _refuse(self, refusal: Refused) -> list[Action]:
         self._ending.cause = Cause.REFUSED
@@ -341,7 +323,7 @@ class Exchange:
             actions += self._complete(now)
         return actions
 
-    def _end_response_with_trailers(self, now: float) -> list[Action]:
+    def _end_response_with_trailers(self, _event: ResponseTrailers, now: float) -> list[Action]:
         held = self._reader.feed(b"", True) if self._reader is not None else b""
         actions: list[Action] = [SendBody(Phase.RESPONSE, held, False)] if held else []
         return [*actions, AnswerTrailers(Phase.RESPONSE), *self._complete(now)]
@@ -383,3 +365,18 @@ class Exchange:
             return []
         self._asked = False
         return [Finish(self._ending)]
+
+    # What each event of the legal order leads to.
+    HANDLERS: ClassVar[Mapping[type[Event], Callable[..., list[Action]]]] = {
+        RequestHeaders: _begin_reading,
+        RequestBody: _read_body,
+        RequestTrailers: _read_trailers,
+        ReadingExpired: _expire_reading,
+        Decided: _forward,
+        Answered: _answer,
+        TurnedAway: _turn_away,
+        Deferred: _ask_for_time,
+        ResponseHeaders: _begin_response,
+        ResponseBody: _read_response,
+        ResponseTrailers: _end_response_with_trailers,
+    }

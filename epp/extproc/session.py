@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from epp.core.decision import Answer, Outcome, Placed, Waiting
 from epp.core.refusal import Reason, Refused
 from epp.director import Begun, Cause, Ending
-from epp.extproc.actions import Action, Begin, EndStream, Finish, Responding
+from epp.extproc.actions import Action, Begin, EndStream, Finish, Responding, SendBody
 from epp.extproc.codec import Codec, MalformedMessage
 from epp.extproc.events import (
     Answered,
@@ -113,6 +113,10 @@ class ExtProcSession:
             )
 
     def _perform(self, action: Action) -> None:
+        if isinstance(action, SendBody):  # by far the most frequent
+            for message in self._codec.encode(action):
+                self._stream.send(message)
+            return
         match action:
             case Begin(arrival):
                 if self._body_timer is not None:

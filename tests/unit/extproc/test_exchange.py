@@ -42,7 +42,7 @@ from epp.extproc.events import (
     TurnedAway,
 )
 from epp.extproc.exchange import Exchange, Limits
-from epp.extproc.order import OutOfTurn, State
+from epp.extproc.order import EXPECTED, OutOfTurn, State
 from tests.helpers.conversation import (
     BODY,
     BUFFERED,
@@ -529,3 +529,7 @@ def test_an_end_at_any_position_releases_everything(
     actions += exchange.receive(Closed(), 0.0)
     assert kinds(actions).count(Begin) == kinds(actions).count(Finish)
     assert exchange.state is State.DONE
+
+
+def test_every_event_of_the_legal_order_has_a_handler() -> None:
+    assert {kind for kinds_ in EXPECTED.values() for kind in kinds_} == set(Exchange.HANDLERS)
