@@ -27,7 +27,7 @@ class ServeSettings:
     cert_path: Path | None = None  # folder with tls.crt and tls.key; None: self-signed
     enable_cert_reload: bool = False
     health_checking: bool = False  # the health service also on the ext-proc port
-    transport: Transport = Transport.GRPCIO
+    transport: Transport = Transport.HTTP2
     max_receive_bytes: int = 64 << 20
     max_send_bytes: int = -1  # no limit
     drain_seconds: float = 30.0

@@ -70,7 +70,7 @@ PORT = click.IntRange(0, 65535)
 @click.option(
     "--transport",
     type=click.Choice(["http2", "grpcio"]),
-    default="grpcio",
+    default="http2",
     show_default=True,
     help="What serves the gRPC ports: our own HTTP/2, or grpcio.",
 )

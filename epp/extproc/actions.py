@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum, auto
+from enum import IntEnum, auto
 
 from epp.core.decision import DecisionRecord
 from epp.director import Arrival, Ending
 
 
-class Phase(Enum):
+class Phase(IntEnum):
     REQUEST = auto()
     RESPONSE = auto()
 

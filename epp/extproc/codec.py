@@ -219,7 +219,8 @@ def _header_map(headers: pb.HeaderMap) -> dict[str, str]:
     for header in headers.headers:
         key = header.key.lower()
         if key not in found:
-            found[key] = _text(header)
+            raw = header.raw_value
+            found[key] = raw.decode("utf-8", "surrogateescape") if raw else header.value
     return found
 
 

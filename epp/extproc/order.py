@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import IntEnum, auto
 
 from epp.extproc.events import (
     Answered,
@@ -24,7 +24,7 @@ class OutOfTurn(Exception):
     """The gateway sent a message that the protocol does not allow now."""
 
 
-class State(Enum):
+class State(IntEnum):
     IDLE = auto()
     READING = auto()  # the body is on its way
     DECIDING = auto()  # the director has been asked
@@ -35,7 +35,7 @@ class State(Enum):
 
 # The legal order. `HalfClosed` and `Closed` are legal everywhere. A response can begin before we
 # have decided: that is the gateway's own answer, for example 413 for a body over its buffer.
-EXPECTED: dict[State, tuple[type[Event], ...]] = {
+_LEGAL: dict[State, tuple[type[Event], ...]] = {
     State.IDLE: (RequestHeaders, ResponseHeaders),
     State.READING: (RequestBody, RequestTrailers, ResponseHeaders, ReadingExpired),
     State.DECIDING: (
@@ -46,3 +46,4 @@ EXPECTED: dict[State, tuple[type[Event], ...]] = {
     State.RESPONDING: (RequestBody, RequestTrailers, ResponseBody, ResponseTrailers),
     State.DONE: (RequestBody, RequestTrailers, ResponseHeaders, ResponseBody, ResponseTrailers),
 }
+EXPECTED = {state: frozenset(kinds) for state, kinds in _LEGAL.items()}

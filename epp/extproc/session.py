@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from epp.core.decision import Answer, Outcome, Placed, Waiting
 from epp.core.refusal import Reason, Refused
 from epp.director import Begun, Cause, Ending
-from epp.extproc.actions import Action, Begin, EndStream, Finish, Responding, SendBody
+from epp.extproc.actions import Action, Begin, EndStream, Finish, Responding
 from epp.extproc.codec import Codec, MalformedMessage
 from epp.extproc.events import (
     Answered,
@@ -101,7 +103,11 @@ class ExtProcSession:
         try:
             actions = self._exchange.receive(event, self._board.now())
             for action in actions:
-                self._perform(action)
+                if (perform := self.OURS.get(type(action))) is not None:
+                    perform(self, action)
+                    continue
+                for message in self._codec.encode(action):
+                    self._stream.send(message)
         except OutOfTurn as error:
             self._abort(Status.FAILED_PRECONDITION, f"out of turn: {error}")
         except Exception:
@@ -112,30 +118,32 @@ class ExtProcSession:
                 self._settings.body_timeout_seconds, self._body_expired
             )
 
-    def _perform(self, action: Action) -> None:
-        if isinstance(action, SendBody):  # by far the most frequent
-            for message in self._codec.encode(action):
-                self._stream.send(message)
-            return
-        match action:
-            case Begin(arrival):
-                if self._body_timer is not None:
-                    self._body_timer.cancel()
-                now = self._board.now()
-                self._begun = self._board.director.begin(arrival, now)
-                self._held = True
-                self._board.observer.began(self._begun, self._board.now() - now)
-                self._take(self._begun, self._begun.outcome)
-            case Responding(served, status):
-                assert self._begun is not None
-                self._board.director.responding(self._begun.facts, served, status)
-            case Finish(ending):
-                self._release(ending)
-            case EndStream():
-                self._stream.finish()
-            case _:
-                for message in self._codec.encode(action):
-                    self._stream.send(message)
+    def _begin(self, action: Begin) -> None:
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+        now = self._board.now()
+        self._begun = self._board.director.begin(action.arrival, now)
+        self._held = True
+        self._board.observer.began(self._begun, self._board.now() - now)
+        self._take(self._begun, self._begun.outcome)
+
+    def _responding(self, action: Responding) -> None:
+        assert self._begun is not None
+        self._board.director.responding(self._begun.facts, action.served, action.status)
+
+    def _finish(self, action: Finish) -> None:
+        self._release(action.ending)
+
+    def _end_stream(self, _action: EndStream) -> None:
+        self._stream.finish()
+
+    # What is done here; every other action is a message for the gateway.
+    OURS: ClassVar[Mapping[type[Action], Callable[..., None]]] = {
+        Begin: _begin,
+        Responding: _responding,
+        Finish: _finish,
+        EndStream: _end_stream,
+    }
 
     def _take(self, begun: Begun, outcome: Outcome | Waiting) -> None:
         if isinstance(outcome, Waiting):

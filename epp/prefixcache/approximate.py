@@ -56,20 +56,33 @@ class ApproximateIndex:
     def match(self, blocks: Sequence[int], endpoints: Sequence[Endpoint]) -> Mapping[Endpoint, int]:
         """Cached blocks from the first on, by endpoint; endpoints without any are left out."""
         found: dict[Endpoint, int] = {}
-        shards = self._holders
-        alive = self._live & shards[blocks[0] % SHARDS].get(blocks[0], 0) if blocks else 0
-        if not alive:
-            return found
-        asked = set(endpoints)
-        for depth, block in enumerate(blocks):
-            still = alive & shards[block % SHARDS].get(block, 0)
-            if still != alive:
-                self._tell(found, alive ^ still, asked, depth)
-                alive = still
-                if not alive:
-                    return found
-        self._tell(found, alive, asked, len(blocks))
+        alive = self._live & self._holders_of(blocks[0]) if blocks else 0
+        asked = set(endpoints) if alive else set()
+        depth = 0  # all in `alive` have the blocks up to here, and the one after them
+        while alive:
+            depth = self._depth(blocks, depth, alive)
+            still = alive & self._holders_of(blocks[depth]) if depth < len(blocks) else 0
+            self._tell(found, alive ^ still, asked, depth)
+            alive = still
         return found
+
+    def _holders_of(self, block: int) -> int:
+        return self._holders[block % SHARDS].get(block, 0)
+
+    def _depth(self, blocks: Sequence[int], known: int, alive: int) -> int:
+        """How many blocks all in the mask have, searched by halves.
+
+        A cache loses the tail of a chain before its prefix, so who has a block has those before.
+        """
+        low, high = known + 1, len(blocks)  # they have `low` blocks, and at most `high`
+        probe = high  # first: most prompts are known whole or not at all
+        while low < high:
+            if alive & self._holders_of(blocks[probe - 1]) == alive:
+                low = probe
+            else:
+                high = probe - 1
+            probe = (low + high + 1) // 2
+        return low
 
     def add(self, endpoint: Endpoint, blocks: Sequence[int]) -> Sequence[int]:
         """Credit an endpoint with a prompt. Returns the blocks that are new there.
@@ -91,7 +104,10 @@ class ApproximateIndex:
         return fresh
 
     def remove(self, endpoint: Endpoint, blocks: Sequence[int]) -> None:
-        """Take credit back. Blocks that are not credited are passed over."""
+        """Take credit back. Blocks that are not credited are passed over.
+
+        A longer chain that was credited meanwhile keeps its tail, and counts until it is forgotten.
+        """
         cache = self._caches.get(endpoint)
         if cache is not None:
             self._release(cache.blocks.discard(blocks), cache.bit)

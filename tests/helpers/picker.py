@@ -28,6 +28,7 @@ from epp.simulation.settings import ServerSettings
 from tests.helpers.envoy import RunningEnvoy
 
 START_SECONDS = 20.0
+TRANSPORT_VARIABLE = "EPP_TEST_TRANSPORT"
 DEFAULT_PLUGINS: list[dict[str, object]] = [
     {"type": "queue-scorer"},
     {"type": "kv-cache-utilization-scorer"},
@@ -60,7 +61,8 @@ class PickerProcess:
         self.grpc_port, self.health_port, self.metrics_port = free_ports(3)
         self.endpoints_file = self.folder / "endpoints.yaml"
         self.write_endpoints(servers)
-        self._flags = list(flags)
+        transport = os.environ.get(TRANSPORT_VARIABLE)  # a suite that runs on several sets it
+        self._flags = [*(["--transport", transport] if transport else []), *flags]
         self._process: subprocess.Popen[bytes] | None = None
         config: dict[str, object] = {
             "apiVersion": "llm-d.ai/v1alpha1",

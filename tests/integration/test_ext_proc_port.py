@@ -32,9 +32,15 @@ from tests.helpers.gateway import (
     response_body,
     response_headers,
 )
-from tests.helpers.picker import PickerProcess, running_picker
+from tests.helpers.picker import TRANSPORT_VARIABLE, PickerProcess, running_picker
 
 MODES = pytest.mark.parametrize("mode", [FULL, BUFFERED], ids=["full", "light"])
+
+
+@pytest.fixture(autouse=True, params=["http2", "grpcio"])
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test here holds on each transport."""
+    monkeypatch.setenv(TRANSPORT_VARIABLE, request.param)
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
-"""The picker next to `nullepp` in one run: `bench.py run` (`make bench`).
+"""The picker on both transports, an echo on ours, and `nullepp`, in one run (`make bench`).
 
-The two take turns, every cell `--repeats` times, and the median counts: machines drift.
+They take turns, every cell `--repeats` times, and the median counts: machines drift.
 """
 
 from __future__ import annotations
@@ -40,18 +40,25 @@ schedulingProfiles:
   - {pluginRef: kv-cache-utilization-scorer, weight: 2}
   - {pluginRef: prefix-cache-scorer, weight: 3}
 """
+PYTHON = ROOT / ".venv/bin/python"
+ECHO_TARGET = Target(
+    "echo on our transport",
+    f"{quoted(PYTHON if PYTHON.exists() else sys.executable, HERE / 'echo.py')}"
+    " --port $PORT --sim-port $SIM_PORT -n $N",
+)
 FLOOR_TARGET = Target(FLOOR, "$BIN/nullepp -listen 127.0.0.1:$PORT -sim-port $SIM_PORT -n $N")
 
 
-def ours(scrape_interval: str) -> Target:
+def ours(scrape_interval: str, transport: str = "http2") -> Target:
     installed = ROOT / ".venv/bin/epp"
     program = [installed] if installed.exists() else [sys.executable, "-m", "epp"]
     command = (
         f"{quoted(*program)} --config-file $CONFIG --host 127.0.0.1 --grpc-port $PORT"
         " --grpc-health-port $HEALTH_PORT --metrics-port $METRICS_PORT --secure-serving=false"
         f" --metrics-endpoint-auth=false --refresh-metrics-interval {scrape_interval}"
+        f" --transport {transport}"
     )
-    return Target("epp", command, CONFIG)
+    return Target("epp" if transport == "http2" else f"epp on {transport}", command, CONFIG)
 
 
 def build() -> None:
@@ -132,7 +139,7 @@ def side_by_side(arguments: argparse.Namespace) -> None:
     loaded = [name for name in names if name != "idle"]
     try:
         for repeat in range(arguments.repeats or 3):
-            for target in (FLOOR_TARGET, ours("1s")):
+            for target in (FLOOR_TARGET, ECHO_TARGET, ours("1s"), ours("1s", "grpcio")):
                 if target is FLOOR_TARGET or not arguments.floor_only:
                     Bench(settings, target, repeat).run(loaded)
         if "idle" in names and not arguments.floor_only:

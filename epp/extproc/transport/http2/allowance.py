@@ -4,10 +4,10 @@ from __future__ import annotations
 
 
 class Allowance:
-    """A token bucket. Every message in or out earns one, so that a busy peer never runs dry.
+    """A token bucket. Every message that we send earns one, and every read of an answered call.
 
-    Bounds pings, settings, priorities, window updates, empty and unknown frames, and resets of
-    streams that we had not answered, all together.
+    So a busy peer never runs dry. Bounds pings, settings, priorities, window updates, empty and
+    unknown frames, and resets of streams that we had not answered, all together.
     """
 
     __slots__ = ("_burst", "_filled_at", "_per_second", "left")
@@ -18,9 +18,9 @@ class Allowance:
         self._per_second = per_second
         self._filled_at = now
 
-    def spend(self, now: float, earned: int) -> bool:
+    def spend(self, now: float, earned: int, cost: float = 1.0) -> bool:
         """False once the peer has overdrawn. `earned` since the last call."""
         since = now - self._filled_at
         self._filled_at = now
-        self.left = min(self.left + since * self._per_second + earned, self._burst) - 1.0
+        self.left = min(self.left + since * self._per_second + earned, self._burst) - cost
         return self.left >= 0.0

@@ -34,11 +34,12 @@ from epp.extproc.transport.http2.grpc_messages import CallFault, MessageReader
 from epp.extproc.transport.http2.sender import Piece, Sender
 from epp.extproc.transport.http2.settings import DEFAULT_WINDOW_BYTES, Limits
 from epp.extproc.transport.http2.stream import CallStream
-from epp.extproc.transport.interfaces import Services, Status
+from epp.extproc.transport.interfaces import Metadata, OpenSession, Services, Status
 
 log = logging.getLogger(__name__)
 
 REMEMBERED_RESETS = 1000  # streams that we reset, whose frames may still be on their way
+STREAMS_PER_FRAME = 50  # that can be looked at for the price of a frame
 NOT_GRPC_SECONDS = 10.0  # for the end of a request that is no call; it is answered then
 VIEWED_BYTES = 4096  # payloads from here on are not copied before their message is whole
 
@@ -62,6 +63,7 @@ class Connection:
         self._fields = FieldDecoder(limits.max_header_bytes)
         self._block: list[bytes] | None = None  # of a field section that is not complete
         self._block_stream, self._block_ends_stream = 0, False
+        self._block_loops = False  # its priority names its own stream
         self._data_left = 0  # of a DATA frame whose payload has not come whole
         self._data_stream: CallStream | None = None
         self._data_ends_stream = False
@@ -72,7 +74,7 @@ class Connection:
         self._reset_by_us: OrderedDict[int, None] = OrderedDict()
         self._over: list[CallStream] = []  # finished by us, whose session is yet to be told
         self._allowance = Allowance(limits.control_burst, limits.control_per_second, now)
-        self._messages = self._earned = 0
+        self._answered = self._earned = 0  # pieces of calls that we have answered; of it, booked
         self._now = now
         self._handlers: dict[int, Callable[[int, int, bytes], None]] = {
             Kind.DATA: self._padded_data,
@@ -108,6 +110,9 @@ class Connection:
                 data = self._begin(data)
             self._rest = self._frames(data)
             self._tell_over()
+            if self.sender.paused_bytes > self._limits.max_paused_bytes:
+                text = "answers that the peer does not take"
+                raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, text)
         except ConnectionFault as fault:
             self.fail(fault)
         finally:
@@ -250,11 +255,15 @@ class Connection:
 
     def _padded_data(self, flags: int, stream_id: int, payload: bytes) -> None:
         """Padding counts in the windows."""
-        self._data(flags & ~END_STREAM, stream_id, len(payload))
-        stream, self._data_stream, self._data_left = self._data_stream, None, 0
+        try:
+            self._data(flags & ~END_STREAM, stream_id, len(payload))
+        finally:  # the payload is here already
+            stream, self._data_stream, self._data_left = self._data_stream, None, 0
         if stream is None:
             return
         data = frames.unpadded(payload, flags)
+        if not data and not flags & END_STREAM:
+            self._spend()
         stream.uncredited += len(payload) - len(data)
         self._payload(stream, data)
         if flags & END_STREAM:
@@ -272,7 +281,8 @@ class Connection:
         except CallFault as fault:
             stream.finish(fault.status, fault.text)
             return
-        self._messages += len(messages)
+        if stream.headers_sent:
+            self._answered += 1
         for message in messages:
             self._guarded(stream, session.received, message)
         if stream.uncredited * 2 > self._limits.stream_window_bytes:
@@ -312,7 +322,7 @@ class Connection:
     def _headers(self, flags: int, stream_id: int, payload: bytes) -> None:
         if stream_id == 0:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "HEADERS on stream 0")
-        fragment = frames.header_fragment(payload, flags, stream_id)
+        fragment, self._block_loops = frames.header_fragment(payload, flags, stream_id)
         self._block_stream = stream_id
         self._block_ends_stream = bool(flags & END_STREAM)
         if flags & END_HEADERS:
@@ -347,7 +357,7 @@ class Connection:
         stream = self.streams.get(stream_id)
         try:
             if stream_id > self._last_stream_id:
-                self._open(stream_id, self._fields.request(block))
+                self._open(stream_id, self._request(block))
             else:
                 pairs = self._fields.pairs(block)
                 if self._takes_trailers(stream, stream_id):
@@ -356,6 +366,12 @@ class Connection:
         except MalformedFields as fault:
             self._last_stream_id = max(stream_id, self._last_stream_id)
             raise StreamFault(stream_id, ErrorCode.PROTOCOL_ERROR, str(fault)) from fault
+
+    def _request(self, block: bytes) -> RequestHead:
+        head = self._fields.request(block)
+        if self._block_loops:
+            raise MalformedFields("a stream that depends on itself")
+        return head
 
     def _takes_trailers(self, stream: CallStream | None, stream_id: int) -> bool:
         if stream is None:
@@ -397,9 +413,16 @@ class Connection:
         else:
             if (timeout := grpc_messages.timeout_of(head)) is not None:
                 stream.deadline = self._now + timeout
-            stream.session = open_session(stream, metadata)
+            self._begin_call(stream, open_session, metadata)
         if self._block_ends_stream:
             self._remote_ended(stream)
+
+    def _begin_call(self, stream: CallStream, open_session: OpenSession, data: Metadata) -> None:
+        try:
+            stream.session = open_session(stream, data)
+        except Exception:
+            log.exception("bug: a session could not begin")
+            stream.finish(Status.INTERNAL, "internal error")
 
     # The other kinds.
 
@@ -409,7 +432,10 @@ class Connection:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PRIORITY on stream 0")
         if len(payload) != 5:
             raise StreamFault(stream_id, ErrorCode.FRAME_SIZE_ERROR, "PRIORITY of a wrong size")
-        frames.check_priority(payload, stream_id)
+        if frames.depends_on_itself(payload, stream_id):
+            self._check_opened(stream_id, "PRIORITY on itself")
+            text = "a stream that depends on itself"
+            raise StreamFault(stream_id, ErrorCode.PROTOCOL_ERROR, text)
 
     def _rst_stream(self, _flags: int, stream_id: int, payload: bytes) -> None:
         frames.check_size(payload, 4, "RST_STREAM")
@@ -431,6 +457,7 @@ class Connection:
         self.sender.peer.apply(payload)
         self.sender.control(frames.SETTINGS_ACK)
         if change := self.sender.peer.initial_window - before:
+            self._spend(len(self.streams))
             self._shift_windows(change)
 
     def _shift_windows(self, change: int) -> None:
@@ -461,7 +488,7 @@ class Connection:
         self._spend()
 
     def _window_update(self, _flags: int, stream_id: int, payload: bytes) -> None:
-        self._spend()
+        self._spend(0 if stream_id else len(self.sender.blocked))
         if stream_id:
             self._check_opened(stream_id, "WINDOW_UPDATE")
         increment = frames.increment_of(payload, stream_id)
@@ -493,6 +520,7 @@ class Connection:
 
     def _drained(self, stream: CallStream) -> None:
         self._credit(stream)
+        self._credit_all()
         if stream.session is None:
             self._leave(stream)
 
@@ -500,9 +528,7 @@ class Connection:
         while self._over:
             over, self._over = self._over, []
             for stream in over:
-                if (session := stream.session) is not None:
-                    stream.session = None
-                    session.closed()
+                self._tell_closed(stream)
                 self._leave(stream)
 
     def _leave(self, stream: CallStream) -> None:
@@ -532,9 +558,17 @@ class Connection:
         self.sender.reset(stream)
         if self._data_stream is stream:
             self._data_stream = None
-        if (session := stream.session) is not None:
-            stream.session = None
+        self._tell_closed(stream)
+
+    def _tell_closed(self, stream: CallStream) -> None:
+        """Once. A bug in one session must not keep the others from being told."""
+        session, stream.session = stream.session, None
+        if session is None:
+            return
+        try:
             session.closed()
+        except Exception:
+            log.exception("bug: a session could not be closed")
 
     # What the peer may send (sections 5.2 and 10.5).
 
@@ -544,13 +578,21 @@ class Connection:
             text = "more than the connection's window"
             raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, text)
         self._uncredited += length
-        if self._uncredited * 2 > self._limits.connection_window_bytes:
+        self._credit_all()
+
+    def _credit_all(self) -> None:
+        """Let the peer send on, unless all its streams together leave too much untaken."""
+        if (
+            self._uncredited * 2 > self._limits.connection_window_bytes
+            and self.sender.unsent_bytes <= self._limits.max_unsent_bytes_of_all
+        ):
             self._credit_connection(self._uncredited)
             self._uncredited = 0
 
     def _credit_connection(self, increment: int) -> None:
-        self._receive_window += increment
-        self.sender.control(frames.window_update(0, increment))
+        if increment > 0:
+            self._receive_window += increment
+            self.sender.control(frames.window_update(0, increment))
 
     def _credit(self, stream: CallStream) -> None:
         """Let the peer send on, unless it does not take what the stream has for it."""
@@ -564,11 +606,11 @@ class Connection:
             stream.receive_window += stream.uncredited
             stream.uncredited = 0
 
-    def _spend(self) -> None:
-        """A frame that carries no request."""
-        useful = self._messages + self.sender.frames_sent
+    def _spend(self, streams: int = 0) -> None:
+        """A frame that carries no request, and makes us look at so many streams."""
+        useful = self._answered + self.sender.frames_sent
         earned, self._earned = useful - self._earned, useful
-        if not self._allowance.spend(self._now, earned):
+        if not self._allowance.spend(self._now, earned, 1.0 + streams / STREAMS_PER_FRAME):
             text = "too many frames that carry no request"
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, text)
 

@@ -6,6 +6,7 @@ is looked up instead, for as long as the dynamic table has not changed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -23,6 +24,10 @@ PSEUDO = frozenset((*REQUIRED, b":authority", b":protocol"))
 OF_A_CONNECTION = frozenset(
     (b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade")
 )
+
+
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")  # RFC 9110 section 5.6.2, lower case
+_UNSAFE = re.compile(rb"[\x00\r\n]")
 
 
 class MalformedFields(Exception):
@@ -86,6 +91,8 @@ def request_head(pairs: Pairs) -> RequestHead:
         _check_name(name)
         if name == b"te" and value != b"trailers":
             raise MalformedFields("TE other than trailers")
+        if _UNSAFE.search(value) is not None:
+            raise MalformedFields(f"a value of {name!r} with a line break or zero in it")
         metadata[name.decode("ascii")] = value.decode("latin-1")
     if any(not pseudo.get(name) for name in REQUIRED):
         raise MalformedFields("method, scheme or path is missing or empty")
@@ -109,7 +116,7 @@ def check_trailers(pairs: Pairs) -> None:
 
 
 def _check_name(name: bytes) -> None:
-    if not name or not name.isascii() or name != name.lower():
+    if _NAME.fullmatch(name) is None and name[:1] != b":":
         raise MalformedFields(f"field name {name!r}")
     if name in OF_A_CONNECTION:
         raise MalformedFields(f"{name!r} belongs to a connection")

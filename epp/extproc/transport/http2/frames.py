@@ -84,21 +84,24 @@ def unpadded(payload: bytes, flags: int) -> bytes:
     return payload[1 : len(payload) - padding]
 
 
-def header_fragment(payload: bytes, flags: int, stream_id: int) -> bytes:
-    """What a HEADERS frame holds of the field section (section 6.2). Priorities are ignored."""
+def header_fragment(payload: bytes, flags: int, stream_id: int) -> tuple[bytes, bool]:
+    """What a HEADERS frame holds of the field section (section 6.2).
+
+    The flag says whether the stream depends on itself, which is found out before decoding but must
+    not keep the section from being decoded.
+    """
     fragment = unpadded(payload, flags)
     if not flags & PRIORITY:
-        return fragment
+        return fragment, False
     if len(fragment) < 5:
         raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "HEADERS without its whole priority")
-    check_priority(fragment[:5], stream_id)
-    return fragment[5:]
+    return fragment[5:], depends_on_itself(fragment, stream_id)
 
 
-def check_priority(payload: bytes, stream_id: int) -> None:
+def depends_on_itself(priority: bytes, stream_id: int) -> bool:
     """The deprecated signal is checked and not used (section 5.3.1)."""
-    if WORD.unpack_from(payload)[0] & MAX_STREAM_ID == stream_id:
-        raise StreamFault(stream_id, ErrorCode.PROTOCOL_ERROR, "a stream that depends on itself")
+    dependency: int = WORD.unpack_from(priority)[0] & MAX_STREAM_ID
+    return dependency == stream_id
 
 
 def increment_of(payload: bytes, stream_id: int) -> int:

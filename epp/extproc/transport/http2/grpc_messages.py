@@ -26,6 +26,8 @@ _OPENING = STATUS_200 + literal("content-type", CONTENT_TYPE)
 RESPONSE_HEADERS = _OPENING + literal("grpc-accept-encoding", ACCEPTED)
 TRAILERS_OK = literal("grpc-status", "0")
 
+MAX_TEXT = 400  # characters of a status; each takes up to 12 bytes
+
 NOT_GRPC_TEXT = b"This port speaks gRPC only.\n"
 NOT_GRPC_HEADERS = (
     literal(":status", "415")
@@ -53,9 +55,14 @@ class CallFault(Exception):
 
 
 def trailers(status: Status, text: str) -> bytes:
+    """A text that a client had a part in is cut, so that the fields always fit one frame."""
     if status is Status.OK and not text:
         return TRAILERS_OK
-    message = literal("grpc-message", quote(text, safe=" !#$&'()*+,/:;=?@[]~")) if text else b""
+    message = (
+        literal("grpc-message", quote(text[:MAX_TEXT], safe=" !#$&'()*+,/:;=?@[]~"))
+        if text
+        else b""
+    )
     return literal("grpc-status", str(int(status))) + message
 
 

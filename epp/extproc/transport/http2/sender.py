@@ -19,6 +19,9 @@ MESSAGE_FRAME = struct.Struct(">IBIBI")
 # Of a message that fits one frame and is copied; longer ones are sent from where they lie.
 COPIED_BYTES = 4096
 
+# What an unsent message takes beside its bytes, prefix included.
+MESSAGE_OVERHEAD = 256
+
 RESPONSE_HEADERS = grpc_messages.RESPONSE_HEADERS
 OPEN_RESPONSE = len(RESPONSE_HEADERS) << 8 | Kind.HEADERS
 TRAILERS_OK = grpc_messages.TRAILERS_OK
@@ -41,6 +44,8 @@ class Sender:
         self.paused = False  # the socket takes nothing more at present
         self.blocked: dict[int, CallStream] = {}  # streams with something unsent, in their turns
         self.frames_sent = 0  # that carry messages
+        self.unsent_bytes = 0  # of all streams
+        self.paused_bytes = 0  # collected while paused, all the same
         self._max_send_bytes = max_send_bytes
         self._wake = wake
         self._finished = finished
@@ -91,12 +96,14 @@ class Sender:
         """Forget what the stream still had to send."""
         stream.reset = True
         stream.unsent.clear()
+        self.unsent_bytes -= stream.unsent_bytes
         stream.unsent_bytes = 0
         self.blocked.pop(stream.id, None)
 
     def resume(self) -> None:
         """The socket takes bytes again."""
         self.paused = False
+        self.paused_bytes = 0
         self._drain_all()
 
     def window_opened(self, increment: int, stream: CallStream | None) -> None:
@@ -119,7 +126,7 @@ class Sender:
         stream.unsent.append(grpc_messages.PREFIX.pack(0, size))
         if size:
             stream.unsent.append(memoryview(message))
-        stream.unsent_bytes += size + 5
+        self._count(stream, size + MESSAGE_OVERHEAD)
         self.blocked[stream.id] = stream
         self._drain(stream)
 
@@ -141,11 +148,12 @@ class Sender:
             pieces, size = _cut(stream, room)
             stream.send_window -= size
             self.window -= size
-            stream.unsent_bytes -= size
+            self._count(stream, -size)
             self.frames_sent += 1
             self._put(frames.HEADER.pack(size << 8 | Kind.DATA, 0, stream.id))
             self._pieces += pieces
         if not stream.unsent:
+            self._count(stream, -stream.unsent_bytes)  # the overhead of what went out
             self.blocked.pop(stream.id, None)
             if stream.status is not None:
                 self._end(stream)
@@ -156,7 +164,7 @@ class Sender:
         fields = grpc_messages.NOT_GRPC_HEADERS
         self._put(frames.frame(Kind.HEADERS, END_HEADERS, stream.id, fields))
         stream.unsent.append(grpc_messages.NOT_GRPC_TEXT)
-        stream.unsent_bytes = len(grpc_messages.NOT_GRPC_TEXT)
+        self._count(stream, len(grpc_messages.NOT_GRPC_TEXT))
         self.blocked[stream.id] = stream
         self._drain(stream)
 
@@ -179,7 +187,13 @@ class Sender:
     def _put(self, piece: Piece) -> None:
         if not self._pieces:
             self._wake()
+        if self.paused:
+            self.paused_bytes += len(piece)
         self._pieces.append(piece)
+
+    def _count(self, stream: CallStream, size: int) -> None:
+        stream.unsent_bytes += size
+        self.unsent_bytes += size
 
 
 def _cut(stream: CallStream, room: int) -> tuple[list[Piece], int]:

@@ -19,7 +19,6 @@ from epp.extproc.transport.tls import Certificates
 
 log = logging.getLogger(__name__)
 
-TICK_SECONDS = 1.0
 # Written in one piece up to here; beyond, every piece by itself, which copies nothing.
 JOINED_BYTES = 64 << 10
 # The socket's buffer above which nothing but control frames is added.
@@ -38,6 +37,7 @@ class Http2Settings:
     port: int = 9002  # 0: any free one
     limits: Limits = Limits()
     backlog: int = 1024
+    tick_seconds: float = 1.0  # between looks at deadlines and at peers that do nothing
 
 
 class ConnectionShell(asyncio.Protocol):
@@ -131,7 +131,7 @@ class ConnectionShell(asyncio.Protocol):
             transport.close()
 
     def tick(self, now: float) -> None:
-        """Once a second: what the peer owes us, and deadlines of calls."""
+        """What the peer owes us, and deadlines of calls."""
         core, limits = self.core, self._limits
         if not core.ready and now - self._opened_at > limits.preface_seconds:
             core.fail(ConnectionFault(ErrorCode.SETTINGS_TIMEOUT, "no preface and SETTINGS"))
@@ -144,7 +144,7 @@ class ConnectionShell(asyncio.Protocol):
         core.expire(now)
         self._abandon_stalled(now)
         if core.closing and self._transport is not None and self._transport.is_closing():
-            self._transport.abort()  # it had a second to take our last words
+            self._transport.abort()  # it had a tick to take our last words
         self._flush()
 
     def _abandon_stalled(self, now: float) -> None:
@@ -209,7 +209,7 @@ class Http2Server:
         except OSError as error:
             address = f"{settings.host}:{settings.port}"
             raise OSError(f"cannot listen on {address} for gRPC: {error}") from error
-        self._ticker = self.loop.call_later(TICK_SECONDS, self._tick)
+        self._ticker = self.loop.call_later(self.settings.tick_seconds, self._tick)
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
@@ -241,7 +241,7 @@ class Http2Server:
         now = self.loop.time()
         for connection in list(self.connections):
             connection.tick(now)
-        self._ticker = self.loop.call_later(TICK_SECONDS, self._tick)
+        self._ticker = self.loop.call_later(self.settings.tick_seconds, self._tick)
 
 
 def _tls(certificates: Certificates) -> ssl.SSLContext:

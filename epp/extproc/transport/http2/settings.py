@@ -31,9 +31,11 @@ class Limits:
     max_concurrent_streams: int = 20_000
     max_header_bytes: int = 32 << 10  # of a request's field section, with 32 a field (6.5.2)
     max_header_frames: int = 16  # HEADERS and CONTINUATION of one request
-    stream_window_bytes: int = 1 << 20  # that a peer may send ahead on one stream
-    connection_window_bytes: int = 64 << 20
+    stream_window_bytes: int = 1 << 20  # that a peer may send ahead on one stream; 65 535 at least
+    connection_window_bytes: int = 64 << 20  # that it may send ahead on all; 65 535 at least
     max_unsent_bytes: int = 1 << 20  # of one stream; beyond it no more is read from that stream
+    max_unsent_bytes_of_all: int = 64 << 20  # of the streams together; then nothing is read
+    max_paused_bytes: int = 512 << 10  # of answers without messages, while the socket is full
     control_burst: int = 10_000  # frames that carry no request: pings, settings, resets, empty ones
     control_per_second: int = 1_000
     preface_seconds: float = 10.0  # from the connection to the first SETTINGS
