@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run check format test bench protos constraints clean
+.PHONY: help venv run check format test bench instructions protos constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ test: venv ## all tests, with a real Envoy on loopback
 
 bench: venv ## cost per request next to the Go floor; needs Go
 	$(BIN)/python tests/benchmarks/extproc/bench.py run --out build/bench.jsonl
+
+instructions: venv ## instructions a request takes in our own code: repeatable; needs valgrind
+	$(BIN)/python tests/benchmarks/instructions.py
 
 protos: venv ## generate epp/_pb from protos/
 	$(BIN)/python scripts/generate_protos.py

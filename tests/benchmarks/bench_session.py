@@ -9,6 +9,8 @@ import pstats
 import random
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import orjson
 
@@ -68,11 +70,11 @@ def conversation(characters: int, chunks: int, *, light: bool) -> list[bytes]:
     return [message.SerializeToString() for message in messages]
 
 
-async def main() -> None:
+@contextmanager
+def a_board(endpoints: int) -> Iterator[Switchboard]:
+    """A whole picker without its shells, with a fresh reading of every endpoint."""
     metrics = Metrics()
     picker = compose(read_configuration(), Outside(random.Random(1), lambda: "id"))
-    numbers = [int(argument) for argument in sys.argv[1:] if argument.isdecimal()]
-    endpoints = numbers[0] if numbers else 10
     picker.store.apply([EndpointSpec(f"e{n}", f"10.0.0.{n}", 80) for n in range(endpoints)])
     for endpoint in picker.store.endpoints:
         now = time.monotonic()
@@ -80,34 +82,41 @@ async def main() -> None:
         picker.read(endpoint, reading, 0)
     writer = LineWriter(os.open(os.devnull, os.O_WRONLY))
     observer = RequestObserver(metrics, RequestLog(writer, enabled=True), "pool")
-    board = Switchboard(picker.director, observer, picker.queue.next_deadline, time.monotonic)
-    settings = SessionSettings(instance="here", nonce="n")
-
-    def run(messages: list[bytes], times: int) -> float:
-        start = time.perf_counter()
-        for _ in range(times):
-            session = ExtProcSession(board, settings, Sink(), {})
-            for message in messages:
-                session.received(message)
-            session.half_closed()
-            session.closed()
-        return (time.perf_counter() - start) / times * 1e6
-
-    for name, messages, times in (
-        ("full, 900 characters", conversation(900, 0, light=False), 4000),
-        ("light, 900 characters", conversation(900, 0, light=True), 4000),
-        ("full, 900 characters, 100 chunks", conversation(900, 100, light=False), 400),
-        ("full, 400 000 characters", conversation(400_000, 0, light=False), 100),
-    ):
-        run(messages, times // 4)
-        print(f"{name:36} {run(messages, times):8.1f} us")
-    if "--profile" in sys.argv:
-        profile = cProfile.Profile()
-        profile.enable()
-        run(conversation(900, 0, light=False), 4000)
-        profile.disable()
-        pstats.Stats(profile).sort_stats("cumtime").print_stats(60)
+    yield Switchboard(picker.director, observer, picker.queue.next_deadline, time.monotonic)
     writer.close()
 
 
-asyncio.run(main())
+def play(board: Switchboard, messages: list[bytes], times: int) -> float:
+    """Microseconds an exchange."""
+    settings = SessionSettings(instance="here", nonce="n")
+    start = time.perf_counter()
+    for _ in range(times):
+        session = ExtProcSession(board, settings, Sink(), {})
+        for message in messages:
+            session.received(message)
+        session.half_closed()
+        session.closed()
+    return (time.perf_counter() - start) / times * 1e6
+
+
+async def main() -> None:
+    numbers = [int(argument) for argument in sys.argv[1:] if argument.isdecimal()]
+    with a_board(numbers[0] if numbers else 10) as board:
+        for name, messages, times in (
+            ("full, 900 characters", conversation(900, 0, light=False), 4000),
+            ("light, 900 characters", conversation(900, 0, light=True), 4000),
+            ("full, 900 characters, 100 chunks", conversation(900, 100, light=False), 400),
+            ("full, 400 000 characters", conversation(400_000, 0, light=False), 100),
+        ):
+            play(board, messages, times // 4)
+            print(f"{name:36} {play(board, messages, times):8.1f} us")
+        if "--profile" in sys.argv:
+            profile = cProfile.Profile()
+            profile.enable()
+            play(board, conversation(900, 0, light=False), 4000)
+            profile.disable()
+            pstats.Stats(profile).sort_stats("tottime").print_stats(60)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

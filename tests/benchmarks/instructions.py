@@ -1,0 +1,68 @@
+"""Instructions a request takes in our own code: a figure that repeats, so that a regression shows.
+
+Counted by valgrind, as the difference between many requests and few, which leaves the start out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from bench_session import a_board, conversation, play
+
+CASES = {
+    "full, 900 characters": (900, 0, False),
+    "light, 900 characters": (900, 0, True),
+    "full, 900 characters, 100 chunks": (900, 100, False),
+    "full, 100 000 characters": (100_000, 0, False),
+}
+FEW, MANY = 20, 120
+
+
+async def run(case: str, requests: int) -> None:
+    characters, chunks, light = CASES[case]
+    with a_board(endpoints=10) as board:
+        play(board, conversation(characters, chunks, light=light), requests)
+
+
+def count(case: str, requests: int) -> int:
+    """Instructions of a whole process that serves so many requests."""
+    command = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
+    command += [sys.executable, __file__, "--case", case, "--requests", str(requests)]
+    environment = {
+        **os.environ,
+        "PYTHONHASHSEED": "0",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    result = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    found = re.search(r"I\s+refs:\s+([\d,]+)", result.stderr)
+    if result.returncode or found is None:
+        sys.exit(f"valgrind failed:\n{result.stderr[-2000:]}")
+    return int(found.group(1).replace(",", ""))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--case", choices=CASES, help="run one here, uncounted")
+    parser.add_argument("--requests", type=int, default=MANY)
+    arguments = parser.parse_args()
+    if arguments.case:
+        asyncio.run(run(arguments.case, arguments.requests))
+        return
+    if shutil.which("valgrind") is None:
+        sys.exit("valgrind is not installed: no instructions are counted")
+    for case in CASES:
+        each = (count(case, MANY) - count(case, FEW)) / (MANY - FEW)
+        print(f"{case:36} {each / 1000:8.0f} thousand instructions a request", flush=True)
+
+
+if __name__ == "__main__":
+    main()
