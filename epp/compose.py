@@ -62,7 +62,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
     attempt = PlacingAttempt(
         scheduler=profile,
         candidates=lambda: store.candidates,
-        has_room=detector.has_room if limits is not None else None,
+        with_room=detector.with_room if limits is not None else None,
         match_prefix=index.match,
         reserve=ledger.reserve,
         rng=outside.rng,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-# Tags: field number times eight, plus 2 for what has a length and 0 for a number.
+from epp.extproc.wire import read_varint, varint
+
 REQUEST_BODY, RESPONSE_BODY = 0x22, 0x2A  # in ProcessingRequest
 _REPLY_TAGS = {REQUEST_BODY: b"\x1a", RESPONSE_BODY: b"\x22"}  # in ProcessingResponse
 _BODY = 0x0A  # the field `body`, in HttpBody and in StreamedBodyResponse
@@ -23,12 +24,12 @@ def read(message: bytes) -> Found | None:
         kind = message[0]
         if kind not in _REPLY_TAGS:
             return None
-        size, start = _number(message, 1)
+        size, start = read_varint(message, 1)
         if start + size != len(message):
             return None
         stop = start
         if size and message[start] == _BODY:
-            length, start = _number(message, start + 1)
+            length, start = read_varint(message, start + 1)
             stop = start + length
     except IndexError:  # cut short: the generated code says what is wrong
         return None
@@ -47,35 +48,11 @@ def reply(kind: int, data: bytes | memoryview, *, end_of_stream: bool) -> bytes:
 @lru_cache(maxsize=4096)
 def _head(kind: int, size: int, end_of_stream: bool) -> bytes:
     """All that stands before the data. Chunks of a stream are of few sizes."""
-    head = bytes((_BODY,)) + _varint(size) if size else b""
+    head = bytes((_BODY,)) + varint(size) if size else b""
     inside = len(head) + size + (len(_LAST) if end_of_stream else 0)
     # StreamedBodyResponse in BodyMutation, that in CommonResponse, that in BodyResponse.
     for tag in (b"\x1a", b"\x1a", b"\x0a", _REPLY_TAGS[kind]):
-        wrapper = tag + _varint(inside)
+        wrapper = tag + varint(inside)
         head = wrapper + head
         inside += len(wrapper)
     return head
-
-
-def _number(message: bytes, at: int) -> tuple[int, int]:
-    """A varint of up to four bytes, and what follows it. Raises IndexError."""
-    value = message[at]
-    if value < 0x80:
-        return value, at + 1
-    value &= 0x7F
-    for shift in (7, 14, 21):
-        at += 1
-        octet = message[at]
-        value |= (octet & 0x7F) << shift
-        if octet < 0x80:
-            return value, at + 1
-    raise IndexError("a longer number than a message can have")
-
-
-def _varint(value: int) -> bytes:
-    octets = bytearray()
-    while value >= 0x80:
-        octets.append(value & 0x7F | 0x80)
-        value >>= 7
-    octets.append(value)
-    return bytes(octets)

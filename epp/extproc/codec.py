@@ -6,11 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import assert_never
 
 from google.protobuf.message import DecodeError
-from google.protobuf.struct_pb2 import Struct
 
 from epp._pb import ext_proc_pb2 as pb
-from epp.core.decision import DecisionRecord
-from epp.extproc import body_messages
+from epp.extproc import body_messages, route_messages
 from epp.extproc import headers as names
 from epp.extproc.actions import (
     Action,
@@ -50,7 +48,6 @@ BODY_KINDS = {
     Phase.RESPONSE: body_messages.RESPONSE_BODY,
 }
 
-_STRIP = pb.HeaderMutation(remove_headers=names.STRIPPED)
 _STRIP_ALL = pb.HeaderMutation(remove_headers=(names.DESTINATION, *names.STRIPPED))
 
 # Answers that are the same for every request.
@@ -75,12 +72,11 @@ class MalformedMessage(Exception):
 class Codec:
     """Keeps nothing but what the gateway said of itself when it opened the stream."""
 
-    __slots__ = ("_instance", "_nonce", "_takes_lists")
+    __slots__ = ("_own", "_takes_lists")
 
     def __init__(self, metadata: Mapping[str, str], instance: str, nonce: str) -> None:
         self._takes_lists = LISTS_METADATA[1] in metadata.get(LISTS_METADATA[0], "")
-        self._instance = instance
-        self._nonce = nonce
+        self._own = {"instance": instance, "nonce": nonce}
 
     def decode(self, data: bytes) -> Event | None:
         """None for a message of a kind that asks for nothing. Raises MalformedMessage."""
@@ -154,51 +150,25 @@ class Codec:
     def _request_headers_answer(self, route: Route | None) -> bytes:
         if route is None:
             return _GO_ON
-        reply = pb.ProcessingResponse(request_headers=pb.HeadersResponse(response=_common(route)))
-        return self._with_metadata(reply, route)
+        return route_messages.answer(route_messages.REQUEST_HEADERS, route, self._facts(route))
+
+    def _request_body_answer(self, route: Route | None, replacement: bytes | None) -> bytes:
+        if route is None:
+            return _BODY_GOES_ON
+        facts = self._facts(route)
+        return route_messages.answer(route_messages.REQUEST_BODY, route, facts, replacement)
 
     def _trailers_answer(self, phase: Phase, route: Route | None) -> bytes:
         if phase is Phase.RESPONSE:
             return _RESPONSE_TRAILERS_GO_ON
         if route is None:
             return _REQUEST_TRAILERS_GO_ON
-        reply = pb.ProcessingResponse(request_trailers=pb.TrailersResponse())
-        return self._with_metadata(reply, route)
+        return route_messages.trailers_answer(route, self._facts(route))
 
-    def _request_body_answer(self, route: Route | None, replacement: bytes | None) -> bytes:
-        if route is None:
-            return _BODY_GOES_ON
-        common = _common(route)
-        if replacement is not None:
-            common.body_mutation.body = replacement
-        reply = pb.ProcessingResponse(request_body=pb.BodyResponse(response=common))
-        return self._with_metadata(reply, route)
-
-    def _with_metadata(self, reply: pb.ProcessingResponse, route: Route) -> bytes:
-        fields = reply.dynamic_metadata.fields
-        balancing = fields[names.LB_NAMESPACE].struct_value.fields
-        balancing[names.DESTINATION].string_value = route.destination
-        if route.scores:
-            scores = balancing[names.SCORES].struct_value.fields
-            for endpoint, score in route.scores.items():
-                scores[endpoint].number_value = score
-        if route.record is not None:
-            self._add_facts(fields[names.OWN_NAMESPACE].struct_value, route.record)
-        return reply.SerializeToString()
-
-    def _add_facts(self, struct: Struct, record: DecisionRecord) -> None:
-        """All that digesting the request's access log entry needs, so that any replica can."""
-        fields = struct.fields
-        fields["instance"].string_value = self._instance
-        fields["nonce"].string_value = self._nonce
-        fields["endpoint"].string_value = record.picked[0].authority
-        fields["model"].string_value = record.model
-        fields["target_model"].string_value = record.target_model
-        fields["flow"].string_value = record.flow
-        fields["priority"].number_value = record.priority
-        fields["prompt_tokens"].number_value = record.prompt_tokens
-        fields["cached_blocks"].number_value = record.cached_blocks
-        fields["waited_seconds"].number_value = round(record.waited_seconds, 6)
+    def _facts(self, route: Route) -> bytes:
+        if route.record is None:
+            return b""
+        return route_messages.facts_struct(self._own, route.record)
 
 
 def _mode(value: int) -> BodyMode:
@@ -215,13 +185,12 @@ def _text(header: pb.HeaderValue) -> str:
 
 def _header_map(headers: pb.HeaderMap) -> dict[str, str]:
     """Of a header that is there twice, the first counts."""
-    found: dict[str, str] = {}
-    for header in headers.headers:
-        key = header.key.lower()
-        if key not in found:
-            raw = header.raw_value
-            found[key] = raw.decode("utf-8", "surrogateescape") if raw else header.value
-    return found
+    return {
+        header.key.lower(): raw.decode("utf-8", "surrogateescape")
+        if (raw := header.raw_value)
+        else header.value
+        for header in reversed(headers.headers)
+    }
 
 
 def _response_headers(message: pb.ProcessingRequest) -> ResponseHeaders:
@@ -298,15 +267,6 @@ def _set(mutation: pb.HeaderMutation, key: str, value: str) -> None:
     option.header.key = key
     option.header.raw_value = value.encode("utf-8", "surrogateescape")
     option.append_action = OVERWRITE
-
-
-def _common(route: Route) -> pb.CommonResponse:
-    common = pb.CommonResponse(clear_route_cache=True, header_mutation=_STRIP)
-    mutation = common.header_mutation
-    _set(mutation, names.DESTINATION, route.destination)
-    for key, value in route.set_headers.items():
-        _set(mutation, key, value)
-    return common
 
 
 def _response_headers_answer(action: AnswerResponseHeaders) -> bytes:

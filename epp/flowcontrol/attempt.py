@@ -45,7 +45,7 @@ class PlacingAttempt:
 
     scheduler: Scheduler
     candidates: Callable[[], Sequence[Endpoint]]  # the endpoints that can be reached
-    has_room: Callable[[Endpoint, float], bool] | None  # None: all have room
+    with_room: Callable[[Sequence[Endpoint], float], Sequence[Endpoint]] | None  # None: all
     match_prefix: Callable[[Sequence[int], Sequence[Endpoint]], Mapping[Endpoint, int]]
     reserve: Callable[[Endpoint, int], Lease]
     rng: random.Random
@@ -62,7 +62,9 @@ class PlacingAttempt:
         fitting = self.scheduler.narrow(facts, allowed)
         if not fitting:
             raise Refused(Reason.SATURATED, "no endpoints available for the given request", 1.0)
-        roomy = self._roomy(facts, fitting, now)
+        roomy = fitting
+        if facts.needs_room and self.with_room is not None:
+            roomy = self.with_room(fitting, now)
         if not roomy:
             return None
         if facts.prefix_blocks:
@@ -87,14 +89,6 @@ class PlacingAttempt:
             detail = "failed to find endpoint candidates for serving the request"
             raise Refused(Reason.NO_ENDPOINTS, f"{detail}: the subset hint names none", 1.0)
         return allowed
-
-    def _roomy(
-        self, facts: RequestFacts, fitting: Sequence[Endpoint], now: float
-    ) -> Sequence[Endpoint]:
-        has_room = self.has_room
-        if has_room is None or not facts.needs_room:
-            return fitting
-        return [endpoint for endpoint in fitting if has_room(endpoint, now)]
 
     def _with_fallbacks(
         self, ordered: Sequence[Endpoint], fitting: Sequence[Endpoint], count: int

@@ -77,8 +77,8 @@ class Detector(Filter):
     __slots__ = ()
 
     @abstractmethod
-    def has_room(self, endpoint: Endpoint, now: float) -> bool:
-        """Whether one more request may be placed there. `now` is monotonic seconds."""
+    def with_room(self, endpoints: Sequence[Endpoint], now: float) -> Sequence[Endpoint]:
+        """Those where one more request may be placed, in order. `now` is monotonic seconds."""
 
     @abstractmethod
     def saturation(self, endpoints: Sequence[Endpoint], now: float) -> float:

@@ -74,10 +74,15 @@ class Profile:
                 )
             scores[weighted.name] = given
             weight = weighted.weight
-            # Clamped to 0..1; the comparison also turns NaN into 0.
             totals = [
-                total + weight * (score if 0.0 <= score <= 1.0 else 1.0 if score > 1.0 else 0.0)
-                for total, score in zip(totals, given, strict=True)
+                total + weight * score for total, score in zip(totals, _clamped(given), strict=True)
             ]
         count = max(count, self.picker.count)
         return Scheduled(self.picker.pick(endpoints, totals, count, rng), endpoints, totals, scores)
+
+
+def _clamped(scores: Sequence[float]) -> Sequence[float]:
+    """Within 0..1, NaN as 0. Scores that are so already, as nearly all are, stay as they are."""
+    if min(scores) >= 0.0 and max(scores) <= 1.0 and not math.isnan(sum(scores)):
+        return scores
+    return [score if 0.0 <= score <= 1.0 else 1.0 if score > 1.0 else 0.0 for score in scores]

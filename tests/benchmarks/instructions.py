@@ -34,7 +34,7 @@ async def run(case: str, requests: int) -> None:
 def count(case: str, requests: int) -> int:
     """Instructions of a whole process that serves so many requests."""
     command = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
-    command += [sys.executable, __file__, "--case", case, "--requests", str(requests)]
+    command += [sys.executable, __file__, "--run", case, "--requests", str(requests)]
     environment = {
         **os.environ,
         "PYTHONHASHSEED": "0",
@@ -51,17 +51,19 @@ def count(case: str, requests: int) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--case", choices=CASES, help="run one here, uncounted")
+    parser.add_argument("--only", default="", help="cases whose name has this in it")
+    parser.add_argument("--run", choices=CASES, help="run one here, uncounted")
     parser.add_argument("--requests", type=int, default=MANY)
     arguments = parser.parse_args()
-    if arguments.case:
-        asyncio.run(run(arguments.case, arguments.requests))
+    if arguments.run:
+        asyncio.run(run(arguments.run, arguments.requests))
         return
     if shutil.which("valgrind") is None:
         sys.exit("valgrind is not installed: no instructions are counted")
     for case in CASES:
-        each = (count(case, MANY) - count(case, FEW)) / (MANY - FEW)
-        print(f"{case:36} {each / 1000:8.0f} thousand instructions a request", flush=True)
+        if arguments.only in case:
+            each = (count(case, MANY) - count(case, FEW)) / (MANY - FEW)
+            print(f"{case:36} {each / 1000:8.0f} thousand instructions a request", flush=True)
 
 
 if __name__ == "__main__":

@@ -37,8 +37,8 @@ class ConcurrencyDetector(Detector):
         if not 0.0 <= self.headroom < math.inf:
             raise ValueError(f"headroom: {self.headroom} is not a finite number from zero on")
 
-    def has_room(self, endpoint: Endpoint, now: float) -> bool:
-        return self._pressure(endpoint, 1.0) < 1.0
+    def with_room(self, endpoints: Sequence[Endpoint], now: float) -> Sequence[Endpoint]:
+        return [e for e in endpoints if self._pressure(e, 1.0) < 1.0]
 
     def saturation(self, endpoints: Sequence[Endpoint], now: float) -> float:
         if not endpoints:

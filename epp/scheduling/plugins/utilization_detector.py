@@ -42,8 +42,15 @@ class UtilizationDetector(Detector):
         except ValueError as error:
             raise ValueError(f"metricsStalenessThreshold: {error}") from None
 
-    def has_room(self, endpoint: Endpoint, now: float) -> bool:
-        return self._pressure(endpoint, now) < 1.0
+    def with_room(self, endpoints: Sequence[Endpoint], now: float) -> Sequence[Endpoint]:
+        full_at = self.kv_cache_util_threshold
+        return [
+            e
+            for e in endpoints
+            # No reading is old enough to make a full one of an endpoint that looks idle.
+            if (not e.load.waiting and e.metrics.kv_cache_usage < full_at)
+            or self._pressure(e, now) < 1.0
+        ]
 
     def saturation(self, endpoints: Sequence[Endpoint], now: float) -> float:
         """The mean of the endpoints, each at most 1: one that is swamped does not stop the pool."""

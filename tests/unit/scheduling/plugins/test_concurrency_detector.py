@@ -20,7 +20,7 @@ TOKENS, HYBRID = ConcurrencyMode.TOKENS, ConcurrencyMode.HYBRID
 )
 def test_room(detector: ConcurrencyDetector, requests: int, tokens: int, room: bool) -> None:
     endpoint = an_endpoint(requests=requests, prompt_tokens=tokens)
-    assert detector.has_room(endpoint, 0.0) is room
+    assert (detector.with_room([endpoint], 0.0) == [endpoint]) is room
     assert (detector.keep(a_request(), [endpoint]) == [endpoint]) is room
 
 
@@ -34,7 +34,7 @@ def test_headroom_counts_for_the_filter_only() -> None:
     endpoint = an_endpoint(requests=4)
     detector = ConcurrencyDetector(4, headroom=0.5)
     assert detector.keep(a_request(), [endpoint]) == [endpoint]
-    assert not detector.has_room(endpoint, 0.0)
+    assert not detector.with_room([endpoint], 0.0)
 
 
 @pytest.mark.parametrize(

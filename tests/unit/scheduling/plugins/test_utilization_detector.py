@@ -43,7 +43,7 @@ NOW = 100.0
     ],
 )
 def test_room(endpoint: Endpoint, room: bool) -> None:
-    assert UtilizationDetector().has_room(endpoint, NOW) is room
+    assert UtilizationDetector().with_room([endpoint], NOW) == ([endpoint] if room else [])
 
 
 def test_one_swamped_endpoint_does_not_saturate_the_pool() -> None:

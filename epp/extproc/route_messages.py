@@ -1,0 +1,126 @@
+"""The answers that carry a pick, straight to protobuf's wire format.
+
+Every request gets one. Most of its parts are those of an earlier one, so they are encoded once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from struct import Struct
+
+from epp.core.decision import DecisionRecord
+from epp.extproc import headers as names
+from epp.extproc.actions import Route
+from epp.extproc.wire import field
+
+# In ProcessingResponse: what the pick travels with.
+REQUEST_HEADERS, REQUEST_BODY, REQUEST_TRAILERS = 0x0A, 0x1A, 0x2A
+_DYNAMIC_METADATA = 0x42
+
+_RESPONSE = 0x0A  # in HeadersResponse and BodyResponse
+_HEADER_MUTATION, _BODY_MUTATION, _CLEAR_ROUTE_CACHE = 0x12, 0x1A, b"\x28\x01"  # in CommonResponse
+_REPLACEMENT = 0x0A  # in BodyMutation
+_SET_HEADERS, _REMOVE_HEADERS = 0x0A, 0x12  # in HeaderMutation
+_HEADER, _OVERWRITE = 0x0A, b"\x18\x02"  # in HeaderValueOption
+_KEY, _RAW_VALUE = 0x0A, 0x1A  # in HeaderValue
+_ENTRY, _ENTRY_KEY, _ENTRY_VALUE = 0x0A, 0x0A, 0x12  # in Struct
+_NUMBER, _TEXT, _STRUCT = b"\x11", 0x1A, 0x2A  # in Value
+
+# What is kept comes from clients too, so neither its number nor its size is unlimited.
+KEPT_PARTS, KEPT_CHARACTERS = 4096, 256
+
+_DOUBLE = Struct("<d")
+_STRIP = b"".join(field(_REMOVE_HEADERS, name.encode()) for name in names.STRIPPED)
+
+
+def answer(kind: int, route: Route, facts: bytes, replacement: bytes | None = None) -> bytes:
+    """`kind` is REQUEST_HEADERS or REQUEST_BODY; `facts` is a Struct or empty.
+
+    `replacement` is a new request body.
+    """
+    mutation = _set_header(names.DESTINATION, route.destination)
+    for key, value in route.set_headers.items():
+        mutation += _set_header(key, value)
+    common = field(_HEADER_MUTATION, mutation + _STRIP)
+    if replacement is not None:
+        common += field(_BODY_MUTATION, field(_REPLACEMENT, replacement))
+    return field(kind, field(_RESPONSE, common + _CLEAR_ROUTE_CACHE)) + _metadata(route, facts)
+
+
+def trailers_answer(route: Route, facts: bytes) -> bytes:
+    """Headers cannot be changed any more: the pick is in the metadata alone."""
+    return field(REQUEST_TRAILERS, b"") + _metadata(route, facts)
+
+
+def facts_struct(own: Mapping[str, str], record: DecisionRecord) -> bytes:
+    """All that digesting the request's access log entry needs, so that any replica can.
+
+    `own` says who writes this.
+    """
+    return b"".join(
+        (
+            *(_text_entry(key, text) for key, text in own.items()),
+            _text_entry("endpoint", record.picked[0].authority),
+            _text_entry("model", record.model),
+            _text_entry("target_model", record.target_model),
+            _text_entry("flow", record.flow),
+            _number_entry("priority", record.priority),
+            _number_entry("prompt_tokens", record.prompt_tokens),
+            _number_entry("cached_blocks", record.cached_blocks),
+            _number_entry("waited_seconds", round(record.waited_seconds, 6)),
+        )
+    )
+
+
+def _metadata(route: Route, facts: bytes) -> bytes:
+    balancing = _text_entry(names.DESTINATION, route.destination)
+    if route.scores:
+        scores = b"".join(_number_entry(name, score) for name, score in route.scores.items())
+        balancing += _struct_entry(names.SCORES, scores)
+    metadata = _struct_entry(names.LB_NAMESPACE, balancing)
+    if facts:
+        metadata += _struct_entry(names.OWN_NAMESPACE, facts)
+    return field(_DYNAMIC_METADATA, metadata)
+
+
+def _set_header(key: str, value: str) -> bytes:
+    return (_kept_header if len(value) <= KEPT_CHARACTERS else _header)(key, value)
+
+
+def _header(key: str, value: str) -> bytes:
+    """Replaces what the header had; a value that is no UTF-8 goes back as the bytes it came as."""
+    raw = value.encode("utf-8", "surrogateescape")
+    pair = field(_KEY, key.encode()) + field(_RAW_VALUE, raw)
+    return field(_SET_HEADERS, field(_HEADER, pair) + _OVERWRITE)
+
+
+def _text_entry(key: str, text: str) -> bytes:
+    return (_kept_text if len(text) <= KEPT_CHARACTERS else _text)(key, text)
+
+
+def _text(key: str, text: str) -> bytes:
+    """A text of a Struct is UTF-8, so what is none becomes question marks."""
+    return _entry(key, field(_TEXT, text.encode("utf-8", "replace")))
+
+
+def _number_entry(key: str, number: float) -> bytes:
+    return _number_head(key) + _DOUBLE.pack(number)
+
+
+@lru_cache(maxsize=KEPT_PARTS)
+def _number_head(key: str) -> bytes:
+    """All of the entry but the number, which is the end of it and always of one size."""
+    return _entry(key, _NUMBER + bytes(_DOUBLE.size))[: -_DOUBLE.size]
+
+
+def _struct_entry(key: str, inside: bytes) -> bytes:
+    return _entry(key, field(_STRUCT, inside))
+
+
+def _entry(key: str, value: bytes) -> bytes:
+    return field(_ENTRY, field(_ENTRY_KEY, key.encode()) + field(_ENTRY_VALUE, value))
+
+
+_kept_header = lru_cache(maxsize=KEPT_PARTS)(_header)
+_kept_text = lru_cache(maxsize=KEPT_PARTS)(_text)

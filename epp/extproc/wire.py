@@ -1,0 +1,41 @@
+"""Protobuf's wire format, as much of it as the frequent messages need.
+
+A tag is a field's number times eight, plus the kind of what follows: 2 for bytes with a length
+before them, 0 for a varint, 1 for eight bytes. See the encoding page of protobuf's documentation.
+"""
+
+from __future__ import annotations
+
+
+def varint(value: int) -> bytes:
+    octets = bytearray()
+    while value >= 0x80:
+        octets.append(value & 0x7F | 0x80)
+        value >>= 7
+    octets.append(value)
+    return bytes(octets)
+
+
+def field(tag: int, data: bytes) -> bytes:
+    """A field that holds bytes, text or a message. `tag` is below 128."""
+    size = len(data)
+    if size < 0x80:
+        return bytes((tag, size)) + data
+    if size < 0x4000:
+        return bytes((tag, size & 0x7F | 0x80, size >> 7)) + data
+    return bytes((tag,)) + varint(size) + data
+
+
+def read_varint(message: bytes, at: int) -> tuple[int, int]:
+    """A varint of up to four bytes, and where it ends. Raises IndexError."""
+    value = message[at]
+    if value < 0x80:
+        return value, at + 1
+    value &= 0x7F
+    for shift in (7, 14, 21):
+        at += 1
+        octet = message[at]
+        value |= (octet & 0x7F) << shift
+        if octet < 0x80:
+            return value, at + 1
+    raise IndexError("a longer number than a message can have")
