@@ -53,12 +53,10 @@ def assemble(settings: ServeSettings, configuration: Configuration, writer: Line
             "dataLayer.discovery: is missing. This version finds endpoints with `file-discovery`"
         )
     now = time.monotonic
-    metrics = Metrics()
+    metrics = Metrics(pool_name=settings.pool_name)
     metrics.model_cap.exempt(configuration.routing.model_names())
     picker = compose(configuration, _outside(metrics), use_subset=settings.use_subset)
-    observer = RequestObserver(
-        metrics, RequestLog(writer, enabled=settings.log_requests), settings.pool_name
-    )
+    observer = RequestObserver(metrics, RequestLog(writer, enabled=settings.log_requests))
     board = Switchboard(
         picker.director,
         observer,

@@ -23,7 +23,6 @@ from epp.telemetry.metrics import FlowChildren, Metrics
 RECENT_DECISIONS = 256
 
 # Names of the outcomes in the flow-control metrics of the field.
-DISPATCHED = "Dispatched"
 FLOW_OUTCOMES = {
     "rejected-saturated": "RejectedCapacity",
     "rejected-no-endpoints": "RejectedNoEndpoints",
@@ -47,14 +46,13 @@ STAGES: dict[type[Event], str] = {
 class RequestObserver:
     """Implements the switchboard's `Observer`. Nothing here decides or raises on odd input."""
 
-    def __init__(self, metrics: Metrics, log: RequestLog, pool_name: str) -> None:
+    def __init__(self, metrics: Metrics, log: RequestLog) -> None:
         self.recent: deque[DecisionRecord] = deque(maxlen=RECENT_DECISIONS)
         self._metrics = metrics
         self._stages = {
             stage: metrics.stage_duration.labels(name) for stage, name in STAGES.items()
         }
         self._log = log
-        self._pool = pool_name
 
     def spent(self, stage: type[Event], seconds: float) -> None:
         self._stages[stage].observe(seconds)
@@ -73,10 +71,11 @@ class RequestObserver:
                     *("success", metrics.model_cap(facts.target_model)),
                     *(picked.name, picked.namespace, str(picked.port)),
                 ).inc()
-                self._flow_outcome(begun, DISPATCHED, record.waited_seconds)
+                children = self._children(begun)
+                children.dispatched.inc()
+                children.waited.observe(record.waited_seconds)
                 if not facts.needs_room:
                     return
-                children = self._children(begun)
                 children.total.inc()
                 children.size.observe(len(begun.body) or facts.size_bytes)
                 children.running.inc()
@@ -143,13 +142,9 @@ class RequestObserver:
         ).inc()
 
     def _flow_outcome(self, begun: Begun, outcome: str, waited_seconds: float) -> None:
-        facts, metrics = begun.facts, self._metrics
-        priority = str(facts.priority)
-        metrics.flow_outcomes.labels(outcome, priority, self._pool).inc()
-        metrics.queue_duration.labels(
-            *(metrics.flow_cap(facts.flow), priority, outcome, self._pool),
-            *(metrics.model_cap(facts.model), metrics.model_cap(facts.target_model)),
-        ).observe(waited_seconds)
+        metrics, labels = self._metrics, self._children(begun).labels
+        metrics.flow_outcomes.labels(outcome, labels[3], metrics.pool_name).inc()
+        metrics.waited(labels, outcome).observe(waited_seconds)
 
 
 def log_line(begun: Begun, ending: Ending, now: float) -> dict[str, object]:

@@ -15,6 +15,7 @@ PREFIX = "llm_d_epp_"
 MODELS = ("model_name", "target_model_name")
 FLOWS = (*MODELS, "fairness_id", "priority")
 OTHER = "other"
+DISPATCHED = "Dispatched"  # the flow-control outcome of a request that was placed
 
 
 class LabelCap:
@@ -54,6 +55,8 @@ class FlowChildren:
     ntpot: Distribution
     tpot: Distribution
     ttft: dict[bool, Distribution]
+    dispatched: Count
+    waited: Distribution
     labels: tuple[str, str, str, str]
 
 
@@ -64,6 +67,7 @@ class Metrics:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     model_cap: LabelCap = field(default_factory=LabelCap)
     flow_cap: LabelCap = field(default_factory=LabelCap)
+    pool_name: str = ""
     _children: dict[tuple[str, str, str, int], FlowChildren] = field(default_factory=dict)
 
     request_total: Counter = field(init=False)
@@ -228,12 +232,19 @@ class Metrics:
             cached_tokens=self.cached_tokens.labels(*labels),
             ntpot=self.ntpot.labels(*labels),
             tpot=self.tpot.labels(*labels),
+            dispatched=self.flow_outcomes.labels(DISPATCHED, labels[3], self.pool_name),
+            waited=self.waited(labels, DISPATCHED),
             ttft={s: self.ttft.labels(*labels, str(s).lower()) for s in (True, False)},
             labels=labels,
         )
         if OTHER not in labels:  # folded names are unlimited: they are looked up each time
             self._children[key] = children
         return children
+
+    def waited(self, labels: tuple[str, str, str, str], outcome: str) -> Distribution:
+        """Time in the waiting room of requests with these labels of FLOWS."""
+        model, target, flow, priority = labels
+        return self.queue_duration.labels(flow, priority, outcome, self.pool_name, model, target)
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
         return Counter(PREFIX + name, text, labels, self.registry)

@@ -73,7 +73,7 @@ def conversation(characters: int, chunks: int, *, light: bool) -> list[bytes]:
 @contextmanager
 def a_board(endpoints: int) -> Iterator[Switchboard]:
     """A whole picker without its shells, with a fresh reading of every endpoint."""
-    metrics = Metrics()
+    metrics = Metrics(pool_name="pool")
     picker = compose(read_configuration(), Outside(random.Random(1), lambda: "id"))
     picker.store.apply([EndpointSpec(f"e{n}", f"10.0.0.{n}", 80) for n in range(endpoints)])
     for endpoint in picker.store.endpoints:
@@ -81,7 +81,7 @@ def a_board(endpoints: int) -> Iterator[Switchboard]:
         reading = EndpointMetrics(waiting_read_at=now, running_read_at=now, running=4)
         picker.read(endpoint, reading, 0)
     writer = LineWriter(os.open(os.devnull, os.O_WRONLY))
-    observer = RequestObserver(metrics, RequestLog(writer, enabled=True), "pool")
+    observer = RequestObserver(metrics, RequestLog(writer, enabled=True))
     yield Switchboard(picker.director, observer, picker.queue.next_deadline, time.monotonic)
     writer.close()
 

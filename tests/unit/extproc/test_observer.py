@@ -24,14 +24,14 @@ FLOW = {"model_name": "m", "target_model_name": "t", "fairness_id": "f", "priori
 class Watched:
     """An observer whose metrics and log lines can be read."""
 
-    metrics: Metrics = field(default_factory=Metrics)
+    metrics: Metrics = field(default_factory=lambda: Metrics(pool_name="pool"))
 
     def __post_init__(self) -> None:
         self._reader, writer = os.pipe()
         self._descriptor = writer
         self._writer = LineWriter(writer)
         log = RequestLog(self._writer, enabled=True)
-        self.observer = RequestObserver(self.metrics, log, "pool")
+        self.observer = RequestObserver(self.metrics, log)
 
     def value(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(f"llm_d_epp_{name}", labels) or 0.0
