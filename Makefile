@@ -3,12 +3,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run check format test bench instructions protos constraints clean
+.PHONY: help venv compiled run check format test test-compiled bench instructions protos constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-venv: $(VENV)/.installed ## make .venv with pinned dependencies; then .venv/bin/epp works
+venv: $(VENV)/.installed compiled ## make .venv with pinned dependencies, and compile; then .venv/bin/epp works
+
+compiled: $(VENV)/.installed ## compile what runs for every request, if there is a C compiler and it is not done
+	@$(BIN)/python scripts/compile.py
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "epp needs Python 3.11 or newer, this is " + sys.version.split()[0])'
@@ -16,23 +19,26 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-run: venv ## four simulated model servers, the picker and a real Envoy on http://127.0.0.1:8080
+run: $(VENV)/.installed ## four simulated model servers, the picker and a real Envoy on http://127.0.0.1:8080
 	@exec $(BIN)/epp local
 
-check: venv ## format, lint, types, import contracts, unit tests: fast
+check: $(VENV)/.installed ## format, lint, types, import contracts, unit tests: fast
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/generate_protos.py --check
-	$(BIN)/pytest -q tests/unit tests/architecture
+	EPP_COMPILED=never $(BIN)/pytest -q tests/unit tests/architecture
 
-format: venv ## format and fix what can be fixed
+format: $(VENV)/.installed ## format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: venv ## all tests, with a real Envoy on loopback
-	$(BIN)/pytest -q
+test: $(VENV)/.installed ## all tests, with a real Envoy on loopback
+	EPP_COMPILED=never $(BIN)/pytest -q
+
+test-compiled: venv ## the tests again, on the compiled build
+	EPP_COMPILED=always $(BIN)/pytest -q tests/unit tests/integration
 
 bench: venv ## cost per request next to the Go floor; needs Go
 	$(BIN)/python tests/benchmarks/extproc/bench.py run --out build/bench.jsonl
@@ -40,11 +46,11 @@ bench: venv ## cost per request next to the Go floor; needs Go
 instructions: venv ## instructions a request takes in our own code: repeatable; needs valgrind
 	$(BIN)/python tests/benchmarks/instructions.py
 
-protos: venv ## generate epp/_pb from protos/
+protos: $(VENV)/.installed ## generate epp/_pb from protos/
 	$(BIN)/python scripts/generate_protos.py
 
-constraints: venv ## write the versions in use to constraints.txt
-	$(BIN)/python -m pip freeze --exclude-editable --exclude pip --exclude setuptools | grep -v '^-e\|@' > constraints.txt
+constraints: $(VENV)/.installed ## write the versions in use to constraints.txt
+	$(BIN)/python -m pip freeze --exclude-editable --exclude pip | grep -v '^-e\|@' > constraints.txt
 
 clean: ## remove what was made
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from epp import COMPILED
 from epp.admin.server import AdminServer
 from epp.extproc.health import Health
 from epp.extproc.transport.interfaces import Server
@@ -57,6 +58,7 @@ async def run(shells: Shells) -> None:
                     "grpc_port": extproc_port,
                     "health_port": health_port,
                     "metrics_port": admin_port,
+                    "compiled": COMPILED,
                 },
             )
             if shells.announce is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, assert_never
+from typing import assert_never
 
 from epp.core.decision import Placed
 from epp.core.refusal import Reason, Refused
@@ -114,7 +114,7 @@ class Exchange:
             if kind is HalfClosed:
                 return self._half_close()
             raise OutOfTurn(f"{kind.__name__} while {self.state.name.lower()}")
-        actions = self.HANDLERS[kind](self, event, now)
+        actions = HANDLERS[kind](self, event, now)
         if self._half_closed and self.state not in (State.DECIDING, State.READING):
             actions += self._leave()
         return actions
@@ -366,17 +366,18 @@ class Exchange:
         self._asked = False
         return [Finish(self._ending)]
 
-    # What each event of the legal order leads to.
-    HANDLERS: ClassVar[Mapping[type[Event], Callable[..., list[Action]]]] = {
-        RequestHeaders: _begin_reading,
-        RequestBody: _read_body,
-        RequestTrailers: _read_trailers,
-        ReadingExpired: _expire_reading,
-        Decided: _forward,
-        Answered: _answer,
-        TurnedAway: _turn_away,
-        Deferred: _ask_for_time,
-        ResponseHeaders: _begin_response,
-        ResponseBody: _read_response,
-        ResponseTrailers: _end_response_with_trailers,
-    }
+
+# What each event of the legal order leads to.
+HANDLERS: Mapping[type[Event], Callable[..., list[Action]]] = {
+    RequestHeaders: Exchange._begin_reading,
+    RequestBody: Exchange._read_body,
+    RequestTrailers: Exchange._read_trailers,
+    ReadingExpired: Exchange._expire_reading,
+    Decided: Exchange._forward,
+    Answered: Exchange._answer,
+    TurnedAway: Exchange._turn_away,
+    Deferred: Exchange._ask_for_time,
+    ResponseHeaders: Exchange._begin_response,
+    ResponseBody: Exchange._read_response,
+    ResponseTrailers: Exchange._end_response_with_trailers,
+}

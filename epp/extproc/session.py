@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 from epp.core.decision import Answer, Outcome, Placed, Waiting
 from epp.core.refusal import Reason, Refused
@@ -103,7 +102,7 @@ class ExtProcSession:
         try:
             actions = self._exchange.receive(event, self._board.now())
             for action in actions:
-                if (perform := self.OURS.get(type(action))) is not None:
+                if (perform := OURS.get(type(action))) is not None:
                     perform(self, action)
                     continue
                 for message in self._codec.encode(action):
@@ -136,14 +135,6 @@ class ExtProcSession:
 
     def _end_stream(self, _action: EndStream) -> None:
         self._stream.finish()
-
-    # What is done here; every other action is a message for the gateway.
-    OURS: ClassVar[Mapping[type[Action], Callable[..., None]]] = {
-        Begin: _begin,
-        Responding: _responding,
-        Finish: _finish,
-        EndStream: _end_stream,
-    }
 
     def _take(self, begun: Begun, outcome: Outcome | Waiting) -> None:
         if isinstance(outcome, Waiting):
@@ -178,6 +169,15 @@ class ExtProcSession:
             assert self._begun is not None
             self._held = False
             self._board.finish(self._begun, ending)
+
+
+# What is done here; every other action is a message for the gateway.
+OURS: Mapping[type[Action], Callable[..., None]] = {
+    Begin: ExtProcSession._begin,
+    Responding: ExtProcSession._responding,
+    Finish: ExtProcSession._finish,
+    EndStream: ExtProcSession._end_stream,
+}
 
 
 def _event_of(begun: Begun, outcome: Outcome) -> Event:

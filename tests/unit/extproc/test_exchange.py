@@ -41,7 +41,7 @@ from epp.extproc.events import (
     ResponseTrailers,
     TurnedAway,
 )
-from epp.extproc.exchange import Exchange, Limits
+from epp.extproc.exchange import HANDLERS, Exchange, Limits
 from epp.extproc.order import EXPECTED, OutOfTurn, State
 from tests.helpers.conversation import (
     BODY,
@@ -532,4 +532,4 @@ def test_an_end_at_any_position_releases_everything(
 
 
 def test_every_event_of_the_legal_order_has_a_handler() -> None:
-    assert {kind for kinds_ in EXPECTED.values() for kind in kinds_} == set(Exchange.HANDLERS)
+    assert {kind for kinds_ in EXPECTED.values() for kind in kinds_} == set(HANDLERS)
