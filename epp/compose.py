@@ -20,7 +20,7 @@ from epp.flowcontrol.controller import FlowController
 from epp.flowcontrol.legacy import LegacyAdmission
 from epp.payloads.payload import Payload
 from epp.prefixcache.approximate import ApproximateIndex
-from epp.prefixcache.blocks import hash_chain
+from epp.prefixcache.blocks import hash_chain, tokens_in
 from epp.routing.router import ModelRouter
 
 
@@ -99,7 +99,6 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         answer_for=_model_lister(models, store),
         new_request_id=outside.new_request_id,
         session_headers=configuration.session_headers,
-        prefix_block_tokens=configuration.prefix_cache.block_tokens,
     )
     return Picker(configuration, store, ledger, index, models, queue, director)
 
@@ -125,14 +124,18 @@ def _model_lister(
     return answer_for
 
 
-def _prompt_hasher(configuration: Configuration) -> Callable[[str, Payload], Sequence[int]]:
+def _prompt_hasher(
+    configuration: Configuration,
+) -> Callable[[str, Payload], tuple[Sequence[int], int]]:
     if not any(weighted.scorer.reads_prefix for weighted in configuration.profile.scorers):
-        return lambda _model, _payload: ()  # nobody would look at it
+        return lambda _model, _payload: ((), 0)  # nobody would look at it
     block_tokens = configuration.prefix_cache.block_tokens
-    max_blocks = configuration.prefix_cache.max_blocks
+    max_tokens = configuration.prefix_cache.max_tokens
 
-    def hash_prompt(model: str, payload: Payload) -> Sequence[int]:
-        return hash_chain(model, payload.cache_salt, payload.prompt, block_tokens, max_blocks)
+    def hash_prompt(model: str, payload: Payload) -> tuple[Sequence[int], int]:
+        salt, prompt = payload.cache_salt, payload.prompt
+        blocks = hash_chain(model, salt, prompt, block_tokens, max_tokens)
+        return blocks, tokens_in(len(blocks), block_tokens)
 
     return hash_prompt
 

@@ -126,13 +126,12 @@ class Director:
     queue: Queue
     load: Load
     index: PrefixIndex
-    hash_prompt: Callable[[str, Payload], Sequence[int]]
+    hash_prompt: Callable[[str, Payload], tuple[Sequence[int], int]]  # blocks, tokens in them
     endpoint_at: Callable[[str], Endpoint | None]
     control: Callable[[Arrival, str], str | None]  # a control value by name; None if absent
     answer_for: Callable[[str, str], Answer | None]  # method, path
     new_request_id: Callable[[], str]
     session_headers: tuple[str, ...] = ()
-    prefix_block_tokens: int = 64
     _flights: dict[RequestFacts, Flight] = field(default_factory=dict)
 
     def begin(self, arrival: Arrival, now: float) -> Begun:
@@ -234,5 +233,4 @@ class Director:
                 raise Refused(Reason.BAD_REQUEST, "model not found in request body")
             if facts.target_model != payload.model:
                 begun.body = with_model(arrival.body, facts.target_model)
-        facts.prefix_block_tokens = self.prefix_block_tokens
-        facts.prefix_blocks = self.hash_prompt(facts.target_model, payload)
+        facts.prefix_blocks, facts.prefix_tokens = self.hash_prompt(facts.target_model, payload)

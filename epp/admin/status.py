@@ -19,7 +19,7 @@ class StatusSources:
 
     pool_name: str
     endpoints: Callable[[], Sequence[Endpoint]]
-    cached_blocks: Callable[[Endpoint], int]
+    cached_tokens: Callable[[Endpoint], int]
     waiting: Callable[[], Iterable[tuple[int, int, int]]]  # priority, requests, bytes
     recent: Callable[[], Sequence[DecisionRecord]]  # oldest first
     ready: Callable[[], bool]
@@ -60,7 +60,7 @@ def _endpoint(sources: StatusSources, endpoint: Endpoint, now: float) -> dict[st
         "scraped_waiting": metrics.waiting,
         "kv_cache_usage": round(metrics.kv_cache_usage, 4),
         "adapters": sorted(metrics.running_adapters | metrics.waiting_adapters),
-        "cached_blocks": sources.cached_blocks(endpoint),
+        "cached_tokens": sources.cached_tokens(endpoint),
         "age_seconds": _age(now, metrics.running_read_at),
     }
 

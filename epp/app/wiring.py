@@ -78,7 +78,7 @@ def assemble(settings: ServeSettings, configuration: Configuration, writer: Line
     status_sources = StatusSources(
         pool_name=settings.pool_name,
         endpoints=lambda: picker.store.endpoints,
-        cached_blocks=picker.index.size_of,
+        cached_tokens=picker.index.tokens_of,
         waiting=picker.queue.waiting,
         recent=lambda: tuple(observer.recent),
         ready=lambda: health.ready,

@@ -36,12 +36,12 @@ class DecisionRecord:
     flow: str
     priority: int
     prompt_tokens: int
-    prefix_blocks: int
+    prefix_tokens: int  # of the prompt, that were looked up
     candidates: Sequence[Endpoint] = ()  # what the scorers saw
     totals: Sequence[float] = ()  # weighted sums
     scores: Mapping[str, Sequence[float]] = field(default_factory=dict)  # by scorer name
     picked: tuple[Endpoint, ...] = ()  # best first; empty when refused
-    cached_blocks: int = 0  # of the pick
+    cached_tokens: int = 0  # of the prompt, on the pick, as far as the index knows
     refusal: str = ""  # reason word
     detail: str = ""
 
@@ -57,8 +57,8 @@ class DecisionRecord:
             "flow": self.flow,
             "priority": self.priority,
             "prompt_tokens": self.prompt_tokens,
-            "prefix_blocks": self.prefix_blocks,
-            "cached_blocks": self.cached_blocks,
+            "prefix_tokens": self.prefix_tokens,
+            "cached_tokens": self.cached_tokens,
             "picked": [endpoint.authority for endpoint in self.picked],
             "candidates": [
                 {
@@ -87,7 +87,7 @@ def record_of(facts: RequestFacts, now: float) -> DecisionRecord:
         flow=facts.flow,
         priority=facts.priority,
         prompt_tokens=facts.prompt_tokens,
-        prefix_blocks=len(facts.prefix_blocks),
+        prefix_tokens=facts.prefix_tokens,
     )
 
 

@@ -34,8 +34,8 @@ class RequestFacts:
     subset: frozenset[str] | None = None  # hosts or host:port that the gateway allows; None is all
     deadline: float = math.inf  # monotonic seconds; waiting ends there at the latest
     prefix_blocks: Sequence[int] = ()  # hash chain of the prompt, first block first
-    prefix_block_tokens: int = 64  # tokens in one block
-    cached_blocks: Mapping[Endpoint, int] = field(default_factory=dict)  # at this attempt
+    prefix_tokens: int = 0  # tokens in these blocks
+    cached_tokens: Mapping[Endpoint, int] = field(default_factory=dict)  # of them, at this attempt
     waiting_since: float | None = None  # monotonic seconds; None if it never had to wait
     attempted_at: float = 0.0  # monotonic seconds of the present attempt to place
 

@@ -169,7 +169,7 @@ def log_line(begun: Begun, ending: Ending, now: float) -> dict[str, object]:
         line["endpoint"] = record.picked[0].authority
         line["decided_ms"] = _ms(record.decided_at - facts.received_at)
         line["waited_ms"] = _ms(record.waited_seconds)
-        line["cached_blocks"] = record.cached_blocks
+        line["cached_tokens_estimate"] = record.cached_tokens
         line["prompt_tokens_estimate"] = facts.prompt_tokens
     if begun.refused is not None:
         line["reason"] = begun.refused.reason.value

@@ -67,7 +67,7 @@ def facts_struct(own: Mapping[str, str], record: DecisionRecord) -> bytes:
             _text_entry("flow", record.flow),
             _number_entry("priority", record.priority),
             _number_entry("prompt_tokens", record.prompt_tokens),
-            _number_entry("cached_blocks", record.cached_blocks),
+            _number_entry("cached_tokens", record.cached_tokens),
             _number_entry("waited_seconds", round(record.waited_seconds, 6)),
         )
     )

@@ -68,7 +68,7 @@ class PlacingAttempt:
         if not roomy:
             return None
         if facts.prefix_blocks:
-            facts.cached_blocks = self.match_prefix(facts.prefix_blocks, roomy)
+            facts.cached_tokens = self.match_prefix(facts.prefix_blocks, roomy)
         count = 1 + self.max_fallbacks if facts.takes_lists else 1
         scheduled = self.scheduler.rank(facts, roomy, self.rng, max(count, self.max_endpoints))
         ordered = self._with_fallbacks(scheduled.ordered, fitting, count)
@@ -114,6 +114,6 @@ class PlacingAttempt:
         record.totals = scheduled.totals
         record.scores = scheduled.scores
         record.picked = ordered
-        record.cached_blocks = facts.cached_blocks.get(picked, 0)
+        record.cached_tokens = min(facts.cached_tokens.get(picked, 0), facts.prompt_tokens)
         leases = (self.reserve(picked, facts.prompt_tokens),) if facts.needs_room else ()
         return Placed(Endpoints(ordered, leases), record)

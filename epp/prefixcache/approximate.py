@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from epp.core.endpoint import Endpoint
+from epp.prefixcache.blocks import sizes_from_last, tokens_in
 from epp.prefixcache.recency import RecentBlocks
 from epp.prefixcache.settings import PrefixCacheSettings
 
@@ -46,15 +47,19 @@ class ApproximateIndex:
         self._leaving: deque[_Cache] = deque()
 
     def __len__(self) -> int:
-        """Blocks known, summed over the endpoints."""
+        """Blocks credited, summed over the endpoints."""
         return sum(len(cache.blocks) for cache in self._caches.values())
 
-    def size_of(self, endpoint: Endpoint) -> int:
+    def tokens_of(self, endpoint: Endpoint) -> int:
+        """Tokens credited to an endpoint."""
         cache = self._caches.get(endpoint)
-        return len(cache.blocks) if cache is not None else 0
+        return cache.blocks.size * self._settings.block_tokens if cache is not None else 0
 
     def match(self, blocks: Sequence[int], endpoints: Sequence[Endpoint]) -> Mapping[Endpoint, int]:
-        """Cached blocks from the first on, by endpoint; endpoints without any are left out."""
+        """Cached tokens from the first on, by endpoint; endpoints without any are left out.
+
+        The last block counts whole, even if the prompt ends in it.
+        """
         found: dict[Endpoint, int] = {}
         alive = self._live & self._holders_of(blocks[0]) if blocks else 0
         asked = set(endpoints) if alive else set()
@@ -90,16 +95,16 @@ class ApproximateIndex:
         Touched from the last to the first, so that the tail is forgotten before its prefix.
         """
         cache = self._caches.get(endpoint) or self._enter(endpoint)
-        fresh = cache.blocks.touch(blocks[::-1])
+        fresh = cache.blocks.touch(blocks[::-1], sizes_from_last(len(blocks)))
         bit, shards = cache.bit, self._holders
         for block in fresh:
             shard = shards[block % SHARDS]
             known = shard.get(block)
             shard[block] = bit if known is None else known | bit
         budget = len(blocks) + DROPPED_PER_ADD
-        excess = len(cache.blocks) - self._capacity(endpoint)
+        excess = cache.blocks.size - self._capacity(endpoint)
         if excess > 0:
-            self._release(cache.blocks.drop_oldest(min(excess, budget)), bit)
+            self._release(cache.blocks.drop_oldest(excess, budget), bit)
         self._sweep(budget)
         return fresh
 
@@ -131,7 +136,7 @@ class ApproximateIndex:
         return cache
 
     def _capacity(self, endpoint: Endpoint) -> int:
-        """The server's cache in our blocks: it reports its own, which are smaller."""
+        """The server's cache in units of our first block; it reports its own, smaller ones."""
         metrics = endpoint.metrics
         if self._settings.auto_tune and metrics.num_blocks and metrics.block_size_tokens:
             tokens = metrics.num_blocks * metrics.block_size_tokens
@@ -142,7 +147,7 @@ class ApproximateIndex:
         """Go on with dropping what leaving caches hold. A bit is used again when nothing has it."""
         while self._leaving and budget > 0:
             cache = self._leaving[0]
-            dropped = cache.blocks.drop_oldest(budget)
+            dropped = cache.blocks.drop_oldest(cache.blocks.size, budget)
             self._release(dropped, cache.bit)
             budget -= len(dropped)
             if not cache.blocks:
@@ -163,8 +168,9 @@ class ApproximateIndex:
         self, found: dict[Endpoint, int], mask: int, asked: set[Endpoint], depth: int
     ) -> None:
         """Those in the mask have so many blocks."""
+        tokens = tokens_in(depth, self._settings.block_tokens) if mask else 0
         while mask:
             position = mask.bit_length() - 1
             mask ^= 1 << position
             if (endpoint := self._at[position]) in asked:
-                found[endpoint] = depth
+                found[endpoint] = tokens

@@ -6,43 +6,51 @@ from collections.abc import Sequence
 
 
 class RecentBlocks:
-    """Two dictionaries of numbers to None, which the garbage collector passes over.
+    """Two dictionaries of blocks to their sizes, which the garbage collector passes over.
 
     It walks every node of an OrderedDict, and a plain dictionary is slow to say which key is its
     first. So the older half is kept in reverse, where the least recent is the last.
     """
 
-    __slots__ = ("_newer", "_older")
+    __slots__ = ("_newer", "_older", "size")
 
     def __init__(self) -> None:
-        self._newer: dict[int, None] = {}  # least recent first, all more recent than the older
-        self._older: dict[int, None] = {}  # least recent last
+        self.size = 0  # of all blocks together
+        self._newer: dict[int, int] = {}  # least recent first, all more recent than the older
+        self._older: dict[int, int] = {}  # least recent last
 
     def __len__(self) -> int:
         return len(self._newer) + len(self._older)
 
-    def touch(self, blocks: Sequence[int]) -> list[int]:
-        """Make them the most recent, the last of them most of all. Returns those that are new."""
+    def touch(self, blocks: Sequence[int], sizes: Sequence[int]) -> list[int]:
+        """Make them the most recent, the last of them most of all. Returns those that are new.
+
+        A block always comes with the same size.
+        """
         newer, older = self._newer, self._older
         fresh: list[int] = []
-        for block in blocks:
+        for block, size in zip(blocks, sizes, strict=True):
             if block in newer:
                 del newer[block]
             elif block in older:
                 del older[block]
             else:
                 fresh.append(block)
-            newer[block] = None
+                self.size += size
+            newer[block] = size
         return fresh
 
-    def drop_oldest(self, number: int) -> list[int]:
-        """At most so many, the least recent first."""
+    def drop_oldest(self, size: int, most: int) -> list[int]:
+        """The least recent first, until so much is gone or so many blocks are."""
         dropped: list[int] = []
-        for _ in range(min(number, len(self))):
+        target = max(0, self.size - size)
+        while self.size > target and len(dropped) < most:
             if not self._older:
-                self._older = dict.fromkeys(reversed(self._newer))
+                self._older = dict(reversed(self._newer.items()))
                 self._newer = {}
-            dropped.append(self._older.popitem()[0])
+            block, freed = self._older.popitem()
+            self.size -= freed
+            dropped.append(block)
         return dropped
 
     def discard(self, blocks: Sequence[int]) -> list[int]:
@@ -51,6 +59,6 @@ class RecentBlocks:
         for block in blocks:
             half = self._newer if block in self._newer else self._older
             if block in half:
-                del half[block]
+                self.size -= half.pop(block)
                 found.append(block)
         return found

@@ -12,11 +12,11 @@ class PrefixCacheSettings:
     """Raises ValueError naming the parameter in its YAML spelling."""
 
     auto_tune: bool = True  # take a server's capacity from what it reports
-    block_size_tokens: int = 16  # at least MIN_BLOCK_TOKENS in effect
+    block_size_tokens: int = 16  # of the first block; at least MIN_BLOCK_TOKENS in effect
     block_size: int = 0  # the deprecated name; counts if blockSizeTokens is left at 16
     max_prefix_tokens_to_match: int = 131_072  # 0: maxPrefixBlocksToMatch counts
     max_prefix_blocks_to_match: int = 2048  # 0 is no limit
-    lru_capacity_per_server: int = 31_250  # blocks, for a server that reports none
+    lru_capacity_per_server: int = 31_250  # first blocks, for a server that reports none
 
     def __post_init__(self) -> None:
         for name, value in (
@@ -35,15 +35,15 @@ class PrefixCacheSettings:
 
     @property
     def block_tokens(self) -> int:
-        """Tokens in one block, in effect."""
+        """Tokens in the first block of a prompt, in effect."""
         chosen = self.block_size_tokens
         if chosen == 16 and self.block_size:
             chosen = self.block_size
         return max(MIN_BLOCK_TOKENS, chosen)
 
     @property
-    def max_blocks(self) -> int | None:
-        """Blocks of a prompt that are looked at; None is all."""
+    def max_tokens(self) -> int | None:
+        """Tokens of a prompt that are looked at; None is all."""
         if self.max_prefix_tokens_to_match:
-            return max(1, self.max_prefix_tokens_to_match // self.block_tokens)
-        return self.max_prefix_blocks_to_match or None
+            return max(self.block_tokens, self.max_prefix_tokens_to_match)
+        return self.max_prefix_blocks_to_match * self.block_tokens or None

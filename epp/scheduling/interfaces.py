@@ -45,7 +45,7 @@ class Filter(Plugin):
 
 class Scorer(Plugin):
     __slots__ = ()
-    reads_prefix: ClassVar[bool] = False  # whether `request.cached_blocks` must be filled
+    reads_prefix: ClassVar[bool] = False  # whether `request.cached_tokens` must be filled
 
     @abstractmethod
     def score(self, request: RequestFacts, endpoints: Sequence[Endpoint]) -> Sequence[float]:

@@ -65,7 +65,7 @@ def bench_profile() -> None:
     for size in (10, 100, 1000):
         endpoints = pool(size)
         cached = {endpoint: RNG.randrange(16) for endpoint in endpoints[::5]}
-        request = RequestFacts("r", prefix_blocks=tuple(range(16)), cached_blocks=cached)
+        request = RequestFacts("r", prefix_tokens=16, cached_tokens=cached)
 
         def rank(request: RequestFacts = request, endpoints: list[Endpoint] = endpoints) -> object:
             return profile.rank(request, profile.narrow(request, endpoints), RNG, 1)

@@ -29,15 +29,14 @@ class PrefixCacheScorer(Scorer):
             )
 
     def score(self, request: RequestFacts, endpoints: Sequence[Endpoint]) -> Sequence[float]:
-        total = len(request.prefix_blocks)
-        cached = request.cached_blocks
+        total, cached = request.prefix_tokens, request.cached_tokens
         if not total or not cached:
             return [0.0] * len(endpoints)
         matches = [cached.get(endpoint, 0) for endpoint in endpoints]
         weight = self.match_length_weight
         if not weight:
             return [match / total for match in matches]
-        scale = self.match_length_scale_tokens / request.prefix_block_tokens
+        scale = self.match_length_scale_tokens
         return [
             weight * min(1.0, match / scale) ** 2 + (1.0 - weight) * match / total
             for match in matches

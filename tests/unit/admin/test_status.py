@@ -19,7 +19,7 @@ def sources(endpoints: int = 2, decisions: int = 3) -> StatusSources:
     return StatusSources(
         pool_name="pool",
         endpoints=lambda: pool,
-        cached_blocks=lambda _: 7,
+        cached_tokens=lambda _: 7,
         waiting=lambda: [(5, 2, 100)],
         recent=lambda: records,
         ready=lambda: True,

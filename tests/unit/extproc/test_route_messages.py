@@ -70,7 +70,7 @@ def a_record(**fields: object) -> DecisionRecord:
 
 
 def test_the_facts_of_a_decision() -> None:
-    record = a_record(cached_blocks=2, waited_seconds=0.12345678, flow="team-1")
+    record = a_record(cached_tokens=2, waited_seconds=0.12345678, flow="team-1")
     facts = route_messages.facts_struct({"instance": "i", "nonce": "n"}, record)
     written = route_messages.answer(REQUEST_BODY, Route("10.0.0.1:80"), facts)
     metadata = xds.ProcessingResponse.FromString(written).dynamic_metadata
@@ -83,7 +83,7 @@ def test_the_facts_of_a_decision() -> None:
         "flow": "team-1",
         "priority": -3,
         "prompt_tokens": 7,
-        "cached_blocks": 2,
+        "cached_tokens": 2,
         "waited_seconds": 0.123457,
     }
 

@@ -7,8 +7,15 @@ from hypothesis import strategies as st
 
 from epp.core.endpoint import Endpoint, EndpointMetrics
 from epp.prefixcache.approximate import DROPPED_PER_ADD, ApproximateIndex
+from epp.prefixcache.blocks import GROUP
 from epp.prefixcache.settings import PrefixCacheSettings
 from tests.helpers.build import an_endpoint
+
+UNIT = 64  # tokens in a first block
+
+
+def in_tokens(blocks: dict[Endpoint, int]) -> dict[Endpoint, int]:
+    return {endpoint: UNIT * number for endpoint, number in blocks.items()}
 
 
 def an_index(capacity: int = 100) -> ApproximateIndex:
@@ -23,14 +30,14 @@ def test_only_a_contiguous_prefix_counts() -> None:
     index.add(A, (1, 2, 3))
     index.add(B, (1,))
     index.add(C, (3,))
-    assert index.match((1, 2, 3, 4), [A, B, C]) == {A: 3, B: 1}
+    assert index.match((1, 2, 3, 4), [A, B, C]) == in_tokens({A: 3, B: 1})
 
 
 def test_only_the_asked_endpoints_are_told() -> None:
     index = an_index()
     index.add(A, (1, 2))
     index.add(B, (1, 2))
-    assert index.match((1, 2), [B, C]) == {B: 2}
+    assert index.match((1, 2), [B, C]) == in_tokens({B: 2})
 
 
 def test_what_was_new_is_told_and_can_be_taken_back() -> None:
@@ -39,7 +46,7 @@ def test_what_was_new_is_told_and_can_be_taken_back() -> None:
     fresh = index.add(A, (1, 2, 3))
     assert set(fresh) == {3}
     index.remove(A, fresh)
-    assert index.match((1, 2, 3), [A]) == {A: 2}
+    assert index.match((1, 2, 3), [A]) == in_tokens({A: 2})
     index.remove(A, (9,))
     index.remove(B, (1,))
 
@@ -48,31 +55,45 @@ def test_the_tail_is_forgotten_before_its_prefix() -> None:
     index = an_index(capacity=4)
     index.add(A, (1, 2, 3))
     index.add(A, (7, 8))
-    assert index.match((1, 2, 3), [A]) == {A: 2}
+    assert index.match((1, 2, 3), [A]) == in_tokens({A: 2})
 
 
 def test_the_capacity_is_that_of_the_server_where_it_says_so() -> None:
     server = an_endpoint(num_blocks=16, block_size_tokens=16)  # 256 tokens: 4 blocks of 64
     index = an_index()
     index.add(server, range(10))
-    assert index.size_of(server) == 4
+    assert index.tokens_of(server) == 4 * UNIT
     fixed = ApproximateIndex(PrefixCacheSettings(auto_tune=False, lru_capacity_per_server=7))
     fixed.add(server, range(10))
-    assert fixed.size_of(server) == 7
+    assert fixed.tokens_of(server) == 7 * UNIT
 
 
 def test_a_cache_that_turns_out_smaller_shrinks_by_steps() -> None:
     server = an_endpoint()
     index = an_index(capacity=5000)
-    index.add(server, range(5000))
+    for first in range(0, 5000, 50):
+        index.add(server, range(first, first + 50))
     server.metrics = EndpointMetrics(num_blocks=400, block_size_tokens=16)  # 100 blocks of 64
-    sizes = []
-    while index.size_of(server) > 100:
+    sizes = [5000]
+    while sizes[-1] > 100:
         index.add(server, (0,))
-        sizes.append(index.size_of(server))
-    steps = [before - after for before, after in pairwise([5000, *sizes])]
+        sizes.append(index.tokens_of(server) // UNIT)
+    steps = [before - after for before, after in pairwise(sizes)]
     assert max(steps) == DROPPED_PER_ADD + 1
     assert sizes[-1] == 100
+
+
+def test_a_long_prompt_takes_the_room_of_its_tokens() -> None:
+    index = an_index(capacity=1000)
+    blocks = range(GROUP + 10)  # 64 first blocks and 10 of twice their size
+    index.add(A, blocks)
+    assert index.tokens_of(A) == (GROUP + 20) * UNIT
+    assert index.match(blocks, [A]) == in_tokens({A: GROUP + 20})
+    assert index.match(range(GROUP + 1), [A]) == in_tokens({A: GROUP + 2})
+    tight = an_index(capacity=GROUP + 11)
+    tight.add(A, blocks)
+    assert tight.tokens_of(A) == (GROUP + 10) * UNIT
+    assert tight.match(blocks, [A]) == in_tokens({A: GROUP + 10})
 
 
 def test_a_forgotten_endpoint_counts_no_more() -> None:
@@ -81,9 +102,13 @@ def test_a_forgotten_endpoint_counts_no_more() -> None:
     index.add(B, (1,))
     index.forget(A)
     index.forget(A)
-    assert (len(index), index.size_of(A), index.match((1, 2), [A, B])) == (1, 0, {B: 1})
+    assert (len(index), index.tokens_of(A), index.match((1, 2), [A, B])) == (
+        1,
+        0,
+        in_tokens({B: 1}),
+    )
     index.add(A, (1,))
-    assert index.match((1, 2), [A, B]) == {A: 1, B: 1}
+    assert index.match((1, 2), [A, B]) == in_tokens({A: 1, B: 1})
 
 
 def test_what_was_forgotten_is_freed_while_others_are_credited() -> None:
@@ -103,7 +128,8 @@ def test_more_servers_than_bits_of_a_word() -> None:
     index = an_index()
     for n, endpoint in enumerate(pool):
         index.add(endpoint, range(n % 50 + 1))
-    assert index.match(range(40), pool) == {e: min(40, n % 50 + 1) for n, e in enumerate(pool)}
+    expected = {e: min(40, n % 50 + 1) for n, e in enumerate(pool)}
+    assert index.match(range(40), pool) == in_tokens(expected)
 
 
 STEPS = st.lists(
@@ -141,7 +167,7 @@ def test_it_agrees_with_a_naive_model_and_keeps_its_bound(
         else:
             index.forget(endpoint)
             model[endpoint] = []
-        assert index.size_of(endpoint) == len(model[endpoint]) <= capacity
+        assert index.tokens_of(endpoint) == UNIT * len(model[endpoint]) <= UNIT * capacity
         for prompt in prompts:
             expected = {}
             for other in endpoints:
@@ -150,5 +176,5 @@ def test_it_agrees_with_a_naive_model_and_keeps_its_bound(
                     depth += 1
                 if depth:
                     expected[other] = depth
-            assert index.match(prompt, endpoints) == expected
+            assert index.match(prompt, endpoints) == in_tokens(expected)
     assert len(index) == sum(map(len, model.values()))

@@ -17,11 +17,26 @@ STEPS = st.lists(
 
 def test_the_least_recent_are_dropped_first() -> None:
     recent = RecentBlocks()
-    assert recent.touch([1, 2, 3]) == [1, 2, 3]
-    assert recent.drop_oldest(1) == [1]
-    assert recent.touch([2, 4]) == [4]
-    assert recent.drop_oldest(9) == [3, 2, 4]
-    assert recent.drop_oldest(1) == []
+    assert recent.touch([1, 2, 3], [1, 1, 1]) == [1, 2, 3]
+    assert recent.drop_oldest(1, 9) == [1]
+    assert recent.touch([2, 4], [1, 1]) == [4]
+    assert recent.drop_oldest(9, 9) == [3, 2, 4]
+    assert recent.drop_oldest(1, 9) == []
+
+
+def test_a_large_block_makes_as_much_room_as_many_small_ones() -> None:
+    recent = RecentBlocks()
+    recent.touch([1, 2, 3, 4], [4, 1, 1, 8])
+    assert recent.size == 14
+    assert recent.drop_oldest(3, 9) == [1]
+    assert (recent.size, len(recent)) == (10, 3)
+    assert recent.drop_oldest(3, 2) == [2, 3]
+    assert recent.discard([4, 4]) == [4]
+    assert (recent.size, len(recent)) == (0, 0)
+
+
+def size_of(block: int) -> int:
+    return 1 + block % 3
 
 
 @given(STEPS)
@@ -31,7 +46,7 @@ def test_it_agrees_with_an_ordered_dict(steps: list[tuple[str, list[int]]]) -> N
     for kind, blocks in steps:
         if kind == "touch":
             new = [b for n, b in enumerate(blocks) if b not in model and b not in blocks[:n]]
-            assert recent.touch(blocks) == new
+            assert recent.touch(blocks, [size_of(block) for block in blocks]) == new
             for block in blocks:
                 model[block] = None
                 model.move_to_end(block)
@@ -41,9 +56,13 @@ def test_it_agrees_with_an_ordered_dict(steps: list[tuple[str, list[int]]]) -> N
             for block in held:
                 del model[block]
         else:
-            oldest = list(model)[: len(blocks)]
-            assert recent.drop_oldest(len(blocks)) == oldest
+            oldest: list[int] = []
+            for block in model:
+                if sum(map(size_of, oldest)) >= len(blocks):
+                    break
+                oldest.append(block)
+            assert recent.drop_oldest(len(blocks), 99) == oldest
             for block in oldest:
                 del model[block]
-        assert len(recent) == len(model)
-    assert recent.drop_oldest(99) == list(model)
+        assert (len(recent), recent.size) == (len(model), sum(map(size_of, model)))
+    assert recent.drop_oldest(999, 99) == list(model)

@@ -6,13 +6,13 @@ from epp.prefixcache.settings import PrefixCacheSettings
 
 
 @pytest.mark.parametrize(
-    ("fields", "block_tokens", "max_blocks"),
+    ("fields", "block_tokens", "max_tokens"),
     [
-        pytest.param({}, 64, 2048, id="defaults"),
-        pytest.param({"block_size_tokens": 128}, 128, 1024, id="larger-blocks"),
-        pytest.param({"block_size": 256}, 256, 512, id="deprecated-name"),
-        pytest.param({"block_size_tokens": 32, "block_size": 256}, 64, 2048, id="new-name-wins"),
-        pytest.param({"max_prefix_tokens_to_match": 0}, 64, 2048, id="blocks-limit"),
+        pytest.param({}, 64, 131_072, id="defaults"),
+        pytest.param({"block_size_tokens": 128}, 128, 131_072, id="larger-blocks"),
+        pytest.param({"block_size": 256}, 256, 131_072, id="deprecated-name"),
+        pytest.param({"block_size_tokens": 32, "block_size": 256}, 64, 131_072, id="new-name-wins"),
+        pytest.param({"max_prefix_tokens_to_match": 0}, 64, 131_072, id="blocks-limit"),
         pytest.param(
             {"max_prefix_tokens_to_match": 0, "max_prefix_blocks_to_match": 0},
             64,
@@ -21,9 +21,9 @@ from epp.prefixcache.settings import PrefixCacheSettings
         ),
     ],
 )
-def test_in_effect(fields: dict[str, int], block_tokens: int, max_blocks: int | None) -> None:
+def test_in_effect(fields: dict[str, int], block_tokens: int, max_tokens: int | None) -> None:
     settings = PrefixCacheSettings(**fields)  # type: ignore[arg-type]
-    assert (settings.block_tokens, settings.max_blocks) == (block_tokens, max_blocks)
+    assert (settings.block_tokens, settings.max_tokens) == (block_tokens, max_tokens)
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ from tests.helpers.build import a_request, an_endpoint
 )
 def test_scores(scorer: PrefixCacheScorer, matches: list[int], scores: list[float]) -> None:
     endpoints = [an_endpoint() for _ in matches]
-    cached = {e: n for e, n in zip(endpoints, matches, strict=True) if n}
-    request = a_request(prefix_blocks=tuple(range(10)), cached_blocks=cached)
+    cached = {e: 64 * n for e, n in zip(endpoints, matches, strict=True) if n}
+    request = a_request(prefix_tokens=640, cached_tokens=cached)
     assert scorer.score(request, endpoints) == pytest.approx(scores)
 
 
