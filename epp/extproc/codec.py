@@ -50,6 +50,8 @@ BODY_KINDS = {
 
 _STRIP_ALL = pb.HeaderMutation(remove_headers=(names.DESTINATION, *names.STRIPPED))
 
+_MODES = {mode.value: mode for mode in BodyMode}
+
 # Answers that are the same for every request.
 _GO_ON = pb.ProcessingResponse(
     request_headers=pb.HeadersResponse(response=pb.CommonResponse(header_mutation=_STRIP_ALL))
@@ -172,10 +174,10 @@ class Codec:
 
 
 def _mode(value: int) -> BodyMode:
-    try:
-        return BodyMode(value)
-    except ValueError as error:
-        raise MalformedMessage(f"unknown body mode {value}") from error
+    mode = _MODES.get(value)
+    if mode is None:
+        raise MalformedMessage(f"unknown body mode {value}")
+    return mode
 
 
 def _text(header: pb.HeaderValue) -> str:

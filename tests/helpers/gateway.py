@@ -117,13 +117,20 @@ class Gateway:
 
 @asynccontextmanager
 async def a_gateway(
-    port: int, *, lists: bool = False, credentials: grpc.ChannelCredentials | None = None
+    port: int,
+    *,
+    lists: bool = False,
+    credentials: grpc.ChannelCredentials | None = None,
+    window_bytes: int | None = None,
 ) -> AsyncIterator[Gateway]:
-    options = (
+    """`window_bytes` is a fixed flow-control window; by default grpc finds one that is large."""
+    options: tuple[tuple[str, int | str], ...] = (
         ("grpc.max_send_message_length", 128 << 20),
         ("grpc.max_receive_message_length", 128 << 20),
         ("grpc.ssl_target_name_override", "localhost"),
     )
+    if window_bytes is not None:
+        options += (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", window_bytes))
     target = f"127.0.0.1:{port}"
     if credentials is None:
         channel = grpc.aio.insecure_channel(target, options=options)

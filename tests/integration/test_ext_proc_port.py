@@ -61,10 +61,12 @@ async def picking(
     document: Mapping[str, object] | None = None,
     flags: Sequence[str] = (),
     lists: bool = False,
+    window_bytes: int | None = None,
 ) -> AsyncIterator[tuple[Gateway, PickerProcess, list[str]]]:
     async with servers() as pool:
         with running_picker(pool, document=document, flags=flags) as picker:
-            async with a_gateway(picker.grpc_port, lists=lists) as gateway:
+            port = picker.grpc_port
+            async with a_gateway(port, lists=lists, window_bytes=window_bytes) as gateway:
                 yield gateway, picker, pool
 
 
@@ -197,9 +199,14 @@ async def test_a_message_over_the_limit_ends_the_stream_only() -> None:
         await held(picker, 0)
 
 
-@pytest.mark.parametrize("pieces", [1, 7, 5000])
-async def test_five_megabytes_in_any_pieces_come_back_byte_for_byte(pieces: int) -> None:
-    async with picking() as (gateway, _, _):
+@pytest.mark.parametrize(
+    ("pieces", "window_bytes"),
+    [(1, None), (7, None), (5000, None), (1, 1 << 16), (90, 1 << 16)],  # 64 KiB: as charts set it
+)
+async def test_five_megabytes_in_any_pieces_come_back_byte_for_byte(
+    pieces: int, window_bytes: int | None
+) -> None:
+    async with picking(window_bytes=window_bytes) as (gateway, _, _):
         body = b'{"model": "sim", "prompt": "' + bytes(range(97, 123)) * 200_000 + b'"}'
         size = len(body) // pieces + 1
         call = gateway.open()
