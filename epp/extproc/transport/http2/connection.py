@@ -30,7 +30,7 @@ from epp.extproc.transport.http2.frames import (
     PREFACE,
     Kind,
 )
-from epp.extproc.transport.http2.grpc_messages import CallFault, MessageReader
+from epp.extproc.transport.http2.grpc_messages import VIEWED_BYTES, CallFault, MessageReader
 from epp.extproc.transport.http2.sender import Piece, Sender
 from epp.extproc.transport.http2.settings import DEFAULT_WINDOW_BYTES, Limits
 from epp.extproc.transport.http2.stream import CallStream
@@ -41,7 +41,6 @@ log = logging.getLogger(__name__)
 REMEMBERED_RESETS = 1000  # streams that we reset, whose frames may still be on their way
 STREAMS_PER_FRAME = 50  # that can be looked at for the price of a frame
 NOT_GRPC_SECONDS = 10.0  # for the end of a request that is no call; it is answered then
-VIEWED_BYTES = 4096  # payloads from here on are not copied before their message is whole
 
 
 class Connection:
@@ -276,16 +275,18 @@ class Connection:
         session = stream.session
         if session is None or stream.status is not None:
             return  # its call is over; the peer does not know yet
+        fault: CallFault | None = None
         try:
             messages = stream.reader.feed(data)
-        except CallFault as fault:
-            stream.finish(fault.status, fault.text)
-            return
+        except CallFault as raised:
+            fault, messages = raised, raised.complete
         if stream.headers_sent:
             self._answered += 1
         for message in messages:
             self._guarded(stream, session.received, message)
-        if stream.uncredited * 2 > self._limits.stream_window_bytes:
+        if fault is not None:
+            stream.finish(fault.status, fault.text)
+        elif stream.uncredited * 2 > self._limits.stream_window_bytes:
             self._credit(stream)
 
     def _data_complete(self, stream: CallStream) -> None:

@@ -27,7 +27,8 @@ OF_A_CONNECTION = frozenset(
 
 
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")  # RFC 9110 section 5.6.2, lower case
-_UNSAFE = re.compile(rb"[\x00\r\n]")
+# A line break or zero anywhere, or blank space around it (RFC 9113 section 8.2.1).
+_BAD_VALUE = re.compile(rb"[\x00\r\n]|\A[ \t]|[ \t]\Z")
 
 
 class MalformedFields(Exception):
@@ -81,6 +82,7 @@ def request_head(pairs: Pairs) -> RequestHead:
     pseudo: dict[bytes, bytes] = {}
     metadata: dict[str, str] = {}
     for name, value in pairs:
+        _check_value(name, value)
         if name[:1] == b":":
             if metadata:
                 raise MalformedFields("a pseudo header after others")
@@ -91,9 +93,10 @@ def request_head(pairs: Pairs) -> RequestHead:
         _check_name(name)
         if name == b"te" and value != b"trailers":
             raise MalformedFields("TE other than trailers")
-        if _UNSAFE.search(value) is not None:
-            raise MalformedFields(f"a value of {name!r} with a line break or zero in it")
-        metadata[name.decode("ascii")] = value.decode("latin-1")
+        key, text = name.decode("ascii"), value.decode("latin-1")
+        if key == "content-length" and metadata.get(key, text) != text:
+            raise MalformedFields("two different content-length")
+        metadata[key] = text
     if any(not pseudo.get(name) for name in REQUIRED):
         raise MalformedFields("method, scheme or path is missing or empty")
     length = metadata.get("content-length")
@@ -109,8 +112,9 @@ def request_head(pairs: Pairs) -> RequestHead:
 
 def check_trailers(pairs: Pairs) -> None:
     """Nothing is read from them. Raises MalformedFields."""
-    for name, _ in pairs:
+    for name, value in pairs:
         _check_name(name)
+        _check_value(name, value)
         if name[:1] == b":":
             raise MalformedFields("a pseudo header in trailers")
 
@@ -120,6 +124,11 @@ def _check_name(name: bytes) -> None:
         raise MalformedFields(f"field name {name!r}")
     if name in OF_A_CONNECTION:
         raise MalformedFields(f"{name!r} belongs to a connection")
+
+
+def _check_value(name: bytes, value: bytes) -> None:
+    if _BAD_VALUE.search(value) is not None:
+        raise MalformedFields(f"a value of {name!r} with a line break, zero or blanks around it")
 
 
 def literal(name: str, value: str) -> bytes:

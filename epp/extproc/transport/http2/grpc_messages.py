@@ -15,6 +15,7 @@ from epp.extproc.transport.interfaces import Status
 
 PREFIX = struct.Struct(">BI")
 PREFIX_BYTES = PREFIX.size
+VIEWED_BYTES = 4096  # payloads from here on are not copied before their message is whole
 CONTENT_TYPE = "application/grpc"
 
 # wbits of zlib, by grpc-encoding
@@ -26,6 +27,7 @@ _OPENING = STATUS_200 + literal("content-type", CONTENT_TYPE)
 RESPONSE_HEADERS = _OPENING + literal("grpc-accept-encoding", ACCEPTED)
 TRAILERS_OK = literal("grpc-status", "0")
 
+SAFE = " !#$&'()*+,/:;=?@[]~"  # in a status, beside letters and digits
 MAX_TEXT = 400  # characters of a status; each takes up to 12 bytes
 
 NOT_GRPC_TEXT = b"This port speaks gRPC only.\n"
@@ -52,6 +54,7 @@ class CallFault(Exception):
         super().__init__(text)
         self.status = status
         self.text = text
+        self.complete: list[bytes] = []  # messages that came before, in the same piece
 
 
 def trailers(status: Status, text: str) -> bytes:
@@ -59,7 +62,7 @@ def trailers(status: Status, text: str) -> bytes:
     if status is Status.OK and not text:
         return TRAILERS_OK
     message = (
-        literal("grpc-message", quote(text[:MAX_TEXT], safe=" !#$&'()*+,/:;=?@[]~"))
+        literal("grpc-message", quote(text[:MAX_TEXT], SAFE, errors="replace"))
         if text
         else b""
     )
@@ -119,7 +122,15 @@ class MessageReader:
         return self._feed_pieces(data)
 
     def _feed_pieces(self, data: bytes | memoryview) -> list[bytes]:
-        messages = []
+        messages: list[bytes] = []
+        try:
+            self._split(data, messages)
+        except CallFault as fault:
+            fault.complete = messages
+            raise
+        return messages
+
+    def _split(self, data: bytes | memoryview, messages: list[bytes]) -> None:
         position, size = 0, len(data)
         while position < size:
             if not self._missing:
@@ -138,11 +149,10 @@ class MessageReader:
                 self._gather(piece)
             if not self._missing:
                 messages.append(self._complete())
-        return messages
 
     def _gather(self, piece: bytes | memoryview) -> None:
         """Large pieces stay where they are; small ones would keep a whole read alive."""
-        if isinstance(piece, memoryview):
+        if isinstance(piece, memoryview) and len(piece) >= VIEWED_BYTES:
             self._parts.append(piece)
         elif self._parts and isinstance(last := self._parts[-1], bytearray):
             last += piece
@@ -177,6 +187,8 @@ class MessageReader:
             raise self._too_large(len(plain))
         if not unzip.eof:
             raise CallFault(Status.INTERNAL, "a compressed message is cut short")
+        if unzip.unused_data:
+            raise CallFault(Status.INTERNAL, "a compressed message goes on after its end")
         return plain
 
     def _too_large(self, size: int) -> CallFault:

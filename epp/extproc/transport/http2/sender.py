@@ -19,8 +19,8 @@ MESSAGE_FRAME = struct.Struct(">IBIBI")
 # Of a message that fits one frame and is copied; longer ones are sent from where they lie.
 COPIED_BYTES = 4096
 
-# What an unsent message takes beside its bytes, prefix included.
-MESSAGE_OVERHEAD = 256
+# What each piece of what is unsent takes beside its bytes.
+PIECE_OVERHEAD = 256
 
 RESPONSE_HEADERS = grpc_messages.RESPONSE_HEADERS
 OPEN_RESPONSE = len(RESPONSE_HEADERS) << 8 | Kind.HEADERS
@@ -123,10 +123,9 @@ class Sender:
             self._drain(stream)
 
     def _queue(self, stream: CallStream, message: bytes, size: int) -> None:
-        stream.unsent.append(grpc_messages.PREFIX.pack(0, size))
+        self._append(stream, grpc_messages.PREFIX.pack(0, size))
         if size:
-            stream.unsent.append(memoryview(message))
-        self._count(stream, size + MESSAGE_OVERHEAD)
+            self._append(stream, memoryview(message))
         self.blocked[stream.id] = stream
         self._drain(stream)
 
@@ -145,15 +144,15 @@ class Sender:
             room = min(stream.send_window, self.window, self.peer.max_frame_bytes)
             if room <= 0:
                 break
+            before = len(stream.unsent)
             pieces, size = _cut(stream, room)
             stream.send_window -= size
             self.window -= size
-            self._count(stream, -size)
+            self._count(stream, -size - PIECE_OVERHEAD * (before - len(stream.unsent)))
             self.frames_sent += 1
             self._put(frames.HEADER.pack(size << 8 | Kind.DATA, 0, stream.id))
             self._pieces += pieces
         if not stream.unsent:
-            self._count(stream, -stream.unsent_bytes)  # the overhead of what went out
             self.blocked.pop(stream.id, None)
             if stream.status is not None:
                 self._end(stream)
@@ -163,8 +162,7 @@ class Sender:
         stream.headers_sent = True
         fields = grpc_messages.NOT_GRPC_HEADERS
         self._put(frames.frame(Kind.HEADERS, END_HEADERS, stream.id, fields))
-        stream.unsent.append(grpc_messages.NOT_GRPC_TEXT)
-        self._count(stream, len(grpc_messages.NOT_GRPC_TEXT))
+        self._append(stream, grpc_messages.NOT_GRPC_TEXT)
         self.blocked[stream.id] = stream
         self._drain(stream)
 
@@ -190,6 +188,10 @@ class Sender:
         if self.paused:
             self.paused_bytes += len(piece)
         self._pieces.append(piece)
+
+    def _append(self, stream: CallStream, piece: Piece) -> None:
+        stream.unsent.append(piece)
+        self._count(stream, len(piece) + PIECE_OVERHEAD)
 
     def _count(self, stream: CallStream, size: int) -> None:
         stream.unsent_bytes += size
