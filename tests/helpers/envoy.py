@@ -57,8 +57,9 @@ class RunningEnvoy:
     on the main thread: this Envoy gets SIGTERM when the thread that started it ends.
     """
 
-    def __init__(self, config: Mapping[str, object]) -> None:
+    def __init__(self, config: Mapping[str, object], workers: int = 1) -> None:
         self._config = config
+        self._workers = workers
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._admin = ""
@@ -74,7 +75,8 @@ class RunningEnvoy:
                 [
                     *(envoy_path(), "-c", "envoy.json", "--admin-address-path", "admin.txt"),
                     # Hot restart would leave a file in shared memory behind for every process.
-                    *("--disable-hot-restart", "--concurrency", "1", "-l", "info"),
+                    *("--disable-hot-restart", "-l", "info"),
+                    *("--concurrency", str(self._workers)),
                 ],
                 cwd=folder,
                 stdout=log,
@@ -108,6 +110,12 @@ class RunningEnvoy:
         if self._folder is not None:
             shutil.rmtree(self._folder)
             self._folder = None
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise RuntimeError("Envoy is not running")
+        return self._process.pid
 
     def stats(self, prefix: str = "") -> dict[str, int]:
         """Counters and gauges by name, of those whose name starts with the prefix."""

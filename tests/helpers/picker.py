@@ -263,9 +263,10 @@ async def _listens(port: int) -> None:
     raise RuntimeError(f"the simulated server does not listen on {port}")
 
 
-def rss_kib(pid: int) -> int:
+def rss_kib(pid: int, line_name: str = "VmRSS:") -> int:
+    """Resident now; VmHWM is the most so far."""
     with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
+        return next(int(line.split()[1]) for line in status if line.startswith(line_name))
 
 
 def alive(pid: int) -> bool:

@@ -36,6 +36,7 @@ LIGHT = (
     *("-mode", "buffered", "-resp", "none"),
     *("-metadata", "x-epp-gateway=lists", "-attributes"),
 )
+PARTS_OF_CAPACITY = (25, 50, 75)  # percent
 SHOWN = (
     *("cpu_us_per_req_net", "cpu_us_per_req", "rps", "cpu_cores", "driver_cores", "pick_ms"),
     *("sent", "errors", "error_kinds", "refused", "warm_up_failures", "failed"),
@@ -86,6 +87,7 @@ class Bench:
         self.processes = Processes(settings.work)
         self.servers: Process | None = None
         self.picker: Process | None = None
+        self.rates: dict[str, float] = {}  # requests/s of the cells so far
         self.size = 0
         self.servers_port = self.port = 0
 
@@ -168,7 +170,9 @@ class Bench:
         if done.returncode != 0:
             self.save(cell, {"failed": f"the driver ended with {done.returncode}"})
             return
-        self.save(cell, json.loads(done.stdout))
+        measured = json.loads(done.stdout)
+        self.rates[cell] = measured["rps"] if measured["ok"] else 0.0
+        self.save(cell, measured)
 
     def save(self, cell: str, measured: Mapping[str, Any]) -> None:
         head = {"target": self.target.name, "cell": cell, "repeat": self.repeat}
@@ -211,20 +215,49 @@ def closed_loop(bench: Bench) -> None:
         for chunks in bench.settings.chunks:
             if chunks > 100:  # seconds a request: nothing to learn that 100 do not tell
                 continue
-            bench.start_picker()
-            bench.drive(
-                f"max/{chars}/{chunks}",
-                *("-chars", str(chars), "-chunks", str(chunks), "-warm", "8"),
-                *("-c", "8" if chars >= LARGE else "32"),
-                *("-distinct", "16" if chars >= LARGE else "64"),
-            )
+            full_saturated(bench, chars, chunks)
+
+
+def full_saturated(bench: Bench, chars: int, chunks: int) -> None:
+    bench.start_picker()
+    bench.drive(
+        f"max/{chars}/{chunks}",
+        *("-chars", str(chars), "-chunks", str(chunks), "-warm", "8"),
+        *("-c", "8" if chars >= LARGE else "32"),
+        *("-distinct", "16" if chars >= LARGE else "64"),
+    )
 
 
 def light(bench: Bench) -> None:
     """Saturated, short prompt, as our own Envoy configuration asks."""
     bench.start_servers(10)
+    light_saturated(bench)
+
+
+def light_saturated(bench: Bench) -> None:
     bench.start_picker()
     bench.drive("light/900/0", *LIGHT, *("-chars", "900", "-c", "32", "-warm", "8"))
+
+
+def decision(bench: Bench) -> None:
+    """Time to a pick at parts of the capacity, which is measured first unless it was already."""
+    bench.start_servers(10)
+    if "max/900/0" not in bench.rates:
+        full_saturated(bench, 900, 0)
+    if "light/900/0" not in bench.rates:
+        light_saturated(bench)
+    for mode, cell, flags in (("full", "max/900/0", ()), ("light", "light/900/0", LIGHT)):
+        capacity = bench.rates.get(cell)
+        if not capacity:  # its row says why
+            continue
+        for percent in PARTS_OF_CAPACITY:
+            bench.start_picker()
+            bench.drive(
+                f"decision/{mode}/{percent}",
+                *flags,
+                *("-chars", "900", "-rate", f"{capacity * percent / 100:.0f}", "-warm", "100"),
+                seconds=2 * bench.settings.seconds,
+            )
 
 
 def idle(bench: Bench) -> None:
@@ -258,5 +291,6 @@ CELLS: Mapping[str, Callable[[Bench], None]] = {
     "requests": requests,
     "max": closed_loop,
     "light": light,
+    "decision": decision,
     "idle": idle,
 }

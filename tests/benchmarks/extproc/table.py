@@ -64,7 +64,7 @@ def multiple(rows: list[Row], floor: list[Row]) -> str:
 
 
 def costs(cells: Cells) -> str:
-    chosen = {name: cells[name] for name in cells if not name.startswith("idle")}
+    chosen = {name: cells[name] for name in cells if not name.startswith(("idle", "decision"))}
     targets = sorted({target for by in chosen.values() for target in by}, key=_floor_first)
     if not targets:
         return ""
@@ -100,7 +100,7 @@ def detail(
 def pick(rows: list[Row]) -> str:
     def quantile(name: str) -> str:
         value = middle((row.get("pick_ms") or {}).get(name) for row in rows)
-        return "-" if value is None else f"{value:.1f}"
+        return "-" if value is None else f"{value:.2g}" if value < 1 else f"{value:.1f}"
 
     count = sum(map(wrong, rows))
     return f"{quantile('p50')} / {quantile('p99')}" + (f", **{count} wrong**" if count else "")
@@ -115,7 +115,7 @@ def medians(*keys: str) -> Callable[[list[Row]], str]:
 
 
 def tables(cells: Cells) -> str:
-    loaded = ("max/", "light/")
+    loaded = ("max/", "light/", "decision/")
     rates = medians("rps", "cpu_cores", "driver_cores", "rss_peak_mib")
     scraping = medians("idle_cores", "scrapes_per_s", "us_per_scrape", "rss_mib")
     parts = [

@@ -53,7 +53,8 @@ func over(t *testing.T, target string) string {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	p := &servers{pages: newPages(captured(t)), all: []*server{{running: 3}}}
+	p := newServers(newPages(captured(t)), false)
+	p.all = []*server{{running: 3}}
 	go p.accept(l, p.all[0])
 	c, err := net.Dial("tcp4", l.Addr().String())
 	if err != nil {

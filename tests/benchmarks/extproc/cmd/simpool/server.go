@@ -5,19 +5,58 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"eppbench/internal/answer"
 )
+
+const destination = "x-gateway-destination-endpoint"
 
 // servers is all of them, with what they share.
 type servers struct {
 	pages          *pages
 	all            []*server
 	scrapes, posts atomic.Int64
+	unpicked       atomic.Int64 // posts that no picker sent here
+	elsewhere      atomic.Int64 // posts whose first pick is another server
+	held           atomic.Int64 // answers that have begun and wait for the release
+	released       chan struct{}
+	release        func()
+}
+
+func newServers(pages *pages, hold bool) *servers {
+	p := &servers{pages: pages, released: make(chan struct{})}
+	p.release = sync.OnceFunc(func() { close(p.released) })
+	if !hold {
+		p.release()
+	}
+	return p
+}
+
+func (p *servers) awaitRelease() {
+	p.held.Add(1)
+	defer p.held.Add(-1)
+	<-p.released
+}
+
+// count compares where a request came with where its picker sent it.
+func (p *servers) count(r *http.Request, here string) {
+	p.posts.Add(1)
+	first, _, _ := strings.Cut(r.Header.Get(destination), ",")
+	switch strings.TrimSpace(first) {
+	case here:
+	case "":
+		p.unpicked.Add(1)
+	default:
+		p.elsewhere.Add(1)
+	}
 }
 
 // server is one model server: running places, and a queue for them.
@@ -93,9 +132,12 @@ func (p *servers) serve(c net.Conn, s *server) {
 			err = reply(c, "200 OK", "text/plain; version=0.0.4; charset=utf-8", page)
 		case r.Method == http.MethodGet && r.URL.Path == "/sim/stats":
 			err = reply(c, "200 OK", "application/json", p.stats())
+		case r.Method == http.MethodGet && r.URL.Path == "/sim/release":
+			p.release()
+			err = reply(c, "200 OK", "text/plain", nil)
 		case r.Method == http.MethodPost:
-			p.posts.Add(1)
-			err = chat(c, r, s)
+			p.count(r, c.LocalAddr().String())
+			err = p.chat(c, r, s)
 		default:
 			if _, err = io.Copy(io.Discard, r.Body); err == nil {
 				err = reply(c, "404 Not Found", "text/plain", nil)
@@ -129,7 +171,8 @@ func (p *servers) stats() []byte {
 		s.peakQ = 0
 		s.mu.Unlock()
 	}
-	b, err := json.Marshal(map[string]any{"scrapes": p.scrapes.Load(), "posts": p.posts.Load(), "servers": rows})
+	b, err := json.Marshal(map[string]any{"scrapes": p.scrapes.Load(), "posts": p.posts.Load(), "unpicked": p.unpicked.Load(),
+		"elsewhere": p.elsewhere.Load(), "held": p.held.Load(), "servers": rows})
 	if err != nil {
 		panic(err)
 	}
@@ -137,7 +180,7 @@ func (p *servers) stats() []byte {
 }
 
 // chat answers a completion, streamed or not, after its service time in a running place.
-func chat(c net.Conn, r *http.Request, s *server) error {
+func (p *servers) chat(c net.Conn, r *http.Request, s *server) error {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return err
@@ -160,26 +203,29 @@ func chat(c net.Conn, r *http.Request, s *server) error {
 	s.enter()
 	defer s.leave()
 	if q.Stream {
-		return stream(c, q.Model, q.MaxTokens, d)
+		return p.stream(c, q.Model, q.MaxTokens, d)
 	}
 	time.Sleep(d)
 	return reply(c, "200 OK", "application/json", fmt.Appendf(nil, `{"id":"chatcmpl-1","object":"chat.completion","created":1795185986,"model":%q,"choices":[{"index":0,"message":{"role":"assistant","content":"ok"},"finish_reason":"length"}],"usage":{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}}`,
 		q.Model, len(body)/4, q.MaxTokens, len(body)/4+q.MaxTokens))
 }
 
-func stream(c net.Conn, model string, tokens int, d time.Duration) error {
+func (p *servers) stream(c net.Conn, model string, tokens int, d time.Duration) error {
 	if _, err := io.WriteString(c, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"); err != nil {
 		return err
 	}
 	gap := d / time.Duration(tokens)
 	for i := range tokens {
 		time.Sleep(gap)
-		e := fmt.Sprintf("data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1795185986,\"model\":%q,\"choices\":[{\"index\":0,\"delta\":{\"content\":\" t%d\"},\"finish_reason\":null}]}\n\n", model, i)
+		if i == 1 {
+			p.awaitRelease()
+			time.Sleep(rand.N(gap + 1)) // answers released together must not go on in step
+		}
+		e := answer.Event(model, i)
 		if _, err := fmt.Fprintf(c, "%x\r\n%s\r\n", len(e), e); err != nil {
 			return err
 		}
 	}
-	e := "data: [DONE]\n\n"
-	_, err := fmt.Fprintf(c, "%x\r\n%s\r\n0\r\n\r\n", len(e), e)
+	_, err := fmt.Fprintf(c, "%x\r\n%s\r\n0\r\n\r\n", len(answer.Done), answer.Done)
 	return err
 }
