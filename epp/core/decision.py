@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from epp.core.endpoint import Endpoint
 from epp.core.refusal import Refused
 from epp.core.request import RequestFacts
 
-RECORD_VERSION = 1
+RECORD_VERSION: Final = 1
 
 
 @dataclass(slots=True, eq=False)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
-UNITS = {
+UNITS: Final = {
     "ns": 1e-9,
     "us": 1e-6,
     "\u00b5s": 1e-6,  # the micro sign
@@ -14,7 +15,7 @@ UNITS = {
     "m": 60.0,
     "h": 3600.0,
 }
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|[u\u00b5\u03bc]s|ms|s|m|h)")
+_PART: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|[u\u00b5\u03bc]s|ms|s|m|h)")
 
 
 def parse_duration(text: str) -> float:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
-NEVER = -math.inf
+NEVER: Final = -math.inf
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from typing import Final
 
-SUFFIXES = {
+SUFFIXES: Final = {
     "": 1,
     "k": 10**3,
     "M": 10**6,
@@ -20,9 +21,9 @@ SUFFIXES = {
     "Pi": 2**50,
     "Ei": 2**60,
 }
-MAX = 2**63 - 1
+MAX: Final = 2**63 - 1
 
-_FORM = re.compile(r"([+-]?\d+(?:\.\d+)?)(?:[eE]([+-]?\d{1,2}))?(k|Ki|[MGTPE]i?)?")
+_FORM: Final = re.compile(r"([+-]?\d+(?:\.\d+)?)(?:[eE]([+-]?\d{1,2}))?(k|Ki|[MGTPE]i?)?")
 
 
 def parse_quantity(text: str) -> int:

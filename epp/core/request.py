@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from epp.core.endpoint import Endpoint
 
-DEFAULT_FLOW = "default-flow"
+DEFAULT_FLOW: Final = "default-flow"
 
 
 @dataclass(slots=True, eq=False)

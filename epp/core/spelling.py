@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-ACRONYMS = {"ttl": "TTL"}
+from typing import Final
+
+ACRONYMS: Final = {"ttl": "TTL"}
 
 
 def to_camel(name: str) -> str:

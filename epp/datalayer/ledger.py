@@ -7,14 +7,16 @@ picker or direct traffic does not look like an empty pool.
 
 from __future__ import annotations
 
+from typing import Final
+
 from epp.core.decision import Lease
 from epp.core.endpoint import NEVER, Endpoint, EndpointMetrics
 
 # One reading can catch requests of ours between our count and the engine's, which looks like a
 # foreign one for a moment. Half of a surprise is believed at once, the rest if it stays. The first
 # reading after start or after a long silence is believed whole.
-SMOOTHING = 0.5
-SILENCE_SECONDS = 5.0
+SMOOTHING: Final = 0.5
+SILENCE_SECONDS: Final = 5.0
 
 
 class Ledger:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError
 
@@ -25,8 +25,8 @@ from epp.extproc.transport.interfaces import (
 
 log = logging.getLogger(__name__)
 
-METHOD = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
-TOKEN_USAGE = "envoy.ai.token_usage"
+METHOD: Final = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
+TOKEN_USAGE: Final = "envoy.ai.token_usage"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,19 @@ copies it once. What has any other shape is left to the generated code.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Final
 
 from epp.extproc.wire import read_varint, varint
 
-REQUEST_BODY, RESPONSE_BODY = 0x22, 0x2A  # in ProcessingRequest
-_REPLY_TAGS = {REQUEST_BODY: b"\x1a", RESPONSE_BODY: b"\x22"}  # in ProcessingResponse
-_BODY = 0x0A  # the field `body`, in HttpBody and in StreamedBodyResponse
-_NOT_LAST, _LAST = b"\x10\x00", b"\x10\x01"  # `end_of_stream` in both
+# In ProcessingRequest.
+REQUEST_BODY: Final = 0x22
+RESPONSE_BODY: Final = 0x2A
+
+_REPLY_TAGS: Final = {REQUEST_BODY: b"\x1a", RESPONSE_BODY: b"\x22"}  # in ProcessingResponse
+_BODY: Final = 0x0A  # the field `body`, in HttpBody and in StreamedBodyResponse
+# `end_of_stream` in both.
+_NOT_LAST: Final = b"\x10\x00"
+_LAST: Final = b"\x10\x01"
 
 Found = tuple[int, bytes, bool]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import assert_never
+from typing import Final, assert_never
 
 from google.protobuf.message import DecodeError
 
@@ -38,31 +38,35 @@ from epp.extproc.events import (
     ResponseTrailers,
 )
 
-MAX_CHUNK_BYTES = 62_000  # of a body message; gateways take at least this
-LISTS_METADATA = ("x-epp-gateway", "lists")
-EXT_PROC_ATTRIBUTES = "envoy.filters.http.ext_proc"
-OVERWRITE = pb.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+MAX_CHUNK_BYTES: Final = 62_000  # of a body message; gateways take at least this
+LISTS_METADATA: Final = ("x-epp-gateway", "lists")
+EXT_PROC_ATTRIBUTES: Final = "envoy.filters.http.ext_proc"
+OVERWRITE: Final = pb.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 
-BODY_KINDS = {
+BODY_KINDS: Final = {
     Phase.REQUEST: body_messages.REQUEST_BODY,
     Phase.RESPONSE: body_messages.RESPONSE_BODY,
 }
 
-_STRIP_ALL = pb.HeaderMutation(remove_headers=(names.DESTINATION, *names.STRIPPED))
+_STRIP_ALL: Final = pb.HeaderMutation(remove_headers=(names.DESTINATION, *names.STRIPPED))
 
-_MODES = {mode.value: mode for mode in BodyMode}
+_MODES: Final = {mode.value: mode for mode in BodyMode}
 
 # Answers that are the same for every request.
-_GO_ON = pb.ProcessingResponse(
+_GO_ON: Final = pb.ProcessingResponse(
     request_headers=pb.HeadersResponse(response=pb.CommonResponse(header_mutation=_STRIP_ALL))
 ).SerializeToString()
-_BODY_GOES_ON = pb.ProcessingResponse(request_body=pb.BodyResponse()).SerializeToString()
-_RESPONSE_GOES_ON = pb.ProcessingResponse(response_headers=pb.HeadersResponse()).SerializeToString()
-_RESPONSE_BODY_GOES_ON = pb.ProcessingResponse(response_body=pb.BodyResponse()).SerializeToString()
-_REQUEST_TRAILERS_GO_ON = pb.ProcessingResponse(
+_BODY_GOES_ON: Final = pb.ProcessingResponse(request_body=pb.BodyResponse()).SerializeToString()
+_RESPONSE_GOES_ON: Final = pb.ProcessingResponse(
+    response_headers=pb.HeadersResponse()
+).SerializeToString()
+_RESPONSE_BODY_GOES_ON: Final = pb.ProcessingResponse(
+    response_body=pb.BodyResponse()
+).SerializeToString()
+_REQUEST_TRAILERS_GO_ON: Final = pb.ProcessingResponse(
     request_trailers=pb.TrailersResponse()
 ).SerializeToString()
-_RESPONSE_TRAILERS_GO_ON = pb.ProcessingResponse(
+_RESPONSE_TRAILERS_GO_ON: Final = pb.ProcessingResponse(
     response_trailers=pb.TrailersResponse()
 ).SerializeToString()
 

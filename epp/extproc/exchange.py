@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Final, assert_never
 
 from epp.core.decision import Placed
 from epp.core.refusal import Reason, Refused
@@ -50,7 +50,7 @@ from epp.extproc.http_status import immediate
 from epp.extproc.order import EXPECTED, OutOfTurn, State
 from epp.payloads.response import ResponseReader
 
-FULL = BodyMode.FULL_DUPLEX_STREAMED
+FULL: Final = BodyMode.FULL_DUPLEX_STREAMED
 
 
 # A request of trailers or body that the gateway has sent and that must be answered after the pick.
@@ -368,7 +368,7 @@ class Exchange:
 
 
 # What each event of the legal order leads to.
-HANDLERS: Mapping[type[Event], Callable[..., list[Action]]] = {
+HANDLERS: Final[Mapping[type[Event], Callable[..., list[Action]]]] = {
     RequestHeaders: Exchange._begin_reading,
     RequestBody: Exchange._read_body,
     RequestTrailers: Exchange._read_trailers,

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
-DESTINATION = "x-gateway-destination-endpoint"
-SUBSET = f"{DESTINATION}-subset"
-SERVED = f"{DESTINATION}-served"
-SCORES = f"{DESTINATION}-scores"
-DROPPED_REASON = "x-llm-d-request-dropped-reason"
+DESTINATION: Final = "x-gateway-destination-endpoint"
+SUBSET: Final = f"{DESTINATION}-subset"
+SERVED: Final = f"{DESTINATION}-served"
+SCORES: Final = f"{DESTINATION}-scores"
+DROPPED_REASON: Final = "x-llm-d-request-dropped-reason"
 
-LB_NAMESPACE = "envoy.lb"
-SUBSET_NAMESPACE = "envoy.lb.subset_hint"
-OWN_NAMESPACE = "epp"  # facts of a decision; comes back in the gateway's access log
-CONTROL_NAMESPACE = "epp.control"  # control values that the gateway itself vouches for
+LB_NAMESPACE: Final = "envoy.lb"
+SUBSET_NAMESPACE: Final = "envoy.lb.subset_hint"
+OWN_NAMESPACE: Final = "epp"  # facts of a decision; comes back in the gateway's access log
+CONTROL_NAMESPACE: Final = "epp.control"  # control values that the gateway itself vouches for
 
 # Control value -> its current header and the deprecated spellings, in order of precedence.
-CONTROL: Mapping[str, tuple[str, ...]] = {
+CONTROL: Final[Mapping[str, tuple[str, ...]]] = {
     "inference-objective": ("x-llm-d-inference-objective", "x-gateway-inference-objective"),
     "inference-fairness-id": (
         "x-llm-d-inference-fairness-id",
@@ -28,7 +29,7 @@ CONTROL: Mapping[str, tuple[str, ...]] = {
 }
 
 # A model server would connect to where the client says in one of these.
-SERVER_ROUTING = (
+SERVER_ROUTING: Final = (
     "x-prefiller-host-port",
     "x-encoder-hosts-ports",
     "x-data-parallel-host-port",
@@ -37,7 +38,7 @@ SERVER_ROUTING = (
 
 # None of these may reach a model server in a client's spelling, whether it sent them or not: a
 # gateway can keep headers from us and still forward them.
-STRIPPED: tuple[str, ...] = (
+STRIPPED: Final[tuple[str, ...]] = (
     SUBSET,
     SERVED,
     SCORES,

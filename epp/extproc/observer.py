@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 from epp.core.decision import Answer, DecisionRecord, Outcome, Placed, Waiting, record_of
 from epp.core.refusal import Refused
@@ -20,10 +21,10 @@ from epp.extproc.http_status import status_of
 from epp.telemetry.logs import RequestLog
 from epp.telemetry.metrics import FlowChildren, Metrics
 
-RECENT_DECISIONS = 256
+RECENT_DECISIONS: Final = 256
 
 # Names of the outcomes in the flow-control metrics of the field.
-FLOW_OUTCOMES = {
+FLOW_OUTCOMES: Final = {
     "rejected-saturated": "RejectedCapacity",
     "rejected-no-endpoints": "RejectedNoEndpoints",
     "rejected-ttl-expired": "EvictedTTL",
@@ -33,7 +34,7 @@ FLOW_OUTCOMES = {
 
 
 # What the codec can decode, by the name of its stage.
-STAGES: dict[type[Event], str] = {
+STAGES: Final[dict[type[Event], str]] = {
     RequestHeaders: "request_headers",
     RequestBody: "request_body",
     RequestTrailers: "request_trailers",

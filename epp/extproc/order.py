@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum, auto
+from typing import Final
 
 from epp.extproc.events import (
     Answered,
@@ -35,7 +36,7 @@ class State(IntEnum):
 
 # The legal order. `HalfClosed` and `Closed` are legal everywhere. A response can begin before we
 # have decided: that is the gateway's own answer, for example 413 for a body over its buffer.
-_LEGAL: dict[State, tuple[type[Event], ...]] = {
+_LEGAL: Final[dict[State, tuple[type[Event], ...]]] = {
     State.IDLE: (RequestHeaders, ResponseHeaders),
     State.READING: (RequestBody, RequestTrailers, ResponseHeaders, ReadingExpired),
     State.DECIDING: (
@@ -46,4 +47,4 @@ _LEGAL: dict[State, tuple[type[Event], ...]] = {
     State.RESPONDING: (RequestBody, RequestTrailers, ResponseBody, ResponseTrailers),
     State.DONE: (RequestBody, RequestTrailers, ResponseHeaders, ResponseBody, ResponseTrailers),
 }
-EXPECTED = {state: frozenset(kinds) for state, kinds in _LEGAL.items()}
+EXPECTED: Final = {state: frozenset(kinds) for state, kinds in _LEGAL.items()}

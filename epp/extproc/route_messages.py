@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from struct import Struct
+from typing import Final
 
 from epp.core.decision import DecisionRecord
 from epp.extproc import headers as names
@@ -15,23 +16,41 @@ from epp.extproc.actions import Route
 from epp.extproc.wire import field
 
 # In ProcessingResponse: what the pick travels with.
-REQUEST_HEADERS, REQUEST_BODY, REQUEST_TRAILERS = 0x0A, 0x1A, 0x2A
-_DYNAMIC_METADATA = 0x42
+REQUEST_HEADERS: Final = 0x0A
+REQUEST_BODY: Final = 0x1A
+REQUEST_TRAILERS: Final = 0x2A
+_DYNAMIC_METADATA: Final = 0x42
 
-_RESPONSE = 0x0A  # in HeadersResponse and BodyResponse
-_HEADER_MUTATION, _BODY_MUTATION, _CLEAR_ROUTE_CACHE = 0x12, 0x1A, b"\x28\x01"  # in CommonResponse
-_REPLACEMENT = 0x0A  # in BodyMutation
-_SET_HEADERS, _REMOVE_HEADERS = 0x0A, 0x12  # in HeaderMutation
-_HEADER, _OVERWRITE = 0x0A, b"\x18\x02"  # in HeaderValueOption
-_KEY, _RAW_VALUE = 0x0A, 0x1A  # in HeaderValue
-_ENTRY, _ENTRY_KEY, _ENTRY_VALUE = 0x0A, 0x0A, 0x12  # in Struct
-_NUMBER, _TEXT, _STRUCT = b"\x11", 0x1A, 0x2A  # in Value
+_RESPONSE: Final = 0x0A  # in HeadersResponse and BodyResponse
+# In CommonResponse.
+_HEADER_MUTATION: Final = 0x12
+_BODY_MUTATION: Final = 0x1A
+_CLEAR_ROUTE_CACHE: Final = b"\x28\x01"
+_REPLACEMENT: Final = 0x0A  # in BodyMutation
+# In HeaderMutation.
+_SET_HEADERS: Final = 0x0A
+_REMOVE_HEADERS: Final = 0x12
+# In HeaderValueOption.
+_HEADER: Final = 0x0A
+_OVERWRITE: Final = b"\x18\x02"
+# In HeaderValue.
+_KEY: Final = 0x0A
+_RAW_VALUE: Final = 0x1A
+# In Struct.
+_ENTRY: Final = 0x0A
+_ENTRY_KEY: Final = 0x0A
+_ENTRY_VALUE: Final = 0x12
+# In Value.
+_NUMBER: Final = b"\x11"
+_TEXT: Final = 0x1A
+_STRUCT: Final = 0x2A
 
 # What is kept comes from clients too, so neither its number nor its size is unlimited.
-KEPT_PARTS, KEPT_CHARACTERS = 4096, 256
+KEPT_PARTS: Final = 4096
+KEPT_CHARACTERS: Final = 256
 
-_DOUBLE = Struct("<d")
-_STRIP = b"".join(field(_REMOVE_HEADERS, name.encode()) for name in names.STRIPPED)
+_DOUBLE: Final = Struct("<d")
+_STRIP: Final = b"".join(field(_REMOVE_HEADERS, name.encode()) for name in names.STRIPPED)
 
 
 def answer(kind: int, route: Route, facts: bytes, replacement: bytes | None = None) -> bytes:
@@ -122,5 +141,5 @@ def _entry(key: str, value: bytes) -> bytes:
     return field(_ENTRY, field(_ENTRY_KEY, key.encode()) + field(_ENTRY_VALUE, value))
 
 
-_kept_header = lru_cache(maxsize=KEPT_PARTS)(_header)
-_kept_text = lru_cache(maxsize=KEPT_PARTS)(_text)
+_kept_header: Final = lru_cache(maxsize=KEPT_PARTS)(_header)
+_kept_text: Final = lru_cache(maxsize=KEPT_PARTS)(_text)

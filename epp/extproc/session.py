@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from epp.core.decision import Answer, Outcome, Placed, Waiting
 from epp.core.refusal import Reason, Refused
@@ -32,8 +33,8 @@ from epp.extproc.transport.interfaces import Metadata, Status, Stream
 log = logging.getLogger(__name__)
 
 # Encoded beforehand, as it may be the encoding that fails.
-_BUG = Refused(Reason.INTERNAL, "the endpoint picker failed on this request")
-_BUG_REPLY = tuple(Codec({}, "", "").encode(immediate(_BUG)))
+_BUG: Final = Refused(Reason.INTERNAL, "the endpoint picker failed on this request")
+_BUG_REPLY: Final = tuple(Codec({}, "", "").encode(immediate(_BUG)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,7 @@ class ExtProcSession:
 
 
 # What is done here; every other action is a message for the gateway.
-OURS: Mapping[type[Action], Callable[..., None]] = {
+OURS: Final[Mapping[type[Action], Callable[..., None]]] = {
     Begin: ExtProcSession._begin,
     Responding: ExtProcSession._responding,
     Finish: ExtProcSession._finish,

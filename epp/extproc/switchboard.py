@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Final, Protocol
 
 from epp.core.decision import Outcome
 from epp.core.endpoint import Endpoint
@@ -39,7 +39,7 @@ class Observer(Protocol):
 
 
 # While somebody waits, time alone can make room: what was placed a while ago is taken to run.
-LOOK_AGAIN_SECONDS = 0.25
+LOOK_AGAIN_SECONDS: Final = 0.25
 
 
 class Switchboard:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
+from typing import Final
 
 from epp.core.decision import Outcome, Placed, Waiting
 from epp.core.refusal import Reason, Refused
@@ -14,8 +15,8 @@ from epp.core.request import RequestFacts
 from epp.flowcontrol.settings import FlowControlSettings
 from epp.flowcontrol.waiting_room import WaitingRoom
 
-RATE_SAMPLES = 64  # releases that the drain rate is measured over
-MAX_RETRY_AFTER_SECONDS = 30.0
+RATE_SAMPLES: Final = 64  # releases that the drain rate is measured over
+MAX_RETRY_AFTER_SECONDS: Final = 30.0
 
 # Places a request and reserves its load. None: not now. Raises Refused: never.
 Attempt = Callable[[RequestFacts, float], Placed | None]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from epp.core.refusal import Reason, Refused
 from epp.payloads.toplevel import BOM, Member, NotAnObject, members
 
-MAX_NUMBER_DIGITS = 400  # Python refuses to convert some thousand; nobody calculates with those
+# Python refuses to convert some thousand; nobody calculates with those.
+MAX_NUMBER_DIGITS: Final = 400
 
 
 def load_object(body: bytes) -> dict[str, Any]:

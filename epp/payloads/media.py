@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import binascii
+from typing import Final
 
 from xxhash import xxh64_intdigest
 
-PIXELS_PER_TOKEN = 1024
-DEFAULT_IMAGE_TOKENS = 640 * 360 // PIXELS_PER_TOKEN  # of an image whose size cannot be seen
-MAX_IMAGE_TOKENS = 16_384  # engines scale larger ones down; a header can claim any size
+PIXELS_PER_TOKEN: Final = 1024
+DEFAULT_IMAGE_TOKENS: Final = 640 * 360 // PIXELS_PER_TOKEN  # of an image whose size cannot be seen
+MAX_IMAGE_TOKENS: Final = 16_384  # engines scale larger ones down; a header can claim any size
 # Ten seconds at two frames a second, each of the default size: what the field assumes.
-VIDEO_TOKENS = 20 * DEFAULT_IMAGE_TOKENS
+VIDEO_TOKENS: Final = 20 * DEFAULT_IMAGE_TOKENS
 
-_HEAD_CHARACTERS = 64 * 1024  # of base64; in a photo the size can stand behind a preview
-_MAX_JPEG_SEGMENTS = 64  # before the one with the size
+_HEAD_CHARACTERS: Final = 64 * 1024  # of base64; in a photo the size can stand behind a preview
+_MAX_JPEG_SEGMENTS: Final = 64  # before the one with the size
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
-_GIFS = (b"GIF87a", b"GIF89a")
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers that carry the size
+_GIFS: Final = (b"GIF87a", b"GIF89a")
+# Markers that carry the size.
+_JPEG_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def image_tokens(url: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Any
+from typing import Any, Final
 
 from epp.core.refusal import Reason, Refused
 from epp.payloads.document import dump_json
@@ -11,7 +11,7 @@ from epp.payloads.media import VIDEO_TOKENS, image_tokens, placeholder
 from epp.payloads.payload import BYTES_PER_TOKEN, Payload, estimate_tokens, model_of, streams
 
 # Beyond this much prompt, media only count; a small body can name very many of them.
-MAX_BYTES_WITH_MEDIA = 4 << 20
+MAX_BYTES_WITH_MEDIA: Final = 4 << 20
 
 
 def read_chat(document: dict[str, Any]) -> Payload:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from epp.payloads.document import load_scalars
 from epp.payloads.payload import Payload, estimate_tokens, model_of, streams
 
-API = "passthrough"
+API: Final = "passthrough"
 
 
 def read_passthrough(body: bytes, *, complete: bool = True) -> Payload:

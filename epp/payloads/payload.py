@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-BYTES_PER_TOKEN = 4  # of English text in a common vocabulary; the estimate before one is learned
-TRUE_SPELLINGS = frozenset({"1", "on", "t", "true", "y", "yes"})  # what engines take for true
+# Of English text in a common vocabulary; the estimate before one is learned.
+BYTES_PER_TOKEN: Final = 4
+# What engines take for true.
+TRUE_SPELLINGS: Final = frozenset({"1", "on", "t", "true", "y", "yes"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from epp.payloads.document import dump_name, load_object
 from epp.payloads.openai import read_chat, read_completions
@@ -14,7 +14,7 @@ from epp.payloads.toplevel import members
 Reader = Callable[[dict[str, Any]], Payload]
 
 # Last segments of the path, the longer first.
-READERS: tuple[tuple[str, Reader], ...] = (
+READERS: Final[tuple[tuple[str, Reader], ...]] = (
     ("/chat/completions", read_chat),
     ("/completions", read_completions),
 )

@@ -5,12 +5,15 @@ No chunk is delayed. Memory is bounded: the end of a document, or of one line of
 
 from __future__ import annotations
 
+from typing import Final
+
 from epp.payloads.restoring import ModelRestorer
 from epp.payloads.usage import USAGE_KEY, Usage, find_report
 
-TAIL_BYTES = 64 * 1024  # kept of a document or line that is too long; usage stands near its end
-MAX_KEPT_BYTES = 4 * TAIL_BYTES
-DATA = b"data:"
+# Kept of a document or line that is too long; usage stands near its end.
+TAIL_BYTES: Final = 64 * 1024
+MAX_KEPT_BYTES: Final = 4 * TAIL_BYTES
+DATA: Final = b"data:"
 
 
 class ResponseReader:

@@ -10,25 +10,29 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
-BOM = b"\xef\xbb\xbf"
+BOM: Final = b"\xef\xbb\xbf"
 
 # Every repetition is possessive: nothing is tried twice, so hostile bytes cannot make it slow.
 # A quote with no backslash before it ends a string, one with a lone backslash does not. That
 # decides most strings at several times the speed of the second form, which decides the others.
-_STRING = (
+_STRING: Final = (
     rb'(?:"[^"]*+(?:(?<=[^\\]\\)"[^"]*+)*+(?<!\\)"'
     rb'|"[^"\\]*+(?:\\.[^"\\]*+)*+")'
 )
-_FLAT = rb'[{\[](?:[^"{}\[\]]++|' + _STRING + rb")*+[}\]]"  # a container that has no other in it
-_BLANK = rb"[ \t\r\n]*+"
+# A container that has no other in it.
+_FLAT: Final = rb'[{\[](?:[^"{}\[\]]++|' + _STRING + rb")*+[}\]]"
+_BLANK: Final = rb"[ \t\r\n]*+"
 
-_START = re.compile(rb"(?:%s)?%s\{" % (BOM, _BLANK))
-_KEY = re.compile(rb"%s(%s)%s:%s" % (_BLANK, _STRING, _BLANK, _BLANK), re.DOTALL)
-_SCALAR = re.compile(_STRING + rb'|[^ \t\r\n,:"{}\[\]]++', re.DOTALL)
-_NEXT = re.compile(_BLANK + rb"([,}])")
-_END = re.compile(_BLANK + rb"\}?" + _BLANK)
-_TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|%s|%s)*+([{}\[\]])' % (_STRING, _FLAT), re.DOTALL)
+_START: Final = re.compile(rb"(?:%s)?%s\{" % (BOM, _BLANK))
+_KEY: Final = re.compile(rb"%s(%s)%s:%s" % (_BLANK, _STRING, _BLANK, _BLANK), re.DOTALL)
+_SCALAR: Final = re.compile(_STRING + rb'|[^ \t\r\n,:"{}\[\]]++', re.DOTALL)
+_NEXT: Final = re.compile(_BLANK + rb"([,}])")
+_END: Final = re.compile(_BLANK + rb"\}?" + _BLANK)
+_TO_BRACKET: Final = re.compile(
+    rb'(?:[^"{}\[\]]++|%s|%s)*+([{}\[\]])' % (_STRING, _FLAT), re.DOTALL
+)
 
 
 class NotAnObject(ValueError):

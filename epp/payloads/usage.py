@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from epp.payloads.toplevel import NotAnObject, value_end
 
-USAGE_KEY = b'"usage"'
-MAX_CANDIDATES = 8  # places of a cut document that are tried
-_REPORT = re.compile(USAGE_KEY + rb"[ \t\r\n]*+:[ \t\r\n]*+(?=\{)")
+USAGE_KEY: Final = b'"usage"'
+MAX_CANDIDATES: Final = 8  # places of a cut document that are tried
+_REPORT: Final = re.compile(USAGE_KEY + rb"[ \t\r\n]*+:[ \t\r\n]*+(?=\{)")
 
 
 @dataclass(slots=True)

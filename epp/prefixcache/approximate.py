@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from epp.core.endpoint import Endpoint
 from epp.prefixcache.blocks import sizes_from_last, tokens_in
@@ -17,11 +18,11 @@ from epp.prefixcache.settings import PrefixCacheSettings
 
 # What one `add` drops at most beyond as many blocks as it brings. So a cache that left or shrank
 # never stalls the loop, and what waits to be dropped cannot pile up.
-DROPPED_PER_ADD = 512
+DROPPED_PER_ADD: Final = 512
 
 # One dictionary of millions of blocks takes most of a second to grow. Of thousands of small ones
 # each grows at another time.
-SHARDS = 1 << 12
+SHARDS: Final = 1 << 12
 
 
 @dataclass(slots=True, eq=False)

@@ -8,11 +8,12 @@ before it.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Final
 
 from xxhash import xxh3_64_intdigest, xxh64_intdigest
 
-BYTES_PER_TOKEN = 4
-GROUP = 64  # blocks of one size
+BYTES_PER_TOKEN: Final = 4
+GROUP: Final = 64  # blocks of one size
 
 
 def hash_chain(

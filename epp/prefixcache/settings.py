@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-MIN_BLOCK_TOKENS = 64  # smaller blocks cost more than they tell
+MIN_BLOCK_TOKENS: Final = 64  # smaller blocks cost more than they tell
 
 
 @dataclass(frozen=True, slots=True)

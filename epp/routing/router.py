@@ -6,12 +6,13 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Final
 
 import xxhash
 
 from epp.routing.settings import RoutingSettings, Target
 
-HASH_SPACE = 1 << 64
+HASH_SPACE: Final = 1 << 64
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from typing import Final
 
 from prometheus_client import CollectorRegistry
 
 from epp.telemetry import buckets
 from epp.telemetry.instruments import Count, Counter, Distribution, Gauge, Histogram, Level
 
-PREFIX = "llm_d_epp_"
-MODELS = ("model_name", "target_model_name")
-FLOWS = (*MODELS, "fairness_id", "priority")
-OTHER = "other"
-DISPATCHED = "Dispatched"  # the flow-control outcome of a request that was placed
+PREFIX: Final = "llm_d_epp_"
+MODELS: Final = ("model_name", "target_model_name")
+FLOWS: Final = (*MODELS, "fairness_id", "priority")
+OTHER: Final = "other"
+DISPATCHED: Final = "Dispatched"  # the flow-control outcome of a request that was placed
 
 
 class LabelCap:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Final
 
 from epp.extproc.transport.http2 import frames, grpc_messages
 from epp.extproc.transport.http2.allowance import Allowance
@@ -38,9 +39,9 @@ from epp.extproc.transport.interfaces import Metadata, OpenSession, Services, St
 
 log = logging.getLogger(__name__)
 
-REMEMBERED_RESETS = 1000  # streams that we reset, whose frames may still be on their way
-STREAMS_PER_FRAME = 50  # that can be looked at for the price of a frame
-NOT_GRPC_SECONDS = 10.0  # for the end of a request that is no call; it is answered then
+REMEMBERED_RESETS: Final = 1000  # streams that we reset, whose frames may still be on their way
+STREAMS_PER_FRAME: Final = 50  # that can be looked at for the price of a frame
+NOT_GRPC_SECONDS: Final = 10.0  # for the end of a request that is no call; it is answered then
 
 
 class Connection:

@@ -9,26 +9,27 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from hpack import Decoder
 from hpack.exceptions import HPACKError
 
 from epp.extproc.transport.http2.faults import ConnectionFault, ErrorCode
 
-REMEMBERED_SECTIONS = 64
+REMEMBERED_SECTIONS: Final = 64
 
 Pairs = Iterable[tuple[bytes, bytes]]
 
-REQUIRED = (b":method", b":scheme", b":path")
-PSEUDO = frozenset((*REQUIRED, b":authority", b":protocol"))
-OF_A_CONNECTION = frozenset(
+REQUIRED: Final = (b":method", b":scheme", b":path")
+PSEUDO: Final = frozenset((*REQUIRED, b":authority", b":protocol"))
+OF_A_CONNECTION: Final = frozenset(
     (b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade")
 )
 
 
-_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")  # RFC 9110 section 5.6.2, lower case
+_NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")  # RFC 9110 section 5.6.2, lower case
 # A line break or zero anywhere, or blank space around it (RFC 9113 section 8.2.1).
-_BAD_VALUE = re.compile(rb"[\x00\r\n]|\A[ \t]|[ \t]\Z")
+_BAD_VALUE: Final = re.compile(rb"[\x00\r\n]|\A[ \t]|[ \t]\Z")
 
 
 class MalformedFields(Exception):

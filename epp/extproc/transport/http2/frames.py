@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
+from typing import Final
 
 from epp.extproc.transport.http2.faults import ConnectionFault, ErrorCode, StreamFault
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-HEADER_BYTES = 9
-DEFAULT_FRAME_BYTES = 16_384  # the largest payload that every peer takes
-MAX_FRAME_BYTES = (1 << 24) - 1
-MAX_WINDOW = (1 << 31) - 1
-MAX_STREAM_ID = (1 << 31) - 1
+PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+HEADER_BYTES: Final = 9
+DEFAULT_FRAME_BYTES: Final = 16_384  # the largest payload that every peer takes
+MAX_FRAME_BYTES: Final = (1 << 24) - 1
+MAX_WINDOW: Final = (1 << 31) - 1
+MAX_STREAM_ID: Final = (1 << 31) - 1
 
 
 class Kind(IntEnum):
@@ -29,15 +30,16 @@ class Kind(IntEnum):
 
 
 # The flags of all kinds; ACK and END_STREAM share a bit.
-ACK = END_STREAM = 0x1
-END_HEADERS = 0x4
-PADDED = 0x8
-PRIORITY = 0x20
+ACK: Final = 0x1
+END_STREAM: Final = 0x1
+END_HEADERS: Final = 0x4
+PADDED: Final = 0x8
+PRIORITY: Final = 0x20
 
 # Length and kind are 24 and 8 bits of one word; the first bit of the stream id is reserved.
-HEADER = struct.Struct(">IBI")
-WORD = struct.Struct(">I")
-SETTING = struct.Struct(">HI")
+HEADER: Final = struct.Struct(">IBI")
+WORD: Final = struct.Struct(">I")
+SETTING: Final = struct.Struct(">HI")
 
 
 def frame(kind: Kind, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
@@ -69,7 +71,7 @@ def window_update(stream_id: int, increment: int) -> bytes:
     return frame(Kind.WINDOW_UPDATE, 0, stream_id, WORD.pack(increment))
 
 
-SETTINGS_ACK = frame(Kind.SETTINGS, ACK, 0)
+SETTINGS_ACK: Final = frame(Kind.SETTINGS, ACK, 0)
 
 
 def unpadded(payload: bytes, flags: int) -> bytes:

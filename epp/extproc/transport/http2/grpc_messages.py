@@ -8,36 +8,37 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Mapping
+from typing import Final
 from urllib.parse import quote
 
 from epp.extproc.transport.http2.fields import RequestHead, literal
 from epp.extproc.transport.interfaces import Status
 
-PREFIX = struct.Struct(">BI")
-PREFIX_BYTES = PREFIX.size
-VIEWED_BYTES = 4096  # payloads from here on are not copied before their message is whole
-CONTENT_TYPE = "application/grpc"
+PREFIX: Final = struct.Struct(">BI")
+PREFIX_BYTES: Final = PREFIX.size
+VIEWED_BYTES: Final = 4096  # payloads from here on are not copied before their message is whole
+CONTENT_TYPE: Final = "application/grpc"
 
 # wbits of zlib, by grpc-encoding
-ENCODINGS: Mapping[str, int] = {"gzip": 31, "deflate": 15}
-ACCEPTED = "identity,deflate,gzip"
+ENCODINGS: Final[Mapping[str, int]] = {"gzip": 31, "deflate": 15}
+ACCEPTED: Final = "identity,deflate,gzip"
 
-STATUS_200 = b"\x88"  # an index of the static table
-_OPENING = STATUS_200 + literal("content-type", CONTENT_TYPE)
-RESPONSE_HEADERS = _OPENING + literal("grpc-accept-encoding", ACCEPTED)
-TRAILERS_OK = literal("grpc-status", "0")
+STATUS_200: Final = b"\x88"  # an index of the static table
+_OPENING: Final = STATUS_200 + literal("content-type", CONTENT_TYPE)
+RESPONSE_HEADERS: Final = _OPENING + literal("grpc-accept-encoding", ACCEPTED)
+TRAILERS_OK: Final = literal("grpc-status", "0")
 
-SAFE = " !#$&'()*+,/:;=?@[]~"  # in a status, beside letters and digits
-MAX_TEXT = 400  # characters of a status; each takes up to 12 bytes
+SAFE: Final = " !#$&'()*+,/:;=?@[]~"  # in a status, beside letters and digits
+MAX_TEXT: Final = 400  # characters of a status; each takes up to 12 bytes
 
-NOT_GRPC_TEXT = b"This port speaks gRPC only.\n"
-NOT_GRPC_HEADERS = (
+NOT_GRPC_TEXT: Final = b"This port speaks gRPC only.\n"
+NOT_GRPC_HEADERS: Final = (
     literal(":status", "415")
     + literal("content-type", "text/plain")
     + literal("content-length", str(len(NOT_GRPC_TEXT)))
 )
 
-TIMEOUT_UNITS: Mapping[str, float] = {
+TIMEOUT_UNITS: Final[Mapping[str, float]] = {
     "H": 3600.0,
     "M": 60.0,
     "S": 1.0,
@@ -62,9 +63,7 @@ def trailers(status: Status, text: str) -> bytes:
     if status is Status.OK and not text:
         return TRAILERS_OK
     message = (
-        literal("grpc-message", quote(text[:MAX_TEXT], SAFE, errors="replace"))
-        if text
-        else b""
+        literal("grpc-message", quote(text[:MAX_TEXT], SAFE, errors="replace")) if text else b""
     )
     return literal("grpc-status", str(int(status))) + message
 

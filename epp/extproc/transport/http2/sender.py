@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from typing import Final
 
 from epp.extproc.transport.http2 import frames, grpc_messages
 from epp.extproc.transport.http2.faults import ConnectionFault, ErrorCode, StreamFault
@@ -15,17 +16,17 @@ from epp.extproc.transport.interfaces import Status
 Piece = bytes | memoryview
 
 # A DATA frame with a whole gRPC message: frame header and message prefix in one go.
-MESSAGE_FRAME = struct.Struct(">IBIBI")
+MESSAGE_FRAME: Final = struct.Struct(">IBIBI")
 # Of a message that fits one frame and is copied; longer ones are sent from where they lie.
-COPIED_BYTES = 4096
+COPIED_BYTES: Final = 4096
 
 # What each piece of what is unsent takes beside its bytes.
-PIECE_OVERHEAD = 256
+PIECE_OVERHEAD: Final = 256
 
-RESPONSE_HEADERS = grpc_messages.RESPONSE_HEADERS
-OPEN_RESPONSE = len(RESPONSE_HEADERS) << 8 | Kind.HEADERS
-TRAILERS_OK = grpc_messages.TRAILERS_OK
-CLOSE_RESPONSE = len(TRAILERS_OK) << 8 | Kind.HEADERS
+RESPONSE_HEADERS: Final = grpc_messages.RESPONSE_HEADERS
+OPEN_RESPONSE: Final = len(RESPONSE_HEADERS) << 8 | Kind.HEADERS
+TRAILERS_OK: Final = grpc_messages.TRAILERS_OK
+CLOSE_RESPONSE: Final = len(TRAILERS_OK) << 8 | Kind.HEADERS
 
 
 class Sender:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from epp.extproc.transport.http2.faults import ConnectionFault, ErrorCode
 from epp.extproc.transport.http2.frames import (
@@ -12,14 +13,14 @@ from epp.extproc.transport.http2.frames import (
     SETTING,
 )
 
-DEFAULT_WINDOW_BYTES = 65_535
+DEFAULT_WINDOW_BYTES: Final = 65_535
 
-HEADER_TABLE_SIZE = 0x1
-ENABLE_PUSH = 0x2
-MAX_CONCURRENT_STREAMS = 0x3
-INITIAL_WINDOW_SIZE = 0x4
-MAX_FRAME_SIZE = 0x5
-MAX_HEADER_LIST_SIZE = 0x6
+HEADER_TABLE_SIZE: Final = 0x1
+ENABLE_PUSH: Final = 0x2
+MAX_CONCURRENT_STREAMS: Final = 0x3
+INITIAL_WINDOW_SIZE: Final = 0x4
+MAX_FRAME_SIZE: Final = 0x5
+MAX_HEADER_LIST_SIZE: Final = 0x6
 
 
 @dataclass(frozen=True, slots=True)
