@@ -25,6 +25,7 @@ from epp.compiled import STAMP, build_of, current_build, fingerprint  # noqa: E4
 PACKAGE = ROOT / "epp"
 GROUP = "epp"  # prefix of the module that holds the code of all
 MINUTES = 15
+MADE_BY = "made-by"  # in the build: this script as it was, since it says what is compiled
 
 # The way of one request. Shells stay as they are: there time goes into the event loop and the
 # kernel. So do plugins, which others subclass, and settings, which pydantic reads.
@@ -104,7 +105,9 @@ def main() -> None:
     parser.add_argument("--required", action="store_true", help="fail if nothing can be made")
     arguments = parser.parse_args()
     os.environ["EPP_COMPILED"] = ""
-    if current_build(PACKAGE) is not None:
+    build = current_build(PACKAGE)
+    myself = Path(__file__).read_text()
+    if build is not None and (build / MADE_BY).read_text() == myself:
         print("the compiled build is current")
         return
     if compiler() is None:
@@ -120,6 +123,7 @@ def main() -> None:
         if not compile_into(folder):
             print("epp runs interpreted", flush=True)
             sys.exit(1 if arguments.required else 0)
+        (folder / MADE_BY).write_text(myself)
         (folder / STAMP).write_text(made_of)
         shutil.rmtree(target, ignore_errors=True)
         folder.rename(target)
