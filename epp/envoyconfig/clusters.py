@@ -11,6 +11,8 @@ POOL_CLUSTER = "pool"
 LB_NAMESPACE = "envoy.lb"
 DESTINATION = "x-gateway-destination-endpoint"
 
+MAX_CONTROL_FRAMES = 100_000  # that wait to be written, resets above all
+
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 LB_POLICIES = "envoy.extensions.load_balancing_policies"
 
@@ -27,7 +29,13 @@ def _picker(settings: EnvoySettings) -> Json:
             PICKER_CLUSTER, [address(settings.picker_host, settings.picker_port)]
         ),
         "typed_extension_protocol_options": _http_options(
-            explicit_http_config={"http2_protocol_options": {}}
+            explicit_http_config={
+                "http2_protocol_options": {
+                    # Envoy resets each of its streams to the picker at the end. With the default,
+                    # a thousand that end together close the connection and all that is on it.
+                    "max_outbound_control_frames": MAX_CONTROL_FRAMES
+                }
+            }
         ),
     }
     if settings.picker_tls:
