@@ -75,26 +75,31 @@ class ConnectionShell(asyncio.Protocol):
             self._work_off(memoryview(data))
 
     def _work_off(self, data: memoryview) -> None:
-        """A read may hold a thousand requests: other connections and timers have their turns."""
+        """A read may hold a thousand requests: other connections and timers have their turns.
+
+        Reading goes on in a later turn even if all is done, as libuv would read again at once.
+        """
         assert self._transport is not None
         until = self._loop.time() + TURN_SECONDS
         while data and self._loop.time() < until:
             self.core.receive(bytes(data[:SLICE_BYTES]), self._heard_at)
             data = data[SLICE_BYTES:]
-        if data and not self.core.closing:
+        if not self.core.closing:
             if self._backlog is None:
                 self._transport.pause_reading()
             self._backlog = data
             self._loop.call_soon(self._go_on)
-        elif self._backlog is not None:
-            self._backlog = None
-            if not self._transport.is_closing():
-                self._transport.resume_reading()
         self._flush()
 
     def _go_on(self) -> None:
-        if self._backlog is not None and not self.core.closing:
+        if self._backlog is None or self.core.closing:
+            return
+        if self._backlog:
             self._work_off(self._backlog)
+            return
+        self._backlog = None
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def eof_received(self) -> bool:
         return False

@@ -14,9 +14,15 @@ import h2.connection
 import h2.events
 import h2.settings
 
-from epp.extproc.transport.http2.server import Http2Server, Http2Settings
+from epp.extproc.transport.http2.server import (
+    SLICE_BYTES,
+    ConnectionShell,
+    Http2Server,
+    Http2Settings,
+)
 from epp.extproc.transport.http2.settings import Limits
 from epp.extproc.transport.interfaces import Stream
+from tests.helpers.http2 import frame, settings_frame
 
 METHOD = "/test.Echo/Call"
 LIMITS = Limits()
@@ -190,3 +196,46 @@ async def test_what_does_not_end_is_cut_when_the_grace_is_over() -> None:
         assert echo.closed == 1
         await client.until_end()
         assert not server.connections
+
+
+class Wire(asyncio.Transport):
+    """A socket that takes everything, and notes whether it is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading = True
+
+    def pause_reading(self) -> None:
+        assert self.reading
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        assert not self.reading
+        self.reading = True
+
+    def write(self, data: object) -> None:
+        pass
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return False
+
+
+async def test_after_a_large_read_others_have_their_turn() -> None:
+    async with serving() as (server, _, _):
+        wire, shell = Wire(), ConnectionShell(server)
+        shell.connection_made(wire)
+        shell.data_received(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings_frame({}))
+        ping = frame(6, 0, 0, bytes(8))
+        shell.data_received(ping)
+        assert wire.reading
+        shell.data_received(ping * (SLICE_BYTES // len(ping) + 1))
+        assert not wire.reading  # even if all of it is done
+        async with asyncio.timeout(10):
+            while not wire.reading:
+                await asyncio.sleep(0)
+        shell.data_received(ping)
+        assert wire.reading
+        shell.connection_lost(None)
