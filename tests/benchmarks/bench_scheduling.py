@@ -79,8 +79,8 @@ def bench_profile() -> None:
 
 def bench_index() -> None:
     prompt = RNG.randbytes(LONG_PROMPT)
-    show("hash 400 000 bytes", lambda: hash_chain("m", "", prompt, 64, 2048), 500)
-    blocks = hash_chain("m", "", prompt, 64, 2048)
+    show("hash 400 000 bytes", lambda: hash_chain("m", "", prompt, 64, 131_072), 500)
+    blocks = hash_chain("m", "", prompt, 64, 131_072)
     for size in (1, 100, 1000):
         bench_shared(size, blocks)
     index, one = ApproximateIndex(PrefixCacheSettings()), pool(1)[0]
