@@ -51,6 +51,17 @@ def test_what_was_new_is_told_and_can_be_taken_back() -> None:
     index.remove(B, (1,))
 
 
+def test_a_longer_chain_above_what_is_taken_back_counts_until_it_is_forgotten() -> None:
+    index = an_index(capacity=4)
+    index.add(A, (1,))
+    fresh = index.add(A, (1, 2, 3))
+    index.add(A, (1, 2, 3, 4))
+    index.remove(A, fresh)
+    assert index.match((1, 2, 3, 4), [A]) == in_tokens({A: 4})  # more than is there
+    index.add(A, (7, 8, 9))
+    assert index.match((1, 2, 3, 4), [A]) == in_tokens({A: 1})
+
+
 def test_the_tail_is_forgotten_before_its_prefix() -> None:
     index = an_index(capacity=4)
     index.add(A, (1, 2, 3))
@@ -162,8 +173,10 @@ def test_it_agrees_with_a_naive_model_and_keeps_its_bound(
                 held.append(block)
             del held[: max(0, len(held) - capacity)]
         elif kind == "remove":
-            index.remove(endpoint, blocks)
-            model[endpoint] = [block for block in held if block not in blocks]
+            # What a failed request brought: the end of a chain, whose prefix was there before.
+            ends = prompts[family][length - 1 :]
+            index.remove(endpoint, ends)
+            model[endpoint] = [block for block in held if block not in ends]
         else:
             index.forget(endpoint)
             model[endpoint] = []
