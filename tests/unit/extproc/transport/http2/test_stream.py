@@ -10,6 +10,7 @@ from hyperframe.frame import SettingsFrame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from epp.extproc.transport.http2.faults import ErrorCode
 from epp.extproc.transport.http2.grpc_messages import MessageReader
 from epp.extproc.transport.http2.sender import Sender
 from epp.extproc.transport.http2.stream import CallStream
@@ -227,7 +228,7 @@ def test_a_reset_by_us() -> None:
     peer, stream, session = one_call({INITIAL_WINDOW_SIZE: 0})
     stream.send(b"unsent")
     peer.frames()
-    peer.connection.abandon(stream, ErrorCodes.CANCEL)
+    peer.connection.abandon(stream, ErrorCode.CANCEL)
     assert resets(peer.frames()) == [(1, ErrorCodes.CANCEL)]
     assert stream.reset
     stream.send(b"more")
