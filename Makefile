@@ -50,7 +50,7 @@ protos: $(VENV)/.installed ## generate epp/_pb from protos/
 	$(BIN)/python scripts/generate_protos.py
 
 constraints: $(VENV)/.installed ## write the versions in use to constraints.txt
-	$(BIN)/python -m pip freeze --exclude-editable --exclude pip | grep -v '^-e\|@' > constraints.txt
+	$(BIN)/python -m pip freeze --all --exclude-editable --exclude pip | grep -v '^-e\|@' > constraints.txt
 
 clean: ## remove what was made
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
