@@ -188,4 +188,5 @@ def log_line(begun: Begun, ending: Ending, now: float) -> dict[str, object]:
 
 
 def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 3)
+    """To the microsecond, without the slow exactness of `round`."""
+    return int(seconds * 1e6 + 0.5) / 1000

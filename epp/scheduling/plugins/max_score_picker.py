@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from epp.core.endpoint import Endpoint
 from epp.scheduling.interfaces import Picker
+from epp.scheduling.readings import best_scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +30,8 @@ class MaxScorePicker(Picker):
         rng: random.Random,
     ) -> Sequence[Endpoint]:
         if count == 1:
-            best = max(scores)
-            winners = [e for e, s in zip(endpoints, scores, strict=True) if s == best]
-            return [winners[0] if len(winners) == 1 else rng.choice(winners)]
+            winners = best_scored(endpoints, scores)
+            return winners if len(winners) == 1 else [rng.choice(winners)]
         order = list(range(len(endpoints)))
         rng.shuffle(order)
         order.sort(key=scores.__getitem__, reverse=True)

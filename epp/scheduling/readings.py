@@ -1,0 +1,59 @@
+"""What plugins want to know of many endpoints at once, for every request.
+
+Plugins stay interpreted, since others subclass them; these loops are compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from epp.core.endpoint import NEVER, Endpoint
+
+
+def requests_in_line(endpoints: Sequence[Endpoint]) -> list[float]:
+    """Estimated requests waiting in each engine; of a pool never scraped, ours in flight."""
+    counts: list[float] = []
+    scraped = False
+    for endpoint in endpoints:
+        scraped = scraped or endpoint.metrics.waiting_read_at != NEVER
+        counts.append(endpoint.load.waiting)
+    return counts if scraped else [endpoint.load.requests for endpoint in endpoints]
+
+
+def free_kv_cache(endpoints: Sequence[Endpoint]) -> list[float]:
+    """1 empty to 0 full, as last read."""
+    return [1.0 - endpoint.metrics.kv_cache_usage for endpoint in endpoints]
+
+
+def cached_shares(
+    endpoints: Sequence[Endpoint], cached_tokens: Mapping[Endpoint, int], prompt_tokens: int
+) -> list[float]:
+    """How much of a prompt each has cached, 0 to 1. `prompt_tokens` is above zero."""
+    return [cached_tokens.get(endpoint, 0) / prompt_tokens for endpoint in endpoints]
+
+
+def best_scored(endpoints: Sequence[Endpoint], scores: Sequence[float]) -> list[Endpoint]:
+    """All that have the highest score, in order; at least one."""
+    best: list[Endpoint] = []
+    highest = 0.0
+    # Of one length by the scorers' contract, which the profile checks.
+    for endpoint, score in zip(endpoints, scores):  # noqa: B905 - compiled only in this form
+        if not best or score > highest:
+            best, highest = [endpoint], score
+        elif score == highest:
+            best.append(endpoint)
+    return best
+
+
+def below_limits(
+    endpoints: Sequence[Endpoint],
+    kv_cache_usage: float,
+    has_room: Callable[[Endpoint], bool],
+) -> list[Endpoint]:
+    """Those without a queue and with less KV cache in use, and of the others who has room."""
+    return [
+        endpoint
+        for endpoint in endpoints
+        if (not endpoint.load.waiting and endpoint.metrics.kv_cache_usage < kv_cache_usage)
+        or has_room(endpoint)
+    ]
