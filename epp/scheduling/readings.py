@@ -5,6 +5,8 @@ Plugins stay interpreted, since others subclass them; these loops are compiled.
 
 from __future__ import annotations
 
+import random
+from bisect import insort
 from collections.abc import Callable, Mapping, Sequence
 
 from epp.core.endpoint import NEVER, Endpoint
@@ -32,17 +34,38 @@ def cached_shares(
     return [cached_tokens.get(endpoint, 0) / prompt_tokens for endpoint in endpoints]
 
 
-def best_scored(endpoints: Sequence[Endpoint], scores: Sequence[float]) -> list[Endpoint]:
-    """All that have the highest score, in order; at least one."""
-    best: list[Endpoint] = []
-    highest = 0.0
+def best_scored(
+    endpoints: Sequence[Endpoint], scores: Sequence[float], count: int, rng: random.Random
+) -> list[Endpoint]:
+    """The `count` best, or all if they are fewer. The order of equal ones is drawn."""
+    top: list[float] = []  # the best scores so far, ascending
+    for score in scores:
+        if len(top) < count:
+            insort(top, score)
+        elif score > top[0]:
+            del top[0]
+            insort(top, score)
+    equals: dict[float, list[Endpoint]] = {}
     # Of one length by the scorers' contract, which the profile checks.
     for endpoint, score in zip(endpoints, scores):  # noqa: B905 - compiled only in this form
-        if not best or score > highest:
-            best, highest = [endpoint], score
-        elif score == highest:
-            best.append(endpoint)
-    return best
+        if score >= top[0]:
+            equals.setdefault(score, []).append(endpoint)
+    chosen: list[Endpoint] = []
+    for score in sorted(equals, reverse=True):
+        chosen += drawn(equals[score], count - len(chosen), rng)
+    return chosen
+
+
+def drawn(endpoints: list[Endpoint], count: int, rng: random.Random) -> list[Endpoint]:
+    """At most `count`, each with the same chance at each place. The list is used up."""
+    many = len(endpoints)
+    if many == 1:
+        return endpoints[:count]
+    count = min(count, many)
+    for place in range(count):
+        other = place + int(rng.random() * (many - place))
+        endpoints[place], endpoints[other] = endpoints[other], endpoints[place]
+    return endpoints[:count]
 
 
 def below_limits(

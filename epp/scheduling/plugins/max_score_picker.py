@@ -29,10 +29,4 @@ class MaxScorePicker(Picker):
         count: int,
         rng: random.Random,
     ) -> Sequence[Endpoint]:
-        if count == 1:
-            winners = best_scored(endpoints, scores)
-            return winners if len(winners) == 1 else [rng.choice(winners)]
-        order = list(range(len(endpoints)))
-        rng.shuffle(order)
-        order.sort(key=scores.__getitem__, reverse=True)
-        return [endpoints[i] for i in order[:count]]
+        return best_scored(endpoints, scores, count, rng)

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import random
+from collections import Counter
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from epp.core.endpoint import Endpoint, EndpointMetrics
 from epp.scheduling.readings import (
@@ -12,7 +17,7 @@ from epp.scheduling.readings import (
 )
 from tests.helpers.build import an_endpoint
 
-A, B, C = (Endpoint(name, "10.0.0.1", port) for port, name in enumerate("abc", 1))
+A, B, C, D = (Endpoint(name, "10.0.0.1", port) for port, name in enumerate("abcd", 1))
 
 
 def test_a_pool_that_was_never_scraped_is_told_by_our_own_requests() -> None:
@@ -34,11 +39,40 @@ def test_cached_shares() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scores", "best"),
-    [([1.0, 3.0, 2.0], [B]), ([2.0, 1.0, 2.0], [A, C]), ([-1.0, -1.0, -2.0], [A, B])],
+    ("scores", "count", "best"),
+    [
+        pytest.param([1.0, 3.0, 2.0], 1, [B], id="the best"),
+        pytest.param([1.0, 3.0, 2.0], 2, [B, C], id="two"),
+        pytest.param([1.0, 3.0, 2.0], 9, [B, C, A], id="all"),
+        pytest.param([-1.0, -3.0, -2.0], 3, [A, C, B], id="below zero"),
+    ],
 )
-def test_the_best_of_scores(scores: list[float], best: list[Endpoint]) -> None:
-    assert best_scored([A, B, C], scores) == best
+def test_the_best_of_scores(scores: list[float], count: int, best: list[Endpoint]) -> None:
+    assert best_scored([A, B, C], scores, count, random.Random(1)) == best
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_each_of_equals_has_the_same_chance_at_each_place(count: int) -> None:
+    rng = random.Random(3)
+    endpoints, scores = [A, D, B, C], [2.0, 5.0, 2.0, 2.0]
+    seen: Counter[tuple[int, Endpoint]] = Counter()
+    for _ in range(6000):
+        best, *others = best_scored(endpoints, scores, 1 + count, rng)
+        assert best is D
+        assert len(set(others)) == count
+        seen.update(enumerate(others))
+    assert len(seen) == 3 * count
+    # Five standard deviations of a binomial around 2000.
+    assert all(abs(times - 2000) < 183 for times in seen.values())
+
+
+@given(st.lists(st.sampled_from([0.0, 0.5, 1.0, -2.5]), min_size=1), st.integers(1, 12))
+def test_no_better_one_is_left_out(scores: list[float], count: int) -> None:
+    endpoints = [Endpoint(str(n), "10.0.0.1", n + 1) for n in range(len(scores))]
+    best = best_scored(endpoints, scores, count, random.Random(1))
+    assert len({id(endpoint) for endpoint in best}) == len(best)
+    scored = [scores[endpoint.port - 1] for endpoint in best]
+    assert scored == sorted(scores, reverse=True)[:count]
 
 
 def test_only_who_is_over_a_limit_is_asked_for_room() -> None:

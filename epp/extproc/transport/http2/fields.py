@@ -74,8 +74,18 @@ class FieldDecoder:
 
 
 def _only_indices(block: bytes) -> bool:
-    """Of one byte each: literals and table sizes begin with 0, longer indices with 0xff."""
-    return block.isascii() is False and min(block) >= 0x80 and b"\xff" not in block
+    """Literals and table sizes begin with 0; an index of 127 and more goes on in further bytes."""
+    at, size = 0, len(block)
+    while at < size:
+        octet = block[at]
+        if octet < 0x80:
+            return False
+        at += 1
+        if octet == 0xFF:
+            while at < size and block[at] >= 0x80:
+                at += 1
+            at += 1
+    return at == size and size > 0
 
 
 def request_head(pairs: Pairs) -> RequestHead:

@@ -204,8 +204,19 @@ def test_indices_of_two_bytes() -> None:
     for name, value in added[::7]:
         block = encoder.encode(with_fields((name, value)))
         assert b"\xff" in block or name >= b"a35"
-        for _ in range(2):
-            assert decoder.request(block).metadata == {name.decode(): "v"}
+        head = decoder.request(block)
+        assert head.metadata == {name.decode(): "v"}
+        assert decoder.request(block) is head
+    block = OPENING + b"\xff\x00"  # index 127
+    before = decoder.request(block).metadata
+    decoder.request(OPENING + adding(b"x-a", b"1"))
+    assert decoder.request(block).metadata != before
+
+
+@pytest.mark.parametrize("cut", [b"\xff", b"\xff\x80"])
+def test_an_index_that_is_cut_is_a_fault(cut: bytes) -> None:
+    with pytest.raises(ConnectionFault):
+        FieldDecoder(MAX_BYTES).request(OPENING + cut)
 
 
 def test_malformed_requests_are_not_remembered_and_found_every_time() -> None:
