@@ -103,7 +103,11 @@ def _read_header(message: bytes, at: int, stop: int, headers: dict[str, str]) ->
     key = value = raw = b""
     while at < stop:
         tag = message[at]
-        length, start = read_varint(message, at + 1)
+        length = message[at + 1]
+        if length < 0x80:  # as nearly all are
+            start = at + 2
+        else:
+            length, start = read_varint(message, at + 1)
         at = start + length
         if tag == _KEY:
             key = message[start:at]
@@ -115,10 +119,10 @@ def _read_header(message: bytes, at: int, stop: int, headers: dict[str, str]) ->
             return False
     if at != stop:
         return False
-    text = value.decode()  # raises for what is no UTF-8, as the generated code does
     name = _LOWERED.get(key)
     if name is None:
         name = _lowered(key)
+    text = value.decode() if value else ""  # raises for what is no UTF-8, as others do
     if name not in headers:
         headers[name] = _text(raw) if raw else text
     return True

@@ -13,11 +13,12 @@ from typing import Final
 from epp.extproc.transport.http2 import frames, grpc_messages
 from epp.extproc.transport.http2.allowance import Allowance
 from epp.extproc.transport.http2.faults import ConnectionFault, ErrorCode, StreamFault
+from epp.extproc.transport.http2.field_decoder import FieldDecoder
 from epp.extproc.transport.http2.fields import (
-    FieldDecoder,
     MalformedFields,
     RequestHead,
     check_trailers,
+    request_head,
 )
 from epp.extproc.transport.http2.frames import (
     ACK,
@@ -361,16 +362,16 @@ class Connection:
             if stream_id > self._last_stream_id:
                 self._open(stream_id, self._request(block))
             else:
-                pairs = self._fields.pairs(block)
+                fields = self._fields.fields(block)
                 if self._takes_trailers(stream, stream_id):
-                    check_trailers(pairs)
+                    check_trailers(fields)
                     self._remote_ended(self.streams[stream_id])
         except MalformedFields as fault:
             self._last_stream_id = max(stream_id, self._last_stream_id)
             raise StreamFault(stream_id, ErrorCode.PROTOCOL_ERROR, str(fault)) from fault
 
     def _request(self, block: bytes) -> RequestHead:
-        head = self._fields.request(block)
+        head = request_head(self._fields.fields(block))
         if self._block_loops:
             raise MalformedFields("a stream that depends on itself")
         return head
