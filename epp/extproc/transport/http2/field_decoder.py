@@ -41,10 +41,9 @@ class FieldDecoder:
             return self._fields(block)
         except (_NoSection, huffman.NotHuffman) as error:
             raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, f"HPACK: {error}") from error
-        except IndexError as error:
-            raise ConnectionFault(
-                ErrorCode.COMPRESSION_ERROR, "HPACK: the section is cut"
-            ) from error
+        except IndexError as cut:
+            text = "HPACK: the section is cut"
+            raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, text) from cut
 
     def _fields(self, block: bytes) -> list[Field]:
         """Raises _NoSection, NotHuffman or IndexError. Section 6 has the representations."""
