@@ -73,12 +73,13 @@ class Profile:
                     f"{weighted.name}: {len(given)} scores for {len(totals)} endpoints"
                 )
             scores[weighted.name] = given
-            totals = _added(totals, weighted.weight, given)
+            numbers = given if isinstance(given, list) else list(given)
+            totals = _added(totals, weighted.weight, numbers)
         count = max(count, self.picker.count)
         return Scheduled(self.picker.pick(endpoints, totals, count, rng), endpoints, totals, scores)
 
 
-def _added(totals: list[float], weight: float, scores: Sequence[float]) -> list[float]:
+def _added(totals: list[float], weight: float, scores: list[float]) -> list[float]:
     """Totals with weighted scores. A score counts within 0..1, NaN as 0."""
     added: list[float] = []
     for total, score in zip(totals, scores):  # noqa: B905 - compiled only in this form

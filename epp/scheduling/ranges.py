@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 
-
-def lower_is_better(loads: Sequence[float]) -> list[float]:
+def lower_is_better(loads: list[float]) -> list[float]:
     """1 for the least, 0 for the most, linear in between; all 1 where all are equal."""
     least = most = loads[0]
     for load in loads:

@@ -49,7 +49,10 @@ def best_scored(
     # Of one length by the scorers' contract, which the profile checks.
     for endpoint, score in zip(endpoints, scores):  # noqa: B905 - compiled only in this form
         if score >= top[0]:
-            equals.setdefault(score, []).append(endpoint)
+            if (others := equals.get(score)) is None:
+                equals[score] = [endpoint]
+            else:
+                others.append(endpoint)
     chosen: list[Endpoint] = []
     for score in sorted(equals, reverse=True):
         chosen += drawn(equals[score], count - len(chosen), rng)
