@@ -55,6 +55,12 @@ class TlsPolicy:
     ciphers: tuple[str, ...] = ()  # OpenSSL's names, for TLS 1.2; none: the library's own choice
 
     @property
+    def needs_rsa(self) -> bool:
+        """No suite of the list goes with an elliptic key."""
+        rsa_only = (not cipher.startswith("ECDHE-ECDSA") for cipher in self.ciphers)
+        return bool(self.ciphers) and all(rsa_only)
+
+    @property
     def cipher_text(self) -> str:
         return ":".join(self.ciphers)
 

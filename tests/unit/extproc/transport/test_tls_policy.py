@@ -58,3 +58,8 @@ def test_the_table_agrees_with_openssl() -> None:
     judged = [name for name in SUITES_1_2 if name in standard]
     assert len(judged) >= 15
     assert {name: standard[name] for name in judged} == {name: SUITES_1_2[name] for name in judged}
+
+
+@pytest.mark.parametrize(("suites", "needs"), [([], False), ([RSA], True), ([RSA, ECDSA], False)])
+def test_suites_without_an_elliptic_one_need_an_rsa_key(suites: list[str], needs: bool) -> None:
+    assert tls_policy("", suites).needs_rsa is needs
