@@ -5,13 +5,14 @@ There is no controller manager and no node: objects are what tests make of them.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import ssl
 import subprocess
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -55,7 +56,8 @@ class ControlPlane:
     def start(self) -> None:
         """Returns when the API server is ready. Raises ProgramFailed."""
         self._etcd = Program("etcd", self._command("etcd", self._etcd_flags()), self._folder)
-        self.start_api_server()
+        self._start_api_server()
+        self._wait_until_ready()
 
     def stop(self) -> None:
         for program in (self._api_server, self._etcd):
@@ -67,20 +69,20 @@ class ControlPlane:
         assert self._api_server is not None
         self._api_server.kill()
 
-    def start_api_server(self) -> None:
+    async def restart_api_server(self) -> None:
         """On the same port, with what etcd holds. Returns when it is ready."""
-        flags = self._api_server_flags()
-        command = self._command("kube-apiserver", flags)
-        self._api_server = program = Program("kube-apiserver", command, self._folder)
-        context = self.admin_context()
-        deadline = time.monotonic() + START_SECONDS
-        while not _answers(f"{self.url}/readyz", context):
-            program.check()
-            if time.monotonic() > deadline:
-                raise ProgramFailed(
-                    f"kube-apiserver is not ready after {START_SECONDS:g} s:\n{program.tail()}"
-                )
-            time.sleep(POLL_SECONDS)  # noqa: TID251
+        self.kill_api_server()
+        self._start_api_server()
+        await asyncio.to_thread(self._wait_until_ready)
+
+    @asynccontextmanager
+    async def without_api_server(self) -> AsyncIterator[None]:
+        """It is away inside the block, and ready again after it."""
+        self.kill_api_server()
+        try:
+            yield
+        finally:
+            await self.restart_api_server()
 
     def compact(self) -> int:
         """Make etcd forget all history; the revision up to which it did."""
@@ -125,6 +127,20 @@ class ControlPlane:
         }
         path.write_text(yaml.safe_dump(document), encoding="utf-8")
         return path
+
+    def _start_api_server(self) -> None:
+        command = self._command("kube-apiserver", self._api_server_flags())
+        self._api_server = Program("kube-apiserver", command, self._folder)
+
+    def _wait_until_ready(self) -> None:
+        assert self._api_server is not None
+        context, deadline = self.admin_context(), time.monotonic() + START_SECONDS
+        while not _answers(f"{self.url}/readyz", context):
+            self._api_server.check()
+            if time.monotonic() > deadline:
+                tail = self._api_server.tail()
+                raise ProgramFailed(f"kube-apiserver not ready after {START_SECONDS:g} s:\n{tail}")
+            time.sleep(POLL_SECONDS)  # noqa: TID251
 
     def _command(self, program: str, flags: dict[str, object]) -> list[str]:
         return [
@@ -180,20 +196,14 @@ class ProgramFailed(Exception):
     """A program ended, or does not get ready; with the end of its log."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Running:
-    process: subprocess.Popen[bytes]
-    log: Path
-
-
 class Program:
     """One process with its log, which a restart continues."""
 
     def __init__(self, name: str, command: Sequence[str], folder: Path) -> None:
         self._name = name
-        log = folder / f"{name}.log"
-        with log.open("ab") as output:
-            process = subprocess.Popen(
+        self._log = folder / f"{name}.log"
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -201,20 +211,19 @@ class Program:
                 start_new_session=True,
                 preexec_fn=die_with_parent,
             )
-        self._running = _Running(process, log)
 
     def check(self) -> None:
         """Raises ProgramFailed if it has ended."""
-        code = self._running.process.poll()
+        code = self._process.poll()
         if code is not None:
             raise ProgramFailed(f"{self._name} ended with {code}:\n{self.tail()}")
 
     def kill(self) -> None:
-        self._running.process.kill()
-        self._running.process.wait(STOP_SECONDS)
+        self._process.kill()
+        self._process.wait(STOP_SECONDS)
 
     def tail(self) -> str:
-        return self._running.log.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
+        return self._log.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
 
 
 def _answers(url: str, context: ssl.SSLContext) -> bool:

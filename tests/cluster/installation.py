@@ -23,6 +23,7 @@ class Plan:
     servers: int = 2
     pods: int | None = None  # of the servers that run from the start; None: for all
     ports: int = 1  # of each server
+    ipv6: bool = False  # then there is one address, so one server
     mode: Mode = Mode.FULL
     settings: ServerSettings = SETTINGS
     document: Mapping[str, object] = field(default_factory=dict)
@@ -77,7 +78,10 @@ async def installed(
 ) -> AsyncIterator[Installation]:
     """Entering returns when the picker serves and knows the Pods."""
     async with ModelServers(ports=plan.ports, settings=plan.settings) as model_servers:
-        servers = await model_servers.start(plan.servers)
+        if plan.ipv6:
+            await model_servers.start_at("::1")
+        else:
+            await model_servers.start(plan.servers)
         await namespace.create_pool(ports=model_servers.ports)
         async with running_picker(
             control_plane,
@@ -94,7 +98,7 @@ async def installed(
                 mode=plan.mode,
             )
             with RunningEnvoy(bootstrap(settings)) as envoy:
-                site = Installation(namespace, servers, picker, envoy)
+                site = Installation(namespace, model_servers.all, picker, envoy)
                 running = range(plan.servers if plan.pods is None else plan.pods)
                 for number in running:
                     await site.run_pod(number)

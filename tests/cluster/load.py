@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
+from tests.cluster.waiting import eventually
+
 TIMEOUT_SECONDS = 60.0
 PAUSE_SECONDS = 0.1  # after a failure, as there would be thousands
 DONE = b"data: [DONE]"
@@ -39,6 +41,19 @@ class Load:
     @property
     def failures(self) -> list[Answer]:
         return [answer for answer in self.answers if answer.status != 200]
+
+    async def goes_on(self, answers: int = 20) -> None:
+        """Waits for so many more good ones."""
+        wanted = self.ok + answers
+        await eventually(f"{answers} more answers", lambda: self.ok >= wanted)
+
+    async def is_served_by(self, *authorities: str) -> None:
+        """Waits until each of these has answered what is asked from now on, and no other has."""
+        moment, wanted = time.monotonic(), set(authorities)
+        await eventually(
+            f"answers of {sorted(wanted)}", lambda: wanted <= set(self.served_since(moment))
+        )
+        assert set(self.served_since(moment)) == wanted
 
     def served_since(self, moment: float) -> Counter[str]:
         """Answers by server, of what was asked at this time or later."""

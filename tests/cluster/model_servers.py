@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from types import TracebackType
 from typing import Self
+
+import aiohttp
 
 from epp.core.endpoint import authority
 from epp.simulation.server import SimulatedServer
@@ -14,6 +17,8 @@ from epp.simulation.settings import ServerSettings
 from tests.helpers.picker import free_ports
 
 SETTINGS = ServerSettings(models=("sim",), max_num_seqs=64)
+
+IDLE_SECONDS, IDLE_LOOKS = 0.3, 6
 
 _serial = count(1)  # no two of a session share an address
 
@@ -28,6 +33,19 @@ class ModelServer:
     @property
     def authorities(self) -> list[str]:
         return [authority(self.address, rank.port) for rank in self.ranks]
+
+    async def idle(self) -> bool:
+        """Whether nothing runs or waits, now and for a moment longer."""
+        for _ in range(IDLE_LOOKS):
+            for rank in self.ranks:
+                async with (
+                    aiohttp.ClientSession() as session,
+                    session.get(f"{rank.url}/sim/stats") as answer,
+                ):
+                    if (await answer.json())["live"]:
+                        return False
+            await asyncio.sleep(IDLE_SECONDS / IDLE_LOOKS)
+        return True
 
     async def stop(self) -> None:
         """Answers that still run are cut off."""

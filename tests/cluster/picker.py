@@ -88,6 +88,7 @@ async def running_picker(
     namespace: Namespace,
     *,
     account: Account | None = None,
+    token: str = "",
     server: str = "",
     pool: str = "pool",
     document: Mapping[str, object] | None = None,
@@ -96,12 +97,13 @@ async def running_picker(
 ) -> AsyncIterator[KubernetesPicker]:
     """Started, but perhaps not ready: that needs a pool. It must not meet an unexpected error.
 
-    Without an account it gets a new one, `epp`, with the rules of an installation. `server`
-    replaces the URL of the API server.
+    Without an account it gets a new one, `epp`, with the rules of an installation; `token` and
+    `server` replace the account's token and the URL of the API server.
     """
     account = account or await namespace.account()
     name = f"{namespace.name}-{account.name}.kubeconfig"
-    kubeconfig = control_plane.kubeconfig(name, token=await account.token(), server=server)
+    token = token or await account.token()
+    kubeconfig = control_plane.kubeconfig(name, token=token, server=server)
     picker = KubernetesPicker(
         namespace.name,
         kubeconfig,

@@ -71,8 +71,7 @@ async def test_history_that_is_compacted_is_expired_after_a_restart(
     seen = await namespace.api.list(POD, namespace.name)
     await namespace.apply(a_pod("one"))
     control_plane.compact()
-    control_plane.kill_api_server()
-    control_plane.start_api_server()
+    await control_plane.restart_api_server()
     version = seen["metadata"]["resourceVersion"]
     event = await namespace.api.watch_from(POD, version, namespace.name)
     assert (event["type"], event["object"]["code"]) == ("ERROR", 410)
