@@ -79,4 +79,4 @@ async def test_an_unknown_token_is_named_in_the_log(
 ) -> None:
     account = await namespace.account()
     async with start_picker(namespace, account=account, token="not-a-token") as picker:
-        await eventually("the log says so", lambda: picker.lines("failed", "pods"))
+        await eventually("the log says so", lambda: picker.lines("inferencepools", "401"))
