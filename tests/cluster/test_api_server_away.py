@@ -73,6 +73,9 @@ async def test_a_picker_that_starts_while_the_api_server_is_away(
             await relay.mend()
             await picker.ready(CATCH_UP_SECONDS)
             await picker.knows(server.authorities)
+            # Each kind of object has pauses of its own; the line comes with the last of them.
+            await eventually("a line of the end", lambda: picker.lines(FOUND), CATCH_UP_SECONDS)
+            assert (len(picker.lines(LOST)), len(picker.lines(FOUND))) == (1, 1)
 
 
 async def test_what_changed_meanwhile_is_seen_although_history_is_gone(
