@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import random
 import secrets
 import socket
@@ -24,6 +25,7 @@ from epp.datalayer.models.fetcher import ModelListFetcher
 from epp.datalayer.scraping.scraper import Scraper
 from epp.datalayer.scraping.settings import ScrapeSettings
 from epp.extproc import access_log
+from epp.extproc.counted import counted
 from epp.extproc.exchange import Limits
 from epp.extproc.health import Health
 from epp.extproc.logged import AccessLogDigest
@@ -32,7 +34,7 @@ from epp.extproc.session import ExtProcSession, SessionSettings
 from epp.extproc.switchboard import Switchboard
 from epp.extproc.transport.http2.server import Http2Server, Http2Settings
 from epp.extproc.transport.http2.settings import Limits as Http2Limits
-from epp.extproc.transport.interfaces import Metadata, Server, Services, Stream
+from epp.extproc.transport.interfaces import Metadata, OpenSession, Server, Services, Stream
 from epp.extproc.transport.tls import Certificates
 from epp.telemetry.legacy import with_twins
 from epp.telemetry.logs import LineWriter, RequestLog
@@ -154,7 +156,10 @@ def _grpc_server(
         limits = Http2Limits(max_receive_bytes=settings.max_receive_bytes)
         if settings.max_send_bytes >= 0:
             limits = replace(limits, max_send_bytes=settings.max_send_bytes)
-        return Http2Server(Http2Settings(settings.host, port, limits), services, certificates)
+        http2 = Http2Settings(settings.host, port, limits, settings.tls)
+        return Http2Server(http2, services, certificates)
+    if settings.tls.ciphers:  # taken from here alone, and read when grpcio is imported
+        os.environ["GRPC_SSL_CIPHER_SUITES"] = settings.tls.cipher_text
     from epp.extproc.transport.grpcio import GrpcioServer, GrpcioSettings  # heavy to import
 
     grpcio = GrpcioSettings(
@@ -187,9 +192,11 @@ def _services(
     def open_ext_proc(stream: Stream, metadata: Metadata) -> ExtProcSession:
         return ExtProcSession(board, session_settings, stream, metadata)
 
-    services = {EXT_PROC_METHOD: open_ext_proc}
+    opened: OpenSession = open_ext_proc
+    if settings.count_streams:
+        opened = counted(open_ext_proc, metrics.count_streams().inc)
     return {
-        **services,
+        EXT_PROC_METHOD: opened,
         **(access_log.services(AccessLogDigest(metrics, nonce)) if settings.access_log else {}),
         **(health.services() if settings.health_checking else {}),
     }
@@ -200,7 +207,8 @@ def _certificates(settings: ServeSettings) -> Certificates | None:
         return None
     if settings.cert_path is not None:
         return Certificates.from_folder(settings.cert_path, reload=settings.enable_cert_reload)
-    return Certificates.self_signed(datetime.datetime.now(datetime.UTC))
+    now = datetime.datetime.now(datetime.UTC)
+    return Certificates.self_signed(now, rsa_key=settings.tls.needs_rsa)
 
 
 def _sources(settings: ServeSettings, picker: Picker, now: Callable[[], float]) -> PoolSources:
