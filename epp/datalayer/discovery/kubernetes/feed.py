@@ -84,6 +84,7 @@ class Feed(Generic[T]):
         self._page_objects = FIRST_PAGE_OBJECTS
         self._pause = 0.0
         self._failures = 0  # in a row
+        self._expired = False  # and has not been followed since
         self._misses = 0  # in a row: not found
         self._suspect: Failure | None = None  # forbidden, or perhaps not installed: look it up
         self._opened_at: float | None = None  # of the running watch
@@ -136,7 +137,7 @@ class Feed(Generic[T]):
         for event in events:
             if isinstance(event, Failure):
                 return self.failed(event, now) or changed
-            self._heard, self._failures = True, 0
+            self._heard, self._failures, self._expired = True, 0, False
             self._resource_version = event.resource_version
             changed |= self._took(event)
         return changed
@@ -153,7 +154,7 @@ class Feed(Generic[T]):
         if lasted < STEADY_SECONDS:
             self._back_off()
             return
-        self._failures = 0
+        self._failures, self._expired = 0, False
         if not self._heard and lasted >= WATCH_SECONDS[0]:
             # Not even a bookmark: after a restore of the cluster our version may lie in its future.
             self._resource_version = ""
@@ -162,15 +163,16 @@ class Feed(Generic[T]):
         """Whether the known objects changed, which only a resource that is gone for good does."""
         if self._opened_at is not None:
             if now - self._opened_at >= STEADY_SECONDS:
-                self._failures = 0
+                self._failures, self._expired = 0, False
             self._opened_at = None
         self._begin_anew()
         if failure.kind is FailureKind.GONE:
             self._resource_version = ""
-            if self._failures == 0:
-                self._failures = 1  # the first list is not delayed
-            else:
+            # The first list is not delayed, whatever failed before: a server that comes back from
+            # an outage has mostly forgotten the version.
+            if self._expired:
                 self._back_off()
+            self._expired = True
             return False
         if failure.kind is FailureKind.NOT_FOUND:
             return self._not_found(failure)
