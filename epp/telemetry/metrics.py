@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Final
@@ -258,6 +258,11 @@ class Metrics:
         if OTHER not in labels:  # folded names are unlimited: they are looked up each time
             self._children[key] = children
         return children
+
+    def forget_endpoints(self, gone: Collection[tuple[str, str, str]]) -> None:
+        """Pod name, namespace and port of each: in a cluster new ones come for ever."""
+        places = frozenset(gone)
+        self.scheduler_attempts.forget(lambda values: values[2:] in places)
 
     def waited(self, labels: tuple[str, str, str, str], outcome: str) -> Distribution:
         """Time in the waiting room of requests with these labels of FLOWS."""

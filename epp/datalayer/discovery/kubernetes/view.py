@@ -61,7 +61,9 @@ def specs_of(pod: Pod, target_ports: tuple[int, ...]) -> tuple[EndpointSpec, ...
     if not pod.serves or not pod.address:
         return ()
     return tuple(
-        EndpointSpec(f"{pod.name}-rank-{rank}", pod.address, port, pod.namespace, pod.labels)
+        EndpointSpec(
+            f"{pod.name}-rank-{rank}", pod.address, port, pod.namespace, pod.labels, pod.name
+        )
         for rank, port in enumerate(target_ports)
         if pod.active_ports is None or port in pod.active_ports
     )

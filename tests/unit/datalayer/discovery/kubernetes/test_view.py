@@ -28,8 +28,8 @@ OLD = PoolRef("inference.networking.x-k8s.io", "pool")
 
 def test_an_endpoint_a_port_with_its_rank_in_the_name() -> None:
     assert specs_of(POD, (8000, 8001)) == (
-        EndpointSpec("m0-rank-0", "10.0.0.1", 8000, "ns", {"app": "m"}),
-        EndpointSpec("m0-rank-1", "10.0.0.1", 8001, "ns", {"app": "m"}),
+        EndpointSpec("m0-rank-0", "10.0.0.1", 8000, "ns", {"app": "m"}, "m0"),
+        EndpointSpec("m0-rank-1", "10.0.0.1", 8001, "ns", {"app": "m"}, "m0"),
     )
 
 
