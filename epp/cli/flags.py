@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from epp.cli.kubernetes import OPTIONS as POOL
 from epp.cli.types import (
     DEFAULT_VERBOSITY,
     Boolean,
@@ -72,12 +73,6 @@ DOCUMENT = (
         default=False,
         text="Accepted: no plugin of this picker needs it.",
     ),
-)
-
-POOL = (
-    flag("--pool-name", default="", text="Name of the pool in metrics."),
-    flag("--pool-namespace", default="", hidden=True),
-    flag("--pool-group", default="", hidden=True),
 )
 
 SERVING = (
@@ -198,7 +193,7 @@ LOGS = (
 
 SECTIONS: Mapping[str, Sequence[click.Option]] = {
     "Document": DOCUMENT,
-    "Pool": POOL,
+    "Pool on Kubernetes": POOL,
     "Serving": SERVING,
     "TLS of the ext-proc port": TLS,
     "Requests": REQUESTS,

@@ -17,6 +17,7 @@ from epp.cli.document import read_document
 from epp.cli.given import flag_differences
 from epp.cli.settings import log_threshold, serve_settings, warnings
 from epp.datalayer.discovery.document import EndpointsFileError
+from epp.datalayer.discovery.kubernetes.client import ClusterConfigError
 from epp.extproc.transport.tls import CertificateError
 from epp.telemetry.logs import LineWriter, configure
 
@@ -41,7 +42,13 @@ def serve(flags: Mapping[str, Any], given: Mapping[str, object]) -> None:
         gc.collect()
         gc.freeze()
         uvloop.run(run(shells))
-    except* (NoDiscovery, CertificateError, EndpointsFileError, OSError) as group:
+    except* (
+        NoDiscovery,
+        CertificateError,
+        EndpointsFileError,
+        ClusterConfigError,
+        OSError,
+    ) as group:
         writer.close()
         for error in _leaves(group):
             click.echo(f"epp: {error}", err=True)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from epp.app.settings import DEFAULT_RECEIVE_BYTES, MetricsGuard, ServeSettings, Transport
+from epp.cli.kubernetes import kubernetes_settings, metrics_pool_name
 from epp.extproc.transport.tls_policy import TlsPolicy, tls_policy
 from epp.telemetry.legacy import Families
 from epp.telemetry.logs import Threshold, threshold
@@ -34,7 +35,8 @@ def serve_settings(flags: Mapping[str, Any]) -> ServeSettings:
         grpc_port=flags["grpc_port"],
         grpc_health_port=flags["grpc_health_port"],
         metrics_port=flags["metrics_port"],
-        pool_name=flags["pool_name"] or "epp",
+        pool_name=metrics_pool_name(flags),
+        kubernetes=kubernetes_settings(flags),
         secure_serving=flags["secure_serving"],
         cert_path=_path(flags["cert_path"]),
         enable_cert_reload=flags["enable_cert_reload"],
