@@ -12,28 +12,34 @@ import click
 DEFAULT_POOL = "epp"  # in metrics, where endpoints are not found on Kubernetes
 
 OPTIONS = (
-    click.Option(["--pool-name"],
+    click.Option(
+        ["--pool-name"],
         default="",
         help="InferencePool to serve; with discovery in the configuration, its name in metrics.",
     ),
-    click.Option(["--pool-namespace"],
+    click.Option(
+        ["--pool-namespace"],
         default="",
         help="Namespace of the pool, its pods and objectives; else $NAMESPACE, else default.",
     ),
-    click.Option(["--pool-group"],
+    click.Option(
+        ["--pool-group"],
         default="inference.networking.k8s.io",
         show_default=True,
         help="API group of the InferencePool.",
     ),
-    click.Option(["--endpoint-selector"],
+    click.Option(
+        ["--endpoint-selector"],
         default="",
         help="Serve the pods of this label selector, without an InferencePool.",
     ),
-    click.Option(["--endpoint-target-ports"],
+    click.Option(
+        ["--endpoint-target-ports"],
         multiple=True,
         help="Ports of those pods, 1 to 8; a comma list, or the flag repeated.",
     ),
-    click.Option(["--kubeconfig"], default="", help="Else $KUBECONFIG, else the service account of the pod."
+    click.Option(
+        ["--kubeconfig"], default="", help="Else $KUBECONFIG, else the service account of the pod."
     ),
 )
 
