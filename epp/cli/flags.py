@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from epp.cli.kubernetes import OPTIONS as POOL
 from epp.cli.types import (
     DEFAULT_VERBOSITY,
     Boolean,
@@ -22,6 +21,7 @@ from epp.cli.types import (
     Verbosity,
 )
 
+POOL_GROUP = "inference.networking.k8s.io"
 PORT = click.IntRange(0, 65535)
 OLD_METRIC_FLAGS = (
     "--total-queued-requests-metric",
@@ -73,6 +73,32 @@ DOCUMENT = (
         default=False,
         text="Accepted: no plugin of this picker needs it.",
     ),
+)
+
+POOL = (
+    flag(
+        "--pool-name",
+        default="",
+        text="InferencePool to serve; with discovery in the document, its name in metrics.",
+    ),
+    flag(
+        "--pool-namespace",
+        default="",
+        text="Of the pool, its pods and objectives; else $NAMESPACE, else default.",
+    ),
+    flag("--pool-group", default=POOL_GROUP, text="API group of the InferencePool."),
+    flag(
+        "--endpoint-selector",
+        default="",
+        text="Serve the pods of this label selector, without an InferencePool.",
+    ),
+    flag(
+        "--endpoint-target-ports",
+        type=Names(),
+        multiple=True,
+        text="Ports of those pods, 1 to 8; a comma list, or the flag repeated.",
+    ),
+    flag("--kubeconfig", default="", text="Else $KUBECONFIG, else the pod's service account."),
 )
 
 SERVING = (
@@ -193,7 +219,7 @@ LOGS = (
 
 SECTIONS: Mapping[str, Sequence[click.Option]] = {
     "Document": DOCUMENT,
-    "Pool on Kubernetes": POOL,
+    "Pool": POOL,
     "Serving": SERVING,
     "TLS of the ext-proc port": TLS,
     "Requests": REQUESTS,

@@ -127,6 +127,9 @@ def _cache() -> Path:
 def main() -> None:
     begin = time.monotonic()
     if not the_build().exists:
+        if shutil.which("go") is None:
+            print("there is no `go` on the path: the tests on a cluster will be skipped")
+            return
         print(f"building Kubernetes {kubernetes_version()}: 6 to 17 minutes the first time")
     try:
         built = build()

@@ -51,7 +51,7 @@ async def remove(api: Api, definitions: list[Object]) -> None:
 
 async def _established(api: Api, name: str) -> bool:
     found = await api.get(CRD, name)
-    conditions = found.get("status", {}).get("conditions", [])
+    conditions = found["status"]["conditions"] or []  # null in the first moment
     return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
 
 

@@ -33,6 +33,7 @@ class KubernetesPicker(EppProcess):
         environment: Mapping[str, str] | None = None,
     ) -> None:
         """Without a pool's name, `flags` have to say how the Pods are selected."""
+        self.kubeconfig = kubeconfig
         chosen = [
             *(["--pool-name", pool] if pool else []),
             *("--pool-namespace", namespace, "--kubeconfig", str(kubeconfig)),

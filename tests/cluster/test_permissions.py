@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.cluster.accounts import OBJECTIVES_AND_REWRITES, PICKER_RULES, PODS, POOLS
+from tests.cluster.control_plane import ControlPlane
 from tests.cluster.model_servers import ModelServers
 from tests.cluster.namespace import Namespace
 from tests.cluster.objects import an_objective
@@ -74,9 +75,30 @@ async def test_without_objectives_it_serves_and_takes_them_when_it_may(
             await eventually("one objective", lambda: picker.lines('"objectives":1'))
 
 
+async def test_a_token_that_is_replaced_is_taken_up(
+    control_plane: ControlPlane, namespace: Namespace, start_picker: StartPicker
+) -> None:
+    """The old one is void, as its account was made anew; the file says another."""
+    account = await namespace.account()
+    async with ModelServers() as servers:
+        first, second = await servers.start(2)
+        await namespace.create_pool(ports=servers.ports)
+        await namespace.run_pod("first", first.address)
+        async with start_picker(namespace, account=account) as picker:
+            await picker.ready()
+            await picker.knows(first.authorities)
+            await account.renew()
+            await control_plane.restart_api_server()  # it no longer remembers the token
+            await eventually("the log says so", lambda: picker.lines("pods", "401"))
+            assert set(picker.endpoints()) == set(first.authorities)
+            await namespace.run_pod("second", second.address)
+            control_plane.kubeconfig(picker.kubeconfig.name, token=await account.token())
+            await picker.knows([*first.authorities, *second.authorities], TRIED_AGAIN_SECONDS)
+
+
 async def test_an_unknown_token_is_named_in_the_log(
     namespace: Namespace, start_picker: StartPicker
 ) -> None:
     account = await namespace.account()
     async with start_picker(namespace, account=account, token="not-a-token") as picker:
-        await eventually("the log says so", lambda: picker.lines("failed", "pods"))
+        await eventually("the log says so", lambda: picker.lines("inferencepools", "401"))

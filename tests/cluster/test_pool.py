@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from tests.cluster.accounts import PODS
-from tests.cluster.api import POD, POOL
+from tests.cluster.api import POD, POOL, Api
+from tests.cluster.build import the_build
+from tests.cluster.definitions import install, read_definitions, remove
 from tests.cluster.installation import Install, Plan
 from tests.cluster.load import running_load
 from tests.cluster.model_servers import ModelServers
@@ -12,6 +14,8 @@ from tests.cluster.objects import an_objective
 from tests.cluster.picker import StartPicker
 from tests.cluster.waiting import eventually, holds
 from tests.helpers.gateway import health
+
+LOOKED_FOR_AGAIN_SECONDS = 60.0  # a kind that is not installed
 
 
 async def test_a_picker_waits_for_its_pool(namespace: Namespace, start_picker: StartPicker) -> None:
@@ -33,6 +37,31 @@ async def test_a_picker_waits_for_its_pool(namespace: Namespace, start_picker: S
         await namespace.create_pool(ports=servers.ports)
         await picker.ready()
         await picker.knows(server.authorities)
+
+
+async def test_a_picker_waits_for_pools_to_be_installed(
+    api: Api, namespace: Namespace, start_picker: StartPicker
+) -> None:
+    """Without InferencePools there is nothing to serve; with them it goes on by itself."""
+    pools = [
+        one
+        for one in read_definitions(the_build().crds)
+        if one["spec"]["names"]["kind"] == POOL.name
+    ]
+    await remove(api, pools)
+    try:
+        async with ModelServers() as servers, start_picker(namespace) as picker:
+            [server] = await servers.start(1)
+            missing = "inferencepools.inference.networking.k8s.io"
+            await eventually("a line", lambda: picker.lines(missing, "not installed"))
+            assert await health(picker.health_port) == "NOT_SERVING"
+            await install(api, pools)
+            await namespace.create_pool(ports=servers.ports)
+            await namespace.run_pod("one", server.address)
+            await picker.ready(LOOKED_FOR_AGAIN_SECONDS)
+            await picker.knows(server.authorities)
+    finally:
+        await install(api, pools)
 
 
 async def test_another_selector_takes_over_without_a_gap(install_plan: Install) -> None:

@@ -60,8 +60,8 @@ async def test_an_objective_decides_who_is_first_and_may_change(install_plan: In
         await has_priority(site, "silver", 5)
         await has_priority(site, "gold", 10)
         assert await order_of_answers(site, ["silver", "gold"]) == ["gold", "silver"]
-        await site.namespace.patch(OBJECTIVE, "gold", {"spec": {"priority": -1}})
-        await has_priority(site, "gold", -1)
+        await site.namespace.patch(OBJECTIVE, "gold", {"spec": {"priority": 1}})
+        await has_priority(site, "gold", 1)
         assert await order_of_answers(site, ["gold", "silver"]) == ["silver", "gold"]
         await site.namespace.patch(OBJECTIVE, "gold", {"spec": {"priority": None}})
         await has_priority(site, "gold", 0)

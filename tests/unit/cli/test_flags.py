@@ -80,6 +80,8 @@ VALUES: dict[str, tuple[str, object]] = {
     "--secure-serving": ("f", False),
     "--metrics-endpoint-auth": ("FALSE", False),
     "--tls-cipher-suites": ("A,B", (("A", "B"),)),
+    "--endpoint-selector": ("app in (a,b)", "app in (a,b)"),
+    "--endpoint-target-ports": ("8000,8001", (("8000", "8001"),)),
 }
 
 

@@ -118,3 +118,15 @@ def test_a_call_without_a_request_or_with_garbage(method: str) -> None:
             session.received(message)
         assert stream.status is not None
         assert stream.status[0] is Status.INVALID_ARGUMENT
+
+
+def test_ready_is_who_listens_and_knows_the_pool() -> None:
+    health = Health()
+    _, stream = call(health, "Watch")
+    health.set_pool_known(False)
+    health.set_ready(True)
+    assert not health.ready
+    health.set_pool_known(True)
+    assert health.ready
+    health.set_pool_known(False)
+    assert statuses(stream) == [NOT_SERVING, SERVING, NOT_SERVING]

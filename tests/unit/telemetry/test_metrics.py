@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from epp.telemetry.metrics import OTHER, LabelCap, Metrics
+from epp.telemetry.metrics import MAX_EXEMPT, OTHER, LabelCap, Metrics
 
 
 def test_values_beyond_the_cap_are_folded() -> None:
@@ -12,6 +12,15 @@ def test_names_from_the_configuration_never_fold_and_cost_nothing() -> None:
     cap = LabelCap(1)
     cap.exempt(["x", "y"])
     assert [cap(name) for name in ("a", "x", "y", "b")] == ["a", "x", "y", OTHER]
+
+
+def test_names_from_the_cluster_are_bounded_too() -> None:
+    cap = LabelCap(1)
+    for start in range(0, 3 * MAX_EXEMPT, 1000):
+        cap.exempt(f"m{n}" for n in range(start, start + 1000))
+    assert cap("m0") == "m0"
+    assert cap(f"m{MAX_EXEMPT - 1}") == f"m{MAX_EXEMPT - 1}"
+    assert [cap(f"m{MAX_EXEMPT}"), cap("last")] == [f"m{MAX_EXEMPT}", OTHER]
 
 
 def test_children_are_bound_once_and_bounded() -> None:

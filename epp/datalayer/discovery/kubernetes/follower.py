@@ -81,7 +81,7 @@ class Follower(Generic[T]):
             query["continue"] = step.continue_token
         body = await self._api.get(self.feed.resource.path, query)
         try:
-            page = await asyncio.to_thread(read_page, body, self._read)
+            page = read_page(body, self._read)
         except Garbage as error:
             raise _unreadable(error) from error
         return self.feed.took_page(page)
