@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ ClientFactory = Callable[[], Awaitable[Any]]
 CALL_SECONDS = 4.0
 ATTEMPTS = 2  # an idle connection may be closed just when it is used
 RETRY_SECONDS = (0.05, 0.2)
+RENEWAL_SECONDS = 5.0  # credentials are not read again more often
 
 
 class ApiUnavailable(Exception):
@@ -57,7 +59,7 @@ class KubernetesApi:
         self._rng = rng
         self._call_seconds = call_seconds
         self._attempts = attempts
-        self._client: Any = None
+        self._connection: _Connection | None = None
         self._connecting = asyncio.Lock()
 
     async def call(self, method: str, path: str, body: object = None) -> Answer:
@@ -76,31 +78,54 @@ class KubernetesApi:
         raise ApiUnavailable(f"{method} {path}: {error}")
 
     async def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
+        """When no call runs any more."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.client.close()
 
     async def _call(self, method: str, path: str, body: object) -> Answer:
         """A refusal of our credentials is a reason to read them again, once: they are renewed."""
-        client = await self._connected()
-        answer = await _exchange(client, method, path, body)
-        if answer.status == 401:
-            await self._reconnect(client)
-            answer = await _exchange(await self._connected(), method, path, body)
-        return answer
+        async with self._connected() as connection:
+            answer = await _exchange(connection.client, method, path, body)
+        if answer.status != 401:
+            return answer
+        await self._retire(connection)
+        async with self._connected() as connection:
+            return await _exchange(connection.client, method, path, body)
 
-    async def _connected(self) -> Any:
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[_Connection]:
+        """One that is replaced meanwhile is closed by its last user."""
         async with self._connecting:
-            if self._client is None:
-                self._client = await self._factory()
-            return self._client
+            if self._connection is None:
+                self._connection = _Connection(await self._factory(), _loop_time())
+            connection = self._connection
+        connection.users += 1
+        try:
+            yield connection
+        finally:
+            connection.users -= 1
+            if connection is not self._connection and not connection.users:
+                await connection.client.close()
 
-    async def _reconnect(self, refused: Any) -> None:
-        """Another call may have done it already."""
-        async with self._connecting:
-            if self._client is refused:
-                self._client = await self._factory()
-                await refused.close()
+    async def _retire(self, refused: _Connection) -> None:
+        """The next call makes a new one. Another call may have done it already."""
+        if self._connection is not refused or _loop_time() - refused.made_at < RENEWAL_SECONDS:
+            return
+        self._connection = None
+        if not refused.users:
+            await refused.client.close()
+
+
+@dataclass(slots=True, eq=False)
+class _Connection:
+    client: Any
+    made_at: float  # by the clock of the loop
+    users: int = 0
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def _exchange(client: Any, method: str, path: str, body: object) -> Answer:
