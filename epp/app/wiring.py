@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from epp.admin.server import AdminServer, AdminSettings, AdminViews
 from epp.admin.status import StatusSources, status
 from epp.app.cluster import PoolReadiness, cluster_discovery
+from epp.app.guards import guards
 from epp.app.lifecycle import Shells
 from epp.app.scrapes import Scrapes
 from epp.app.settings import ServeSettings, Transport
@@ -72,7 +73,9 @@ def assemble(settings: ServeSettings, configuration: Configuration, writer: Line
     scraping = _scrape_settings(settings, configuration)
     scraper = Scraper(picker.store, scraping, now, scrapes.on_reading, random.Random())
     picker.store.subscribe(scrapes.forget)
-    health = Health()
+    kubernetes = settings.kubernetes if configuration.discovery is None else None
+    health = Health(elects=settings.elects_leader and kubernetes is not None)
+    guarded = guards(settings, kubernetes, health, now)
     discovery = _discovery(settings, configuration, picker, metrics, health, scrapes)
     metrics.registry.register(PoolCollector(_sources(settings, picker, now)))
 
@@ -101,18 +104,23 @@ def assemble(settings: ServeSettings, configuration: Configuration, writer: Line
             _certificates(settings),
         ),
         health_server=_grpc_server(settings, settings.grpc_health_port, health.services(), None),
-        admin=AdminServer(AdminSettings(settings.host, settings.metrics_port), views),
+        admin=AdminServer(
+            AdminSettings(settings.host, settings.metrics_port), views, guarded.access
+        ),
         health=health,
         prepare=discovery.load,
         background=(
             scraper.run,
             *discovery.loops,
+            *guarded.loops,
             ModelListFetcher(picker.store, picker.models, random.Random()).run,
             lambda: watch_loop(metrics.loop_stall.observe),
         ),
         warmed_up=scrapes.first_round,
         refuse_waiting=refuse_waiting,
         open_requests=lambda: len(picker.director),
+        step_down=guarded.step_down,
+        closing=guarded.closing,
         drain_seconds=settings.drain_seconds,
     )
 
@@ -169,13 +177,10 @@ def _grpc_server(
 
 
 def _outside(metrics: Metrics) -> Outside:
-    def on_rewrite(rewrite: str, model: str, target: str) -> None:
-        metrics.rewrites.labels(rewrite, metrics.model_cap(model), target).inc()
-
     return Outside(
         rng=random.Random(),
         new_request_id=lambda: str(uuid.uuid4()),
-        on_rewrite=on_rewrite,
+        on_rewrite=metrics.rewrote,
     )
 
 

@@ -67,9 +67,9 @@ def simulate(**flags: Any) -> None:
 
 
 @cli.command("check-config")
-@click.argument("file", default="", type=click.Path(exists=True, dir_okay=False))
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False))
 @click.pass_context
-def check_config(context: click.Context, /, file: str) -> None:
+def check_config(context: click.Context, /, file: str | None) -> None:
     """Read a configuration document; print its differences from the Go picker, or what is wrong.
 
     Flags of the picker stand before the word check-config, and are looked at too. One of them may
@@ -79,7 +79,7 @@ def check_config(context: click.Context, /, file: str) -> None:
     from epp.cli.given import given_flags
 
     assert context.parent is not None
-    check(file, context.parent.params, given_flags(context.parent))
+    check(file or "", context.parent.params, given_flags(context.parent))
 
 
 def main() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -133,3 +135,11 @@ def test_every_flag_is_in_one_section_and_has_one_name() -> None:
     names = [name for option in ALL for name in option.opts]
     assert len(names) == len(set(names))
     assert all(isinstance(option, click.Option) for option in ALL)
+
+
+def test_every_flag_is_documented_with_its_section() -> None:
+    page = (Path(__file__).parents[3] / "docs/flags.md").read_text(encoding="utf-8")
+    parts = dict(part.split("\n", 1) for part in page.split("\n## ")[1:])
+    for title, options in SECTIONS.items():
+        for name in (name for option in options for name in option.opts if name != "v"):
+            assert f"`{name}`" in parts[title], name

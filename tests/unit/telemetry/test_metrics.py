@@ -50,3 +50,12 @@ def test_what_endpoints_had_goes_with_them() -> None:
     family = next(iter(metrics.scheduler_attempts.collect()))
     left = [(s.labels["endpoint_name"], s.labels["port"]) for s in family.samples]
     assert left == [("a", "2"), ("b", "1"), ("b", "2"), ("", "")]
+
+
+def test_rewrites_are_counted_under_the_caps() -> None:
+    metrics = Metrics(model_cap=LabelCap(10), rewrite_cap=LabelCap(1))
+    for rewrite in ("a", "a", "b", "c"):
+        metrics.rewrote(rewrite, "chat", "chat-v1")
+    family = next(iter(metrics.rewrites.collect()))
+    counts = {sample.labels["model_rewrite_name"]: sample.value for sample in family.samples}
+    assert counts == {"a": 2, OTHER: 2}
