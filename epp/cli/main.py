@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from epp.cli.bbr import bbr
 from epp.cli.types import Bytes, Duration, switch
 
 
@@ -170,6 +171,9 @@ def check_config(file: Path) -> None:
     from epp.cli.check_config import check
 
     check(file)
+
+
+cli.add_command(bbr)
 
 
 def main() -> None:

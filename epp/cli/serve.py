@@ -40,7 +40,7 @@ def serve(settings: ServeSettings, config_file: str, config_text: str, verbosity
         uvloop.run(run(shells))
     except* (NoDiscovery, CertificateError, EndpointsFileError, OSError) as group:
         writer.close()
-        for error in _leaves(group):
+        for error in leaves(group):
             click.echo(f"epp: {error}", err=True)
         sys.exit(1)
     writer.close()
@@ -63,8 +63,9 @@ def _read(config_file: str, config_text: str) -> Configuration:
         sys.exit(1)
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+def leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    """The errors of a group and of the groups in it."""
     found: list[BaseException] = []
     for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+        found += leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
     return found
