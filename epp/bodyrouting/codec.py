@@ -154,7 +154,6 @@ def _request_headers(message: pb.ProcessingRequest) -> RequestHeaders:
         found.get(":method", ""),
         found.get("content-type", ""),
         found.get("content-encoding", ""),
-        found.get("content-length", ""),
         head.end_of_stream,
     )
     if message.HasField("protocol_config"):

@@ -12,7 +12,6 @@ class RequestHeaders:
     method: str
     content_type: str = ""
     content_encoding: str = ""
-    content_length: str = ""
     end_of_stream: bool = False
     request_mode: BodyMode = BodyMode.FULL_DUPLEX_STREAMED
     response_mode: BodyMode = BodyMode.NONE

@@ -151,11 +151,7 @@ class BodyExchange:
         """In full duplex: answer the headers, and let go of what was held."""
         self.progress = Progress.PASSING
         self._read_fields()
-        headers = dict(self._note.headers)
-        if self._request.content_length.isdecimal():
-            # The gateway drops it, since a body that flows through us could change. It does not.
-            headers["content-length"] = self._request.content_length
-        actions: list[Action] = [AnswerRequestHeaders(headers)]
+        actions: list[Action] = [AnswerRequestHeaders(self._note.headers)]
         for piece in self._held:
             actions += self._pass_on(piece)
         self._held.clear()

@@ -11,6 +11,9 @@ import click
 from epp.cli.types import Bytes, Duration, switch
 
 PORT = click.IntRange(0, 65535)
+# A gateway sends a buffered body, and pieces of any size, in one message.
+LEAST_MESSAGE_BYTES = 64 << 20
+OVERHEAD_BYTES = 64 << 10  # what a message has besides the body: metadata, attributes
 
 
 @click.command()
@@ -35,7 +38,7 @@ PORT = click.IntRange(0, 65535)
     type=Bytes(),
     default="64Mi",
     show_default=True,
-    help="Most of a body that is held until the model is found; also the largest message.",
+    help="Most of a body that is held until the model is found.",
 )
 @click.option(
     "--drain-timeout",
@@ -104,15 +107,12 @@ def _settings(flags: dict[str, Any]) -> Any:
             enable_cert_reload=flags["enable_cert_reload"],
             health_checking=flags["health_checking"],
             transport=Transport(flags["transport"]),
-            max_receive_bytes=flags["max_body_bytes"] + MESSAGE_OVERHEAD_BYTES,
+            max_receive_bytes=max(LEAST_MESSAGE_BYTES, flags["max_body_bytes"] + OVERHEAD_BYTES),
             drain_seconds=flags["drain_timeout"],
         ),
         routing=replace(routing, max_held_bytes=flags["max_body_bytes"]),
         base_model_file=flags["base_model_map"],
     )
-
-
-MESSAGE_OVERHEAD_BYTES = 64 << 10  # what a message has besides the body: metadata, attributes
 
 
 def _run(settings: Any, verbosity: int) -> None:

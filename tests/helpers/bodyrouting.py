@@ -11,8 +11,8 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -28,7 +28,10 @@ from tests.helpers.picker import START_SECONDS, PickerProcess, free_ports, runni
 
 EXT_PROC = "envoy.filters.http.ext_proc"
 EXTENSIONS = "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3"
+PICKER_FILTER = f"{EXT_PROC}.picker"
 ROUTER_CLUSTER = "body-router"
+ROUTE_HEADER = "x-route"  # of a response: `pool-` and the model's place, or DEFAULT_ROUTE
+DEFAULT_ROUTE = "default"
 MODEL_HEADER = "x-gateway-model-name"
 BASE_MODEL_HEADER = "x-gateway-base-model-name"
 
@@ -148,6 +151,8 @@ def chained_config(
     processing: str,
     router_port: int,
     pools: Mapping[str, tuple[int, Sequence[str]]],
+    *,
+    retries: bool = True,
 ) -> dict[str, Any]:
     """Body router, then the picker of the pool that the model's header leads to.
 
@@ -169,6 +174,8 @@ def chained_config(
     resources = config["static_resources"]
     manager = resources["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     [route] = manager["route_config"]["virtual_hosts"][0]["routes"]
+    if not retries:
+        del route["route"]["retry_policy"]
     resources["clusters"] = [_router_cluster(resources["clusters"][0], router_port)]
     routes = []
     for index, (name, part) in enumerate(parts.items()):
@@ -177,16 +184,16 @@ def chained_config(
         _rename(pool, f"{POOL_CLUSTER}-{index}")
         resources["clusters"] += [picker, pool]
         routes.append(_route_for(route, name, index))
-    # Without the header: nothing, so that a test sees where a request without a model ends.
-    routes.append({"match": {"prefix": "/"}, "direct_response": {"status": 421}})
-    # A request that no route wants is not for a picker either.
-    routes[-1]["typed_per_filter_config"] = {
-        EXT_PROC + ".picker": {"@type": f"{EXTENSIONS}.ExtProcPerRoute", "disabled": True}
+    # Without the header: to the first pool, but past the pickers, so that a test sees both.
+    rest_of_the_world = _route_for(route, "", 0)
+    rest_of_the_world["typed_per_filter_config"] = {
+        PICKER_FILTER: {"@type": f"{EXTENSIONS}.ExtProcPerRoute", "disabled": True}
     }
+    routes.append(rest_of_the_world)
     manager["route_config"]["virtual_hosts"][0]["routes"] = routes
     manager["access_log"] = []
     strip, picker_filter, *rest = manager["http_filters"]
-    picker_filter["name"] = EXT_PROC + ".picker"
+    picker_filter["name"] = PICKER_FILTER
     picker_filter["typed_config"]["grpc_service"]["envoy_grpc"]["cluster_name"] = "picker-0"
     manager["http_filters"] = [strip, _router_filter(processing), picker_filter, *rest]
     return config
@@ -220,13 +227,17 @@ def _rename(cluster: dict[str, Any], name: str) -> None:
 
 
 def _route_for(like: dict[str, Any], model: str, index: int) -> dict[str, Any]:
+    """Without a model it takes everything."""
     route = copy.deepcopy(like)
-    exact = {"string_match": {"exact": model}}
-    route["match"]["headers"] = [{"name": MODEL_HEADER, **exact}]
+    if model:
+        exact = {"string_match": {"exact": model}}
+        route["match"]["headers"] = [{"name": MODEL_HEADER, **exact}]
+    named = {"key": ROUTE_HEADER, "value": f"pool-{index}" if model else DEFAULT_ROUTE}
+    route["response_headers_to_add"] = [{"header": named}]
     route["route"]["cluster"] = f"{POOL_CLUSTER}-{index}"
     service = {"envoy_grpc": {"cluster_name": f"{PICKER_CLUSTER}-{index}", "authority": "epp"}}
     route["typed_per_filter_config"] = {
-        EXT_PROC + ".picker": {
+        PICKER_FILTER: {
             "@type": f"{EXTENSIONS}.ExtProcPerRoute",
             "overrides": {"grpc_service": service},
         }
@@ -249,20 +260,19 @@ async def running_chain(
     *,
     models: Sequence[str] = ("model-a", "model-b"),
     flags: Sequence[str] = (),
-    server: ServerSettings | None = None,
+    retries: bool = True,
 ) -> AsyncIterator[Chain]:
     """For each model one simulated server with its own picker, and one route to them."""
-    settings = server or ServerSettings(max_num_seqs=64)
     servers: dict[str, SimulatedServer] = {}
     try:
         for number, model in enumerate(models):
-            own = replace(settings, name=f"sim-{number}", models=(model,), seed=number)
-            servers[model] = SimulatedServer(own)
+            settings = ServerSettings(name=f"sim-{number}", models=(model,), seed=number)
+            servers[model] = SimulatedServer(settings)
             await servers[model].start()
         addresses = {model: [f"127.0.0.1:{one.port}"] for model, one in servers.items()}
         with running_body_router(flags) as router, _pickers(addresses) as pickers:
             pools = {model: (pickers[model].grpc_port, addresses[model]) for model in models}
-            config = chained_config(mode, processing, router.grpc_port, pools)
+            config = chained_config(mode, processing, router.grpc_port, pools, retries=retries)
             with RunningEnvoy(config) as envoy:
                 yield Chain(router, envoy, servers, pickers)
     finally:
@@ -272,8 +282,6 @@ async def running_chain(
 
 @contextmanager
 def _pickers(addresses: Mapping[str, Sequence[str]]) -> Iterator[dict[str, PickerProcess]]:
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
         yield {
             model: stack.enter_context(running_picker(servers))

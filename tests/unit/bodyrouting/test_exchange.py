@@ -165,14 +165,6 @@ def test_a_body_that_is_not_encoded_is_read(encoding: str) -> None:
     assert played(event, RequestBody(BODY, True))[0] == SENT
 
 
-def test_the_length_of_the_unchanged_body_stays_known() -> None:
-    event = RequestHeaders("POST", content_length=str(len(BODY)))
-    [answer, *_] = played(event, RequestBody(BODY, True))
-    assert answer == AnswerRequestHeaders({MODEL_HEADER: "m", "content-length": str(len(BODY))})
-    event = RequestHeaders("POST", content_length="a lot")
-    assert played(event, RequestBody(BODY, True))[0] == SENT
-
-
 def test_a_body_with_trailers_never_says_its_end() -> None:
     assert played(head(), RequestBody(b'{"x":1,'), RequestTrailers()) == [
         AnswerRequestHeaders(),
