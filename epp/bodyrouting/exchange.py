@@ -1,8 +1,9 @@
 """One request as the gateway shows it to a body router: events in, actions out, no I/O, no clock.
 
 In full duplex the answer to the headers is held until the fields are found, which may be long
-before the body ends; from then on the body flows. Once the request has gone on we end the stream:
-the response is none of our business, and a stream that stays costs both sides until it is over.
+before the body ends; from then on the body flows. Once the request has gone on we end the stream,
+as the response is none of our business. Only where the response comes in full duplex the stream
+stays: a piece of it that is on its way to us when we end would be lost.
 """
 
 from __future__ import annotations
@@ -192,7 +193,7 @@ class BodyExchange:
         return self._refuse(Outcome.CONTRADICTED, Reason.BAD_REQUEST, detail)
 
     def _refuse(self, outcome: Outcome, reason: Reason, detail: str) -> list[Action]:
-        return [Refuse(Refused(reason, detail)), *self._finish(Note(outcome))]
+        return [Refuse(Refused(reason, detail)), *self._end_with(Note(outcome)), EndStream()]
 
     def _read_fields(self) -> None:
         """What the scanner has found becomes headers."""
@@ -228,8 +229,7 @@ class BodyExchange:
         complete = self._scanner.state is State.COMPLETE
         return Outcome.MISSING if complete else Outcome.NOT_JSON
 
-    # The response: seen only if it begins before we have ended the stream. From then on we do not
-    # end it, since pieces of the response that are on their way to us would be lost.
+    # The response: in full duplex always seen, else only if it begins before we end the stream.
 
     def _respond(self, _event: ResponseHeaders) -> list[Action]:
         self._responding = True
@@ -260,9 +260,10 @@ class BodyExchange:
         return self._end_with(Note(Outcome.ABANDONED))
 
     def _finish(self, note: Note) -> list[Action]:
-        """The request is through, or refused."""
+        """The request is through."""
         actions = self._end_with(note)
-        return actions if self._responding else [*actions, EndStream()]
+        stays = self._responding or self._request.response_mode is FULL
+        return actions if stays else [*actions, EndStream()]
 
     def _end_with(self, note: Note) -> list[Action]:
         self.progress = Progress.DONE

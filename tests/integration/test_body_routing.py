@@ -7,7 +7,8 @@ import gzip
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ from tests.helpers.bodyrouting import (
     PROCESSING,
     ROUTE_HEADER,
     Chain,
+    chained_config,
     running_body_router,
     running_chain,
 )
+from tests.helpers.envoy import RunningEnvoy
 from tests.helpers.gateway import health
 
 MODES = pytest.mark.parametrize("mode", list(Mode))
@@ -114,10 +117,47 @@ async def test_answers_stream_through_and_outlive_the_body_router(processing: st
                 extra_body={"ignore_eos": True},
             )
             await anext(stream)
-            chain.router.process.kill()
+            if processing != "full-both-ways":  # there the answer comes by way of the router
+                chain.router.process.kill()
             chunks = [chunk async for chunk in stream]
             assert chunks[-1].usage is not None
             assert chunks[-1].usage.completion_tokens == 100
+
+
+@asynccontextmanager
+async def a_hasty_server(answer: bytes) -> AsyncIterator[str]:
+    """Answers at once, without reading the body. Yields its address."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = b"HTTP/1.1 401 Unauthorized\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(head % len(answer) + answer)
+            while await reader.read(65536):
+                pass
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        yield f"{host}:{port}"
+
+
+@EACH_PROCESSING
+async def test_an_answer_that_comes_before_the_request_is_over_is_whole(processing: str) -> None:
+    answer = "no" * 25_000
+    async with a_hasty_server(answer.encode()) as address:
+        with running_body_router() as router:
+            # No picker is asked: the default route passes them.
+            config = chained_config(
+                Mode.LIGHT, processing, router.grpc_port, {"m": (router.grpc_port, [address])}
+            )
+            with RunningEnvoy(config) as envoy:
+                chain = Chain(router, envoy, {})
+                for size in (10_000, 60_000, 300_000):
+                    for _ in range(20):
+                        status, route, text = await post(chain, b"x" * size)
+                        assert (status, route) == (401, DEFAULT_ROUTE)
+                        assert text == answer
 
 
 @EACH_PROCESSING

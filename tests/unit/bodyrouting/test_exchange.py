@@ -356,7 +356,32 @@ def test_what_the_protocol_does_not_allow(events: list[Event]) -> None:
         everything(*events)
 
 
-# A response that begins before we have ended the stream.
+# The response.
+
+
+@pytest.mark.parametrize("request_mode", [FULL, BodyMode.BUFFERED])
+def test_a_response_in_full_duplex_passes_piece_by_piece(request_mode: BodyMode) -> None:
+    events = [
+        head(request_mode, FULL),
+        RequestBody(BODY, True),
+        ResponseHeaders(),
+        ResponseBody(b"a"),
+        ResponseBody(b"b", True),
+        Closed(),
+    ]
+    actions = played(*events)
+    assert EndStream() not in actions
+    assert actions[-3:] == [
+        AnswerResponseHeaders(),
+        SendBody(Phase.RESPONSE, b"a", False),
+        SendBody(Phase.RESPONSE, b"b", True),
+    ]
+    assert note(everything(*events)).outcome is Outcome.SUCCESS
+
+
+def test_a_refusal_ends_the_stream_whatever_would_come() -> None:
+    events = [head(FULL, FULL), RequestBody(b'{"model":"a","model":"b"}', True)]
+    assert played(*events)[-1] == EndStream()
 
 
 def test_an_answer_of_the_gateway_itself_passes_whole() -> None:
