@@ -42,6 +42,7 @@ class Picker:
     ledger: Ledger
     index: ApproximateIndex
     models: ModelCatalogue
+    router: ModelRouter
     queue: FlowController | LegacyAdmission
     director: Director
 
@@ -88,8 +89,9 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
             models.forget(endpoint)
 
     store.subscribe(forget)
+    router = ModelRouter(configuration.routing, outside.on_rewrite)
     director = Director(
-        router=ModelRouter(configuration.routing, outside.on_rewrite),
+        router=router,
         queue=queue,
         load=ledger,
         index=index,
@@ -100,7 +102,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         new_request_id=outside.new_request_id,
         session_headers=configuration.session_headers,
     )
-    return Picker(configuration, store, ledger, index, models, queue, director)
+    return Picker(configuration, store, ledger, index, models, router, queue, director)
 
 
 def _endpoint_at(store: EndpointStore, authority: str) -> Endpoint | None:

@@ -88,7 +88,7 @@ class Usage(Protocol):
 
 
 class Router(Protocol):
-    def priority_of(self, objective: str) -> int: ...
+    def priority_of(self, objective: str, model: str) -> int: ...
     def target_of(self, model: str, requested: str, spread_key: str) -> str:
         """The model name to send. `requested` comes from the rewrite header, empty if none."""
         ...
@@ -212,7 +212,7 @@ class Director:
         """Who asks for what: payload, priority, flow, target model. Raises Refused."""
         facts = begun.facts
         facts.objective = self.control(arrival, "inference-objective") or ""
-        facts.priority = self.router.priority_of(facts.objective)
+        facts.priority = self.router.priority_of(facts.objective, "")
         facts.flow = self.control(arrival, "inference-fairness-id") or DEFAULT_FLOW
         facts.session = next(
             (found for name in self.session_headers if (found := arrival.headers.get(name))), ""
@@ -222,6 +222,7 @@ class Director:
         payload = read_request(facts.path, arrival.headers, arrival.body, complete=arrival.complete)
         begun.api = payload.api
         facts.model = facts.target_model = payload.model
+        facts.priority = self.router.priority_of(facts.objective, payload.model)
         facts.streaming = payload.streaming
         facts.prompt_tokens = payload.prompt_tokens
         facts.max_output_tokens = payload.max_output_tokens

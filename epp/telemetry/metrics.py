@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Final
@@ -16,6 +16,7 @@ PREFIX: Final = "llm_d_epp_"
 MODELS: Final = ("model_name", "target_model_name")
 FLOWS: Final = (*MODELS, "fairness_id", "priority")
 OTHER: Final = "other"
+MAX_EXEMPT: Final = 10_000
 DISPATCHED: Final = "Dispatched"  # the flow-control outcome of a request that was placed
 
 
@@ -24,6 +25,7 @@ class LabelCap:
 
     def __init__(self, limit: int = 1000) -> None:
         self._limit = limit
+        self._exempt = 0
         self._known: dict[str, None] = {"": None}
 
     def __call__(self, value: str) -> str:
@@ -35,8 +37,13 @@ class LabelCap:
         return value
 
     def exempt(self, values: Iterable[str]) -> None:
-        """Names from the configuration never fold and use nothing of the budget."""
-        fresh = [value for value in values if value not in self._known]
+        """Names from the configuration never fold and use nothing of the budget.
+
+        At most MAX_EXEMPT in all: objects of a cluster can come with new names for ever.
+        """
+        room = MAX_EXEMPT - self._exempt
+        fresh = [value for value in values if value not in self._known][:room]
+        self._exempt += len(fresh)
         self._limit += len(fresh)
         self._known.update(dict.fromkeys(fresh))
 
@@ -68,6 +75,7 @@ class Metrics:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     model_cap: LabelCap = field(default_factory=LabelCap)
     flow_cap: LabelCap = field(default_factory=LabelCap)
+    rewrite_cap: LabelCap = field(default_factory=LabelCap)
     pool_name: str = ""
     _children: dict[tuple[str, str, str, int], FlowChildren] = field(default_factory=dict)
 
@@ -211,6 +219,16 @@ class Metrics:
             "event_loop_stall_seconds", "How late the event loop woke.", (), buckets.STALL
         )
 
+    def count_streams(self) -> Level:
+        """Adds the gauge of open ext-proc streams, which is there only where it is asked for."""
+        gauge = Gauge(
+            f"{PREFIX}extproc_streams_inflight",
+            "Open ext-proc streams.",
+            (),
+            registry=self.registry,
+        )
+        return gauge.labels()
+
     def children(self, model: str, target: str, flow: str, priority: int) -> FlowChildren:
         key = (model, target, flow, priority)
         found = self._children.get(key)
@@ -241,6 +259,15 @@ class Metrics:
         if OTHER not in labels:  # folded names are unlimited: they are looked up each time
             self._children[key] = children
         return children
+
+    def forget_endpoints(self, gone: Collection[tuple[str, str, str]]) -> None:
+        """Pod name, namespace and port of each: in a cluster new ones come for ever."""
+        places = frozenset(gone)
+        self.scheduler_attempts.forget(lambda values: values[2:] in places)
+
+    def rewrote(self, rewrite: str, model: str, target: str) -> None:
+        cap = self.model_cap
+        self.rewrites.labels(self.rewrite_cap(rewrite), cap(model), cap(target)).inc()
 
     def waited(self, labels: tuple[str, str, str, str], outcome: str) -> Distribution:
         """Time in the waiting room of requests with these labels of FLOWS."""

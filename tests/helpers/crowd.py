@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 from epp.envoyconfig.bootstrap import bootstrap
@@ -123,7 +124,11 @@ def build_programs() -> None:
 def let_in(crowd: Crowd) -> Facts:
     """Starts everything on loopback, and ends it. Must be called on the main thread."""
     _raise_file_limit(crowd)
-    with _running_servers(crowd) as servers, running_picker(servers.addresses) as picker:
+    seconds = crowd.limit_seconds + 120
+    with (
+        running_servers(crowd.servers, hold=True, seconds=seconds) as servers,
+        running_picker(servers.addresses) as picker,
+    ):
         settings = EnvoySettings(
             listen_port=0,
             admin_port=0,
@@ -135,7 +140,7 @@ def let_in(crowd: Crowd) -> Facts:
             return _Run(crowd, servers, picker, envoy).measure()
 
 
-class _Servers:
+class Servers:
     """The simulated servers, and what they say they saw."""
 
     def __init__(self, count: int, port: int) -> None:
@@ -146,14 +151,14 @@ class _Servers:
             text: bytes = answer.read()
             return text
 
-    def stats(self) -> dict[str, int]:
-        found: dict[str, int] = json.loads(self.ask("/sim/stats"))
+    def stats(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.ask("/sim/stats"))
         return found
 
 
 class _Run:
     def __init__(
-        self, crowd: Crowd, servers: _Servers, picker: PickerProcess, envoy: RunningEnvoy
+        self, crowd: Crowd, servers: Servers, picker: PickerProcess, envoy: RunningEnvoy
     ) -> None:
         self.crowd = crowd
         self.servers = servers
@@ -290,19 +295,20 @@ def _raise_file_limit(crowd: Crowd) -> None:
 
 
 @contextmanager
-def _running_servers(crowd: Crowd) -> Iterator[_Servers]:
+def running_servers(count: int, *, hold: bool = False, seconds: float = 600.0) -> Iterator[Servers]:
+    """They end after so many seconds; `hold` stops answers until they are released."""
     with socket.socket() as probe:
         probe.bind((FIRST_SERVER, 0))
         port = probe.getsockname()[1]
     command = [
         str(BINARIES / "simpool"),
-        *("-n", str(crowd.servers), "-port", str(port), "-page", str(PAGE)),
-        *("-slots", str(PLACES), "-hold", "-seconds", str(round(crowd.limit_seconds + 120))),
+        *("-n", str(count), "-port", str(port), "-page", str(PAGE)),
+        *("-slots", str(PLACES), f"-hold={str(hold).lower()}", "-seconds", str(round(seconds))),
     ]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
         _wait_for_port(process, port)
-        yield _Servers(crowd.servers, port)
+        yield Servers(count, port)
     finally:
         process.kill()
         process.wait()

@@ -155,11 +155,12 @@ def destination(reply: Any) -> str:
 
 
 async def health(port: int, service: str = "") -> str:
-    """SERVING, NOT_SERVING, or the gRPC status of an error."""
+    """SERVING, NOT_SERVING, SERVICE_UNKNOWN, or the gRPC status of an error."""
     request = b"\x0a" + bytes([len(service)]) + service.encode() if service else b""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         try:
             answer = await channel.unary_unary(HEALTH)(request, timeout=5)
         except grpc.aio.AioRpcError as error:
             return error.code().name
-    return {b"\x08\x01": "SERVING", b"\x08\x02": "NOT_SERVING"}[answer]
+    words = {b"\x08\x01": "SERVING", b"\x08\x02": "NOT_SERVING", b"\x08\x03": "SERVICE_UNKNOWN"}
+    return words[answer]

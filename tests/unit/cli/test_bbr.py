@@ -41,3 +41,10 @@ def test_a_base_model_map_that_cannot_be_used_is_fatal_with_its_reason(tmp_path:
     result = run("--base-model-map", str(file), *ports)
     assert result.exit_code == 1
     assert f"--base-model-map: {file}: baseModels[0].baseModel: is missing" in result.output
+
+
+def test_a_kubeconfig_that_is_not_there_is_fatal_with_its_reason(tmp_path: Path) -> None:
+    ports = ("--grpc-port=0", "--grpc-health-port=0", "--metrics-port=0", "--host=127.0.0.1")
+    result = run("--kubeconfig", str(tmp_path / "none"), *ports)
+    assert result.exit_code == 1
+    assert f"kubeconfig: no such file: {tmp_path / 'none'}" in result.output

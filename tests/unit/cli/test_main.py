@@ -37,13 +37,30 @@ def test_check_config_names_every_problem_with_file_and_place(tmp_path: Path) ->
     assert f"{file}: plugins[1].type: plugin type 'b'" in result.output
 
 
+def test_check_config_looks_at_the_flags_too(tmp_path: Path) -> None:
+    file = document(tmp_path, "plugins: [{type: queue-scorer}]")
+    flags = [f"--config-file={file}", "--refresh-metrics-interval=20ms", "--tracing"]
+    result = run(*flags, "check-config")
+    assert result.exit_code == 0
+    assert f"{file}: valid" in result.output
+    assert "warning: --refresh-metrics-interval: below 50ms, raised to 50ms" in result.output
+    assert "\n  --tracing: without effect" in result.output
+
+
+def test_check_config_refuses_flags_that_do_not_fit(tmp_path: Path) -> None:
+    file = document(tmp_path)
+    result = run("--metrics-client-ca-file=ca.crt", "check-config", file)
+    assert result.exit_code == 2
+    assert "--metrics-client-ca-file: needs --metrics-cert-dir" in result.output
+
+
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
         (["--config-file", "x", "--config-text", "y"], "cannot both be given"),
         (["--config-file", "no-such-file"], "no-such-file"),
         (["--config-text", "kind: x"], "--config-text: apiVersion: is missing"),
-        (["--config-text", HEAD], "dataLayer.discovery: is missing"),
+        (["--config-text", HEAD], "either --pool-name or --endpoint-selector must be set"),
         (["--grpc-port", "70000"], "--grpc-port"),
         (["--drain-timeout", "soon"], "'soon' is not a duration"),
         (["--grpc-max-recv-msg-size", "-1Mi"], "is below zero"),

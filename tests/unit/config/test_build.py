@@ -345,3 +345,16 @@ def test_every_wrong_plugin_is_told_at_once() -> None:
     text = problems("plugins: [{type: a}, {type: b}]")
     assert "plugins[0]" in text
     assert "plugins[1]" in text
+
+
+@pytest.mark.parametrize(
+    ("gate", "differs"),
+    [
+        ("haPopulateNonLeaderDatastore", False),
+        ("haPopulateNonLeaderDatastore=true", False),
+        ("haPopulateNonLeaderDatastore=false", True),
+    ],
+)
+def test_pickers_that_do_not_lead_know_the_pool_all_the_same(gate: str, differs: bool) -> None:
+    lines = read_configuration(HEAD + f"featureGates: [{gate}]").differences
+    assert any("featureGates[0]: without effect" in line for line in lines) is differs

@@ -55,6 +55,51 @@ def test_a_watcher_is_told_of_changes_until_it_leaves() -> None:
     assert statuses(stream) == [NOT_SERVING, SERVING, NOT_SERVING]
 
 
+ELECTION = [
+    # service, ready, leading, status
+    ("liveness", False, False, SERVING),
+    ("", True, True, SERVING),
+    ("readiness", True, True, SERVING),
+    (EXT_PROC_SERVICE, True, True, SERVING),
+    ("", True, False, NOT_SERVING),
+    ("readiness", True, False, NOT_SERVING),
+    (EXT_PROC_SERVICE, True, False, NOT_SERVING),
+    ("readiness", False, True, NOT_SERVING),
+    ("inference-extension", True, True, pb.HealthCheckResponse.SERVICE_UNKNOWN),
+    ("no-such", True, True, pb.HealthCheckResponse.SERVICE_UNKNOWN),
+]
+
+
+@pytest.mark.parametrize(("service", "ready", "leading", "expected"), ELECTION)
+def test_with_an_election_only_the_leader_is_ready(
+    service: str, ready: bool, leading: bool, expected: int
+) -> None:
+    health = Health(elects=True)
+    health.set_ready(ready)
+    health.set_leading(leading)
+    assert health.ready is (ready and leading)
+    _, checked = call(health, "Check", service)
+    assert statuses(checked) == [expected]
+    assert checked.status == (Status.OK, "")
+    _, watched = call(health, "Watch", service)
+    assert statuses(watched) == [expected]
+
+
+def test_a_watcher_hears_of_a_lost_and_a_won_election() -> None:
+    health = Health(elects=True)
+    health.set_ready(True)
+    _, stream = call(health, "Watch", "readiness")
+    health.set_leading(True)
+    health.set_leading(False)
+    assert statuses(stream) == [NOT_SERVING, SERVING, NOT_SERVING]
+
+
+def test_with_an_election_the_list_names_the_three_services() -> None:
+    _, stream = call(Health(elects=True), "List")
+    listed = pb.HealthListResponse.FromString(stream.sent[0]).statuses
+    assert set(listed) == {"liveness", "readiness", "", EXT_PROC_SERVICE}
+
+
 def test_the_list_names_every_service() -> None:
     _, stream = call(Health(), "List")
     listed = pb.HealthListResponse.FromString(stream.sent[0]).statuses
@@ -73,3 +118,15 @@ def test_a_call_without_a_request_or_with_garbage(method: str) -> None:
             session.received(message)
         assert stream.status is not None
         assert stream.status[0] is Status.INVALID_ARGUMENT
+
+
+def test_ready_is_who_listens_and_knows_the_pool() -> None:
+    health = Health()
+    _, stream = call(health, "Watch")
+    health.set_pool_known(False)
+    health.set_ready(True)
+    assert not health.ready
+    health.set_pool_known(True)
+    assert health.ready
+    health.set_pool_known(False)
+    assert statuses(stream) == [NOT_SERVING, SERVING, NOT_SERVING]

@@ -24,7 +24,7 @@ def rewrite(*targets: Target, models: tuple[str, ...] = ("chat",), name: str = "
     ("objective", "priority"), [("gold", 10), ("batch", -5), ("unknown", 0), ("", 0)]
 )
 def test_priority_of_an_objective(objective: str, priority: int) -> None:
-    assert router().priority_of(objective) == priority
+    assert router().priority_of(objective, "") == priority
 
 
 @pytest.mark.parametrize(
@@ -82,3 +82,37 @@ def test_the_names_of_all_rules() -> None:
     rules = (Rule((Target("b"), Target("c")), ("a", "b")), Rule((Target("d"),)))
     settings = RoutingSettings((), (ModelRewrite("one", rules),))
     assert settings.model_names() == {"a", "b", "c", "d"}
+
+
+def test_the_model_decides_where_no_known_objective_is_named() -> None:
+    models = (Objective("chat", 3), Objective("chat", 9), Objective("bulk", -1))
+    routes = ModelRouter(
+        RoutingSettings((Objective("gold", 10),), (), models), lambda *_decision: None
+    )
+    assert routes.priority_of("gold", "bulk") == 10
+    assert routes.priority_of("unknown", "bulk") == -1
+    assert routes.priority_of("", "chat") == 3
+    assert routes.priority_of("", "other") == 0
+
+
+def test_an_update_leaves_nothing_of_what_was_before() -> None:
+    routes = router(rewrite(Target("a")), rewrite(Target("any"), models=()))
+    routes.update(RoutingSettings((Objective("new", 1),), (rewrite(Target("b"), models=("x",)),)))
+    assert routes.priority_of("gold", "") == 0
+    assert routes.priority_of("new", "") == 1
+    assert routes.target_of("chat", "", "k") == "chat"
+    assert routes.target_of("x", "", "k") == "b"
+
+
+def test_of_two_settings_the_first_counts() -> None:
+    first = RoutingSettings((Objective("gold", 1),), (rewrite(Target("a")),))
+    later = RoutingSettings(
+        (Objective("gold", 2), Objective("blue", 3)),
+        (rewrite(Target("b")), rewrite(Target("c"), models=("y",))),
+        (Objective("m", 4),),
+    )
+    routes = ModelRouter(first.followed_by(later), lambda *_decision: None)
+    assert (routes.priority_of("gold", ""), routes.priority_of("blue", "")) == (1, 3)
+    assert routes.priority_of("", "m") == 4
+    assert routes.target_of("chat", "", "k") == "a"
+    assert routes.target_of("y", "", "k") == "c"
