@@ -151,5 +151,5 @@ def configure(level: int, writer: LineWriter, *, plain: bool = False) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("aiohttp.access", "asyncio"):
+    for noisy in ("aiohttp.access", "asyncio", "hpack"):
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
