@@ -93,7 +93,7 @@ class LegacyModel:
     created: str
     model: str
     criticality: str  # Critical, Standard, Sheddable; empty if it does not say
-    targets: tuple[Target, ...]  # empty: the model itself
+    targets: tuple[Target, ...]  # empty: no rewrite
 
 
 def read_pool(raw: Json) -> Pool:

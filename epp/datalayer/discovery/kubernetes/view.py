@@ -15,7 +15,6 @@ from epp.datalayer.discovery.kubernetes.objects import (
     PoolRef,
     Rewrite,
     Rule,
-    Target,
 )
 from epp.datalayer.store import EndpointSpec
 
@@ -87,7 +86,11 @@ def routing_of(
         model_priorities=tuple((m.model, CRITICALITIES[m.criticality]) for m in mine),
         rewrites=(
             *((rewrite.name, rewrite.rules) for rewrite in current),
-            *((model.name, (_rule_of(model),)) for model in mine),
+            *(
+                (model.name, (Rule((model.model,), model.targets),))
+                for model in mine
+                if model.targets
+            ),
         ),
     )
 
@@ -95,7 +98,3 @@ def routing_of(
 def _is_of(model: LegacyModel, pool: PoolRef) -> bool:
     """An InferenceModel is older than the pool's present group and mostly names the former one."""
     return model.pool.name == pool.name and model.pool.group in (pool.group, MODEL_POOL_GROUP)
-
-
-def _rule_of(model: LegacyModel) -> Rule:
-    return Rule((model.model,), model.targets or (Target(model.model, None),))

@@ -116,10 +116,9 @@ def test_inference_models_come_after_rewrites() -> None:
         "plain-model": 0,
         "batch-model": -1,
     }
-    assert [name for name, _ in routing.rewrites] == ["r", "batch", "gold", "plain"]
+    assert [name for name, _ in routing.rewrites] == ["r", "gold"]
     rules = dict(routing.rewrites)
     assert rules["gold"] == (Rule(("gold-model",), (Target("gold-v1", 1),)),)
-    assert rules["plain"] == (Rule(("plain-model",), (Target("plain-model", None),)),)
 
 
 def test_nothing_is_nothing() -> None:
