@@ -169,7 +169,7 @@ async def test_a_leader_that_is_cut_off_is_not_ready_but_serves_on(
             assert destination(reply) in server.authorities
         await relay.mend()
         await eventually(
-            "it is a candidate again", lambda: first.lines("the lease can be reached again")
+            "it is a candidate again", lambda: first.lines("the lease can be had again")
         )
         await holds("the second leads", lambda: ready(second), 3.0)
         assert not await ready(first)
