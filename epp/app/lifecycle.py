@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -51,6 +52,9 @@ async def run(shells: Shells) -> None:
             started.push_async_callback(shells.admin.stop)
             # Nothing serves before the pool is known and the port listens.
             await shells.prepare()
+            # What is loaded now stays: the collector need not look at it again.
+            gc.collect()
+            gc.freeze()
             loops = [group.create_task(_forever(loop)) for loop in shells.background]
             await shells.warmed_up()
             extproc_port = await shells.extproc.start()

@@ -42,6 +42,10 @@ class Scrapes:
         for endpoint in change.removed:
             self.health.forget(endpoint)
             self.asked.discard(endpoint)
+        if change.removed:
+            self.metrics.forget_endpoints(
+                [(e.pod_name, e.namespace, str(e.port)) for e in change.removed]
+            )
         self.board.something_changed()
 
     def on_reading(self, endpoint: Endpoint, outcome: ScrapeOutcome) -> None:

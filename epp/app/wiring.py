@@ -177,13 +177,10 @@ def _grpc_server(
 
 
 def _outside(metrics: Metrics) -> Outside:
-    def on_rewrite(rewrite: str, model: str, target: str) -> None:
-        metrics.rewrites.labels(rewrite, metrics.model_cap(model), target).inc()
-
     return Outside(
         rng=random.Random(),
         new_request_id=lambda: str(uuid.uuid4()),
-        on_rewrite=on_rewrite,
+        on_rewrite=metrics.rewrote,
     )
 
 

@@ -35,7 +35,7 @@ def kubernetes_settings(flags: Mapping[str, Any]) -> KubernetesSettings | None:
             target = PoolReference(name, flags["pool_group"])
         else:
             target = EndpointSelector(selector, _ports(flags["endpoint_target_ports"]))
-        return KubernetesSettings(target, _namespace(flags), kubeconfig)
+        return KubernetesSettings(target, pool_namespace(flags), kubeconfig)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 
@@ -50,7 +50,7 @@ def metrics_pool_name(flags: Mapping[str, Any]) -> str:
         raise click.UsageError(f"--endpoint-selector: {error}") from None
 
 
-def _namespace(flags: Mapping[str, Any]) -> str:
+def pool_namespace(flags: Mapping[str, Any]) -> str:
     return flags["pool_namespace"] or os.environ.get("NAMESPACE") or "default"
 
 

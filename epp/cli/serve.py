@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import sys
 from collections.abc import Mapping
@@ -38,9 +37,6 @@ def serve(flags: Mapping[str, Any], given: Mapping[str, object]) -> None:
         log.info("differs from the Go picker: %s", difference)
     try:
         shells = assemble(settings, configuration, writer)
-        # What is loaded now stays: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
         uvloop.run(run(shells))
     except* (
         NoDiscovery,

@@ -55,11 +55,13 @@ class Endpoint:
     labels: Mapping[str, str] = field(default_factory=dict)
     metrics: EndpointMetrics = EndpointMetrics()
     load: Load = field(default_factory=Load)
+    pod_name: str = ""  # shared by the ports of one pod; the name, where there is no pod
     reachable: bool = True  # false after a streak of refused connections, until one succeeds
     authority: str = field(init=False)  # host:port, IPv6 in brackets; what the gateway is told
 
     def __post_init__(self) -> None:
         self.authority = authority(self.address, self.port)
+        self.pod_name = self.pod_name or self.name
 
     def __repr__(self) -> str:
         return f"<Endpoint {self.namespace}/{self.name} {self.authority}>"

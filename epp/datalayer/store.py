@@ -19,6 +19,7 @@ class EndpointSpec:
     port: int
     namespace: str = "default"
     labels: Mapping[str, str] = field(default_factory=dict)
+    pod_name: str = ""  # empty where there is no pod
 
     @property
     def id(self) -> EndpointId:
@@ -103,4 +104,5 @@ def _endpoint(spec: EndpointSpec) -> Endpoint:
         port=spec.port,
         namespace=spec.namespace,
         labels=dict(spec.labels),
+        pod_name=spec.pod_name,
     )

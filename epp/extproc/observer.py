@@ -70,7 +70,7 @@ class RequestObserver:
                 picked = decision.ordered[0]
                 metrics.scheduler_attempts.labels(
                     *("success", metrics.model_cap(facts.target_model)),
-                    *(picked.name, picked.namespace, str(picked.port)),
+                    *(picked.pod_name, picked.namespace, str(picked.port)),
                 ).inc()
                 children = self._children(begun)
                 children.dispatched.inc()

@@ -7,7 +7,7 @@ that a short request costs. These have the same use and feed the same registry.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Final, Generic, TypeVar
 
@@ -91,6 +91,12 @@ class Family(Collector, Generic[Child]):
                 raise ValueError(f"{self.name}: {len(values)} values for labels {self._labels}")
             child = self._children[values] = self._make()
         return child
+
+    def forget(self, outdated: Callable[[tuple[str, ...]], bool]) -> None:
+        """Drop the children whose label values, in the order of the names, are outdated."""
+        gone = [values for values in self._children if outdated(values)]
+        for values in gone:
+            del self._children[values]
 
     def describe(self) -> Iterable[Metric]:
         return [Metric(self.name, self._text, self.kind)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Final
@@ -75,6 +75,7 @@ class Metrics:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     model_cap: LabelCap = field(default_factory=LabelCap)
     flow_cap: LabelCap = field(default_factory=LabelCap)
+    rewrite_cap: LabelCap = field(default_factory=LabelCap)
     pool_name: str = ""
     _children: dict[tuple[str, str, str, int], FlowChildren] = field(default_factory=dict)
 
@@ -258,6 +259,15 @@ class Metrics:
         if OTHER not in labels:  # folded names are unlimited: they are looked up each time
             self._children[key] = children
         return children
+
+    def forget_endpoints(self, gone: Collection[tuple[str, str, str]]) -> None:
+        """Pod name, namespace and port of each: in a cluster new ones come for ever."""
+        places = frozenset(gone)
+        self.scheduler_attempts.forget(lambda values: values[2:] in places)
+
+    def rewrote(self, rewrite: str, model: str, target: str) -> None:
+        cap = self.model_cap
+        self.rewrites.labels(self.rewrite_cap(rewrite), cap(model), cap(target)).inc()
 
     def waited(self, labels: tuple[str, str, str, str], outcome: str) -> Distribution:
         """Time in the waiting room of requests with these labels of FLOWS."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -34,10 +35,8 @@ async def install(api: Api, definitions: list[Object]) -> None:
                 raise
     for definition in definitions:
         name = definition["metadata"]["name"]
-        await eventually(f"{name} established", lambda name=name: _established(api, name), SECONDS)
-        await eventually(
-            f"{name} served", lambda definition=definition: _served(api, definition), SECONDS
-        )
+        await eventually(f"{name} established", partial(_established, api, name), SECONDS)
+        await eventually(f"{name} served", partial(_served, api, definition), SECONDS)
 
 
 async def remove(api: Api, definitions: list[Object]) -> None:
@@ -46,7 +45,7 @@ async def remove(api: Api, definitions: list[Object]) -> None:
         await api.delete(CRD, definition["metadata"]["name"])
     for definition in definitions:
         name = definition["metadata"]["name"]
-        await eventually(f"{name} gone", lambda name=name: _gone(api, name), SECONDS)
+        await eventually(f"{name} gone", partial(_gone, api, name), SECONDS)
 
 
 async def _established(api: Api, name: str) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from epp.envoyconfig.bootstrap import bootstrap
 from epp.envoyconfig.settings import EnvoySettings, Mode
 from epp.simulation.settings import ServerSettings
+from tests.cluster.accounts import Account
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.model_servers import SETTINGS, ModelServer, ModelServers
 from tests.cluster.namespace import Namespace
@@ -34,6 +35,7 @@ class Plan:
 @dataclass(slots=True)
 class Installation:
     namespace: Namespace
+    account: Account  # of the picker
     servers: list[ModelServer]
     picker: KubernetesPicker
     envoy: RunningEnvoy
@@ -83,9 +85,11 @@ async def installed(
         else:
             await model_servers.start(plan.servers)
         await namespace.create_pool(ports=model_servers.ports)
+        account = await namespace.account()
         async with running_picker(
             control_plane,
             namespace,
+            account=account,
             server=plan.api_server,
             document=plan.document,
             flags=plan.flags,
@@ -98,7 +102,7 @@ async def installed(
                 mode=plan.mode,
             )
             with RunningEnvoy(bootstrap(settings)) as envoy:
-                site = Installation(namespace, model_servers.all, picker, envoy)
+                site = Installation(namespace, account, model_servers.all, picker, envoy)
                 running = range(plan.servers if plan.pods is None else plan.pods)
                 for number in running:
                     await site.run_pod(number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.cluster.accounts import OBJECTIVES_AND_REWRITES, PICKER_RULES, PODS, POOLS
+from tests.cluster.api import Object
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.model_servers import ModelServers
 from tests.cluster.namespace import Namespace
@@ -16,7 +17,7 @@ from tests.helpers.gateway import health
 TRIED_AGAIN_SECONDS = 60.0
 
 
-def refusals(picker: KubernetesPicker, resource: str) -> list[dict[str, object]]:
+def refusals(picker: KubernetesPicker, resource: str) -> list[Object]:
     return picker.lines("not permitted", f"list {resource} ")
 
 
@@ -29,7 +30,7 @@ def refusals(picker: KubernetesPicker, resource: str) -> list[dict[str, object]]
     ids=["pods", "pools"],
 )
 async def test_without_what_it_needs_a_picker_is_not_ready(
-    namespace: Namespace, start_picker: StartPicker, rules: list[dict], missing: str
+    namespace: Namespace, start_picker: StartPicker, rules: list[Object], missing: str
 ) -> None:
     account = await namespace.account(rules)
     async with ModelServers() as servers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.cluster.accounts import PODS
+from tests.cluster.accounts import PICKER_RULES, PODS, POOLS
 from tests.cluster.api import POD, POOL, Api
 from tests.cluster.build import the_build
 from tests.cluster.definitions import install, read_definitions, remove
@@ -88,6 +88,32 @@ async def test_other_target_ports_take_over_without_a_gap(install_plan: Install)
             await site.namespace.patch_pool({"targetPorts": [{"number": ports[1]}]})
             await site.picker.knows(second)
             await load.is_served_by(*second)
+        assert load.failures == []
+
+
+async def test_a_selector_whose_pods_cannot_be_listed_leaves_all_as_it_was(
+    install_plan: Install,
+) -> None:
+    """Its ports too: the Pods in force may not have the new ones."""
+    async with install_plan(Plan(servers=2, pods=1, ports=2)) as site:
+        await site.run_pod(1, labels={"app": "next"})
+        new_port = site.servers[1].ranks[1].port
+        spec = {
+            "selector": {"matchLabels": {"app": "next"}},
+            "targetPorts": [{"number": new_port}],
+        }
+        async with running_load(site.url) as load:
+            await site.account.allow(POOLS)
+            await site.namespace.patch_pool(spec)
+            await eventually("a line", lambda: site.picker.lines("not permitted", "list pods"))
+            before = site.picker.endpoints()
+            assert set(before) == set(site.authorities(0))
+            await holds("the endpoints", lambda: site.picker.endpoints() == before, 1.0)
+            await load.is_served_by(*site.authorities(0))
+            await site.account.allow(*PICKER_RULES)
+            after = site.servers[1].authorities[1:]
+            await site.picker.knows(after, LOOKED_FOR_AGAIN_SECONDS)
+            await load.is_served_by(*after)
         assert load.failures == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from functools import partial
 
 import aiohttp
 
@@ -84,13 +85,13 @@ async def order_of_answers(site: Installation, objectives: list[str]) -> list[st
         await eventually("the place is taken", lambda: not site.nothing_held())
         for wanted, objective in enumerate(objectives * 2, start=1):
             group.create_task(one(objective))
-            await eventually("it waits", lambda wanted=wanted: waiting(site) == wanted)
+            await eventually("it waits", partial(has_waiting, site, wanted))
     await eventually("nothing is held", site.nothing_held)
     return list(dict.fromkeys(done))
 
 
-def waiting(site: Installation) -> int:
-    return sum(row["requests"] for row in site.picker.status()["waiting"])
+def has_waiting(site: Installation, requests: int) -> bool:
+    return requests == sum(int(row["requests"]) for row in site.picker.status()["waiting"])
 
 
 async def test_an_objective_of_another_pool_does_not_count(install_plan: Install) -> None:

@@ -5,32 +5,27 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable
 
 import aiohttp
-
-Found = TypeVar("Found")
 
 POLL_SECONDS = 0.05
 
 
-async def eventually(
-    what: str, look: Callable[[], Found | Awaitable[Found]], seconds: float = 15.0
-) -> Found:
-    """What `look` finds once it is true. Raises AssertionError, with what was seen last.
+async def eventually(what: str, look: Callable[[], object], seconds: float = 15.0) -> None:
+    """Until `look`, which may be a coroutine function, finds something true.
 
-    A process that cannot be reached shows nothing yet.
+    A process that cannot be reached shows nothing yet. Raises AssertionError, with what was seen
+    last.
     """
     deadline = time.monotonic() + seconds
     while True:
-        seen: object
         try:
-            looked = look()
-            found: Found = await looked if inspect.isawaitable(looked) else looked
-            if found:
-                return found
-            seen = found
+            seen = look()
+            if inspect.isawaitable(seen):
+                seen = await seen
+            if seen:
+                return
         except (OSError, aiohttp.ClientError) as error:
             seen = error
         if time.monotonic() > deadline:
@@ -38,10 +33,12 @@ async def eventually(
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def holds(what: str, check: Callable[[], bool | Awaitable[bool]], seconds: float) -> None:
+async def holds(what: str, check: Callable[[], object], seconds: float) -> None:
     """Raises AssertionError as soon as the check fails within this time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        looked = check()
-        assert await looked if inspect.isawaitable(looked) else looked, f"no longer: {what}"
+        seen = check()
+        if inspect.isawaitable(seen):
+            seen = await seen
+        assert seen, f"no longer: {what}"
         await asyncio.sleep(POLL_SECONDS)

@@ -152,16 +152,49 @@ async def test_a_pool_that_goes_takes_endpoints_and_objectives_with_it(
 async def test_another_selector_never_empties_the_pool(
     api: ApiServerDouble, tmp_path: Path
 ) -> None:
+    asked, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(_request: web.Request) -> web.StreamResponse | None:
+        asked.set()
+        await go.wait()
+        return None
+
     await a_pool_of_two(api)
     await api.put(PODS, a_pod("n", "10.0.0.9", app="new"))
     async with following(api, tmp_path) as known:
         await known.has(*BOTH)
+        api.faults[PODS, "list"] = slow
         await api.put(POOLS, a_pool(9000, app="new"))
+        await asked.wait()
+        await api.put(PODS, a_pod("c", "10.0.0.3"))
+        await known.has(*BOTH, "10.0.0.3:8000")
+        go.set()
         await known.has("10.0.0.9:9000")
-        assert known.sizes == [2, 1]
+        assert known.sizes == [2, 3, 1]
         await api.put(PODS, a_pod("a", "10.0.0.5"))
         await api.put(PODS, a_pod("n", "10.0.0.10", app="new"))
         await known.has("10.0.0.10:9000")
+
+
+async def test_a_selector_that_is_taken_back_changes_nothing(
+    api: ApiServerDouble, tmp_path: Path
+) -> None:
+    asked = asyncio.Event()
+
+    async def never(_request: web.Request) -> web.StreamResponse | None:
+        asked.set()
+        await asyncio.Event().wait()
+        return None
+
+    await a_pool_of_two(api)
+    async with following(api, tmp_path) as known:
+        await known.has(*BOTH)
+        api.faults[PODS, "list"] = never
+        await api.put(POOLS, a_pool(app="new"))
+        await asked.wait()
+        await api.put(POOLS, a_pool())
+        await api.put(PODS, a_pod("c", "10.0.0.3"))
+        await known.has(*BOTH, "10.0.0.3:8000")
 
 
 async def test_an_expired_version_is_listed_anew(api: ApiServerDouble, tmp_path: Path) -> None:

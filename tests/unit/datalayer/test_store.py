@@ -98,3 +98,15 @@ def test_candidates_are_the_reachable_ones() -> None:
     assert store.set_reachable(first, True)
     assert store.candidates == (first, second)
     assert store.endpoints == (first, second)
+
+
+def test_ports_of_one_pod_share_its_name_and_others_have_their_own() -> None:
+    store = EndpointStore()
+    store.apply(
+        [
+            EndpointSpec("m0-rank-0", "10.0.0.1", 1, pod_name="m0"),
+            EndpointSpec("m0-rank-1", "10.0.0.1", 2, pod_name="m0"),
+            EndpointSpec("gpu", "10.0.0.2", 1),
+        ]
+    )
+    assert [endpoint.pod_name for endpoint in store.endpoints] == ["m0", "m0", "gpu"]

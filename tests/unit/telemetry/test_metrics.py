@@ -38,3 +38,24 @@ def test_children_are_bound_once_and_bounded() -> None:
     ]
     assert {sample.labels["model_name"] for sample in series} == {"m", "model-0", OTHER}
     assert len(metrics._children) == 2
+
+
+def test_what_endpoints_had_goes_with_them() -> None:
+    metrics = Metrics()
+    for pod in ("a", "b"):
+        for port in ("1", "2"):
+            metrics.scheduler_attempts.labels("success", "m", pod, "ns", port).inc()
+    metrics.scheduler_attempts.labels("failure", "m", "", "", "").inc()
+    metrics.forget_endpoints([("a", "ns", "1"), ("b", "other", "1")])
+    family = next(iter(metrics.scheduler_attempts.collect()))
+    left = [(s.labels["endpoint_name"], s.labels["port"]) for s in family.samples]
+    assert left == [("a", "2"), ("b", "1"), ("b", "2"), ("", "")]
+
+
+def test_rewrites_are_counted_under_the_caps() -> None:
+    metrics = Metrics(model_cap=LabelCap(10), rewrite_cap=LabelCap(1))
+    for rewrite in ("a", "a", "b", "c"):
+        metrics.rewrote(rewrite, "chat", "chat-v1")
+    family = next(iter(metrics.rewrites.collect()))
+    counts = {sample.labels["model_rewrite_name"]: sample.value for sample in family.samples}
+    assert counts == {"a": 2, OTHER: 2}

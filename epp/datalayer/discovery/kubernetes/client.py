@@ -63,22 +63,30 @@ async def connect(kubeconfig: Path | None) -> Any:
             f"the Kubernetes client is not installed ({error}): pip install 'epp[kubernetes]'"
         ) from None
     settings = client.Configuration()
-    where = str(kubeconfig) if kubeconfig is not None else os.environ.get("KUBECONFIG", "")
+    where = _where(kubeconfig)
     try:
-        if where:
-            await config.load_kube_config(config_file=where, client_configuration=settings)
-        elif (SERVICE_ACCOUNT / "token").exists():
-            where = str(SERVICE_ACCOUNT)
+        if where == str(SERVICE_ACCOUNT):
             config.load_incluster_config(client_configuration=settings)
         else:
-            where = "~/.kube/config"
-            await config.load_kube_config(client_configuration=settings)
+            await config.load_kube_config(config_file=where, client_configuration=settings)
         api = client.ApiClient(settings)
     except Exception as error:  # a configuration can be wrong in many ways: YAML, files, TLS
         problem = f"configuration of the Kubernetes client, {where}: {_text(error)}"
         raise ClusterConfigError(problem) from error
     api.user_agent = USER_AGENT
     return api
+
+
+def _where(kubeconfig: Path | None) -> str:
+    """Path of the service account or of a kubeconfig; of several, as the client joins them."""
+    given = str(kubeconfig) if kubeconfig is not None else os.environ.get("KUBECONFIG", "")
+    if not given and (SERVICE_ACCOUNT / "token").exists():
+        return str(SERVICE_ACCOUNT)
+    paths = [Path(part).expanduser() for part in (given or "~/.kube/config").split(os.pathsep)]
+    if not any(path.exists() for path in paths):
+        hint = "" if given else "; this is no pod, so --kubeconfig or KUBECONFIG is needed"
+        raise ClusterConfigError(f"kubeconfig: no such file: {given or '~/.kube/config'}{hint}")
+    return os.pathsep.join(map(str, paths))
 
 
 class ApiServer:

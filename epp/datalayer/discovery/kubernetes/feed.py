@@ -29,7 +29,7 @@ T = TypeVar("T")
 # interpreter lock), so pages are sized by bytes, whether an object has one kilobyte or fifty.
 FIRST_PAGE_OBJECTS: Final = 20
 MAX_PAGE_OBJECTS: Final = 500
-PAGE_BYTES: Final = 384 * 1024  # about 1.5 ms
+PAGE_BYTES: Final = 256 * 1024  # 1.5 ms to decode
 
 WATCH_SECONDS: Final = (240.0, 300.0)  # a random time between, so that watches do not end together
 STEADY_SECONDS: Final = 5.0  # a watch that lasts so long has worked

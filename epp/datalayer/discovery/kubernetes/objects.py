@@ -38,7 +38,6 @@ _PORT: Final = re.compile(r"[0-9]{1,5}")
 class Pool:
     selector: Mapping[str, str]
     target_ports: tuple[int, ...]  # in the order of the object: the index is the rank
-    app_protocol: str
     deleting: bool
 
 
@@ -94,7 +93,7 @@ class LegacyModel:
     created: str
     model: str
     criticality: str  # Critical, Standard, Sheddable; empty if it does not say
-    targets: tuple[Target, ...]  # empty: the model itself
+    targets: tuple[Target, ...]  # empty: no rewrite
 
 
 def read_pool(raw: Json) -> Pool:
@@ -109,7 +108,6 @@ def read_pool(raw: Json) -> Pool:
     return Pool(
         selector=selector,
         target_ports=_target_ports(spec),
-        app_protocol=text_at(spec, "appProtocol", "spec"),
         deleting=metadata.get("deletionTimestamp") is not None,
     )
 

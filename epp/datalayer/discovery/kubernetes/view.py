@@ -15,7 +15,6 @@ from epp.datalayer.discovery.kubernetes.objects import (
     PoolRef,
     Rewrite,
     Rule,
-    Target,
 )
 from epp.datalayer.store import EndpointSpec
 
@@ -61,7 +60,9 @@ def specs_of(pod: Pod, target_ports: tuple[int, ...]) -> tuple[EndpointSpec, ...
     if not pod.serves or not pod.address:
         return ()
     return tuple(
-        EndpointSpec(f"{pod.name}-rank-{rank}", pod.address, port, pod.namespace, pod.labels)
+        EndpointSpec(
+            f"{pod.name}-rank-{rank}", pod.address, port, pod.namespace, pod.labels, pod.name
+        )
         for rank, port in enumerate(target_ports)
         if pod.active_ports is None or port in pod.active_ports
     )
@@ -85,7 +86,11 @@ def routing_of(
         model_priorities=tuple((m.model, CRITICALITIES[m.criticality]) for m in mine),
         rewrites=(
             *((rewrite.name, rewrite.rules) for rewrite in current),
-            *((model.name, (_rule_of(model),)) for model in mine),
+            *(
+                (model.name, (Rule((model.model,), model.targets),))
+                for model in mine
+                if model.targets
+            ),
         ),
     )
 
@@ -93,7 +98,3 @@ def routing_of(
 def _is_of(model: LegacyModel, pool: PoolRef) -> bool:
     """An InferenceModel is older than the pool's present group and mostly names the former one."""
     return model.pool.name == pool.name and model.pool.group in (pool.group, MODEL_POOL_GROUP)
-
-
-def _rule_of(model: LegacyModel) -> Rule:
-    return Rule((model.model,), model.targets or (Target(model.model, None),))

@@ -14,7 +14,7 @@ from tests.helpers.api_server import PODS, a_pod, always, running_api_server
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        pytest.param(None, "kubeconfig", id="missing"),
+        pytest.param(None, "no such file", id="missing"),
         pytest.param("", "kubeconfig", id="empty"),
         pytest.param("{", "kubeconfig", id="not-yaml"),
         pytest.param("kind: Config", "current-context", id="no-context"),
@@ -30,6 +30,15 @@ async def test_a_kubeconfig_that_cannot_be_used_is_named(
         await ApiServer(path).open()
     assert str(path) in str(caught.value)
     assert named in str(caught.value)
+
+
+async def test_without_any_configuration_the_message_says_what_to_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(ClusterConfigError, match="--kubeconfig or KUBECONFIG is needed"):
+        await ApiServer(None).open()
 
 
 async def test_a_client_that_is_not_installed_is_named_with_its_extra(

@@ -115,8 +115,7 @@ def pool(**spec: object) -> dict[str, Any]:
 
 
 def test_a_pool() -> None:
-    assert read_pool(pool()) == Pool({"app": "m"}, (8000, 8001), "", deleting=False)
-    assert read_pool(pool(appProtocol="http")).app_protocol == "http"
+    assert read_pool(pool()) == Pool({"app": "m"}, (8000, 8001), deleting=False)
     leaving = pool()
     leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     assert read_pool(leaving).deleting
@@ -124,7 +123,7 @@ def test_a_pool() -> None:
 
 def test_a_pool_of_the_former_group() -> None:
     old = {"spec": {"selector": {"app": "m"}, "targetPortNumber": 8000}}
-    assert read_pool(old) == Pool({"app": "m"}, (8000,), "", deleting=False)
+    assert read_pool(old) == Pool({"app": "m"}, (8000,), deleting=False)
 
 
 def test_an_objective() -> None:

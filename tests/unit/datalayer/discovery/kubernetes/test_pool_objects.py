@@ -21,7 +21,7 @@ from epp.datalayer.discovery.kubernetes.view import ClusterRouting
 
 MISSING = Failure(FailureKind.NOT_FOUND, "HTTP 404")
 REF = PoolRef(POOL_GROUP, "pool")
-POOL = Pool({"app": "m"}, (8000,), "", deleting=False)
+POOL = Pool({"app": "m"}, (8000,), deleting=False)
 
 
 class Objects:
@@ -71,7 +71,7 @@ def test_the_answer_is_known_when_all_resources_have_one() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [{}, {"other": POOL}, {"pool": Pool({"app": "m"}, (8000,), "", deleting=True)}],
+    [{}, {"other": POOL}, {"pool": Pool({"app": "m"}, (8000,), deleting=True)}],
     ids=["none", "another", "deleting"],
 )
 def test_without_the_pool_there_is_no_routing_either(values: dict[str, Pool]) -> None:

@@ -28,8 +28,8 @@ OLD = PoolRef("inference.networking.x-k8s.io", "pool")
 
 def test_an_endpoint_a_port_with_its_rank_in_the_name() -> None:
     assert specs_of(POD, (8000, 8001)) == (
-        EndpointSpec("m0-rank-0", "10.0.0.1", 8000, "ns", {"app": "m"}),
-        EndpointSpec("m0-rank-1", "10.0.0.1", 8001, "ns", {"app": "m"}),
+        EndpointSpec("m0-rank-0", "10.0.0.1", 8000, "ns", {"app": "m"}, "m0"),
+        EndpointSpec("m0-rank-1", "10.0.0.1", 8001, "ns", {"app": "m"}, "m0"),
     )
 
 
@@ -116,10 +116,9 @@ def test_inference_models_come_after_rewrites() -> None:
         "plain-model": 0,
         "batch-model": -1,
     }
-    assert [name for name, _ in routing.rewrites] == ["r", "batch", "gold", "plain"]
+    assert [name for name, _ in routing.rewrites] == ["r", "gold"]
     rules = dict(routing.rewrites)
     assert rules["gold"] == (Rule(("gold-model",), (Target("gold-v1", 1),)),)
-    assert rules["plain"] == (Rule(("plain-model",), (Target("plain-model", None),)),)
 
 
 def test_nothing_is_nothing() -> None:
