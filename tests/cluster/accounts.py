@@ -20,6 +20,7 @@ OBJECTIVES_AND_REWRITES = _rule(
     ["llm-d.ai", "inference.networking.x-k8s.io"],
     ["inferenceobjectives", "inferencemodelrewrites"],
 )
+LEGACY_MODELS = _rule(["inference.networking.x-k8s.io"], ["inferencemodels"])
 PICKER_RULES = (PODS, POOLS, OBJECTIVES_AND_REWRITES)
 
 

@@ -62,6 +62,7 @@ POOL = Kind("inference.networking.k8s.io/v1", "InferencePool")
 OBJECTIVE = Kind("llm-d.ai/v1alpha2", "InferenceObjective")
 REWRITE = Kind("llm-d.ai/v1alpha2", "InferenceModelRewrite")
 OLD_OBJECTIVE = Kind("inference.networking.x-k8s.io/v1alpha2", "InferenceObjective")
+MODEL = Kind("inference.networking.x-k8s.io/v1alpha2", "InferenceModel")
 OLD_REWRITE = Kind("inference.networking.x-k8s.io/v1alpha2", "InferenceModelRewrite")
 
 

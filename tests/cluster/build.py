@@ -1,7 +1,7 @@
 """Builds etcd and kube-apiserver from Go modules, once per version, into a cache outside the clone.
 
-`python -m tests.cluster.build` needs Go and its module proxy: 6 to 17 minutes and about 4 GB of
-build cache the first time, nothing at all the next.
+`python -m tests.cluster.build` needs Go and its module proxy: 6 to 17 minutes and some gigabytes of
+Go's caches the first time, nothing at all the next.
 """
 
 from __future__ import annotations

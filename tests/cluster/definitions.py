@@ -11,6 +11,7 @@ from tests.cluster.api import CRD, Api, ApiRefused, Kind, Object
 from tests.cluster.waiting import eventually
 
 OWN = Path(__file__).parent / "crds"
+LEGACY = OWN / "legacy"  # not installed unless a test does it
 SECONDS = 30.0
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from epp.envoyconfig.bootstrap import bootstrap
 from epp.envoyconfig.settings import EnvoySettings, Mode
 from epp.simulation.settings import ServerSettings
-from tests.cluster.accounts import Account
+from tests.cluster.accounts import PICKER_RULES, Account
+from tests.cluster.api import Object
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.model_servers import SETTINGS, ModelServer, ModelServers
 from tests.cluster.namespace import Namespace
@@ -29,6 +30,7 @@ class Plan:
     settings: ServerSettings = SETTINGS
     document: Mapping[str, object] = field(default_factory=dict)
     flags: Sequence[str] = ()
+    rules: Sequence[Object] = PICKER_RULES  # what the picker may do
     api_server: str = ""  # URL for the picker, where it is not that of the API server itself
 
 
@@ -85,7 +87,7 @@ async def installed(
         else:
             await model_servers.start(plan.servers)
         await namespace.create_pool(ports=model_servers.ports)
-        account = await namespace.account()
+        account = await namespace.account(plan.rules)
         async with running_picker(
             control_plane,
             namespace,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -94,6 +95,6 @@ class ModelServers:
 
 
 def new_address() -> str:
-    """A loopback address that nobody else in this session is given."""
+    """A loopback address that nobody else in this session is given, and hardly another session."""
     number = next(_serial)
-    return f"127.66.{number // 250}.{number % 250 + 1}"
+    return f"127.{64 + os.getpid() % 128}.{number // 250}.{number % 250 + 1}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tests.cluster.api import OBJECTIVE, POD, POOL, REWRITE, Kind, Object
+from tests.cluster.api import MODEL, OBJECTIVE, POD, POOL, REWRITE, Kind, Object
 
 LABELS = {"app": "model-server"}
 # No such node: the Pod stays Terminating when deleted, until it is deleted with grace 0.
@@ -51,6 +51,16 @@ def an_objective(
     if priority is not None:
         spec["priority"] = priority
     return kind.of(name, spec=spec)
+
+
+def a_legacy_model(name: str, model: str, criticality: str, target: str) -> Object:
+    spec = {
+        "modelName": model,
+        "criticality": criticality,
+        "targetModels": [{"name": target, "weight": 100}],
+        "poolRef": {"name": "pool"},
+    }
+    return MODEL.of(name, spec=spec)
 
 
 def a_rewrite(

@@ -1,4 +1,4 @@
-"""A TCP relay between a picker and its API server, which a test can cut and mend."""
+"""A TCP relay between a picker and its API server, which a test can cut, mend, freeze and thaw."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class Relay:
         self._target_port = target_port
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
         self.port = 0
         self.accepted = 0  # connections so far
 
@@ -35,6 +37,7 @@ class Relay:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.thaw()
         await self.cut()
 
     async def mend(self) -> None:
@@ -51,6 +54,14 @@ class Relay:
             await self._server.wait_closed()
             self._server = None
 
+    def freeze(self) -> None:
+        """As a network that loses all packets: connections are there, and nothing comes."""
+        self._flowing.clear()
+
+    def thaw(self) -> None:
+        """What was held goes on."""
+        self._flowing.set()
+
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
         try:
@@ -61,18 +72,18 @@ class Relay:
         self._writers |= {writer, inner_writer}
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(_pump(reader, inner_writer))
-                group.create_task(_pump(inner_reader, writer))
+                group.create_task(self._pump(reader, inner_writer))
+                group.create_task(self._pump(inner_reader, writer))
         finally:
             self._writers -= {writer, inner_writer}
             writer.transport.abort()
             inner_writer.transport.abort()
 
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Until either end is closed, which then ends both."""
-    with contextlib.suppress(OSError):
-        while data := await reader.read(CHUNK_BYTES):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Until either end is closed, which then ends both."""
+        with contextlib.suppress(OSError):
+            while data := await reader.read(CHUNK_BYTES):
+                await self._flowing.wait()
+                writer.write(data)
+                await writer.drain()
+        writer.close()

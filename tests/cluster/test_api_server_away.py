@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from dataclasses import replace
 
@@ -22,6 +23,7 @@ from tests.helpers.gateway import health
 
 OUTAGE_SECONDS = float(os.environ.get("EPP_OUTAGE_SECONDS", "20"))
 CATCH_UP_SECONDS = 60.0  # the longest pause between two attempts is 30 s
+FROZEN_SECONDS = 3.0
 LOST, FOUND = "the API server fails", "the API server serves again"
 
 
@@ -131,3 +133,51 @@ async def test_connections_that_break_again_and_again(
             stop.set()
         assert load.failures == []
         print(f"connections to the API server: {relay.accepted}")
+
+
+async def test_a_network_that_loses_everything_for_a_while(
+    control_plane: ControlPlane, install_plan: Install
+) -> None:
+    """Nothing breaks, so nothing is noticed; what happened comes when it can."""
+    plan = Plan(servers=3, pods=2)
+    async with (
+        Relay(control_plane.api_port) as relay,
+        install_plan(replace(plan, api_server=relay.url)) as site,
+    ):
+        async with running_load(site.url) as load:
+            relay.freeze()
+            await site.run_pod(2)
+            await site.set_ready(0, False)
+            await asyncio.sleep(FROZEN_SECONDS)
+            await load.is_served_by(*site.authorities(0, 1))
+            relay.thaw()
+            await site.knows(1, 2)
+            await load.is_served_by(*site.authorities(1, 2))
+        assert load.failures == []
+        assert site.picker.lines(LOST) == []
+
+
+@pytest.mark.parametrize("reachable", [True, False], ids=["there", "away"])
+async def test_a_picker_ends_in_order(
+    control_plane: ControlPlane, namespace: Namespace, start_picker: StartPicker, reachable: bool
+) -> None:
+    """Whether the API server is there or not: not ready at once, then gone, and nothing left."""
+    flags = ["--drain-timeout=1s"]
+    async with (
+        Relay(control_plane.api_port) as relay,
+        start_picker(namespace, server=relay.url, flags=flags) as picker,
+    ):
+        await namespace.create_pool()
+        await picker.ready()
+        if not reachable:
+            await relay.cut()
+            await eventually("the log says so", lambda: picker.lines(LOST))
+        picker.signal(signal.SIGTERM)
+
+        async def not_serving() -> bool:
+            return await health(picker.health_port) == "NOT_SERVING"
+
+        await eventually("not serving", not_serving)
+        assert await asyncio.to_thread(picker.wait) == 0
+        assert "Unclosed" not in picker.log()
+        assert picker.lines('"level":"error"') == []

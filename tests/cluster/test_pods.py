@@ -8,11 +8,12 @@ import aiohttp
 import pytest
 
 from epp.envoyconfig.settings import Mode
-from tests.cluster.installation import Install, Plan
+from tests.cluster.installation import Install, Installation, Plan
 from tests.cluster.load import ask, running_load
 from tests.cluster.waiting import eventually
 
 LONG_ANSWER_TOKENS = 300
+CHURN = 6  # times that all Pods are replaced
 
 
 @pytest.mark.parametrize("mode", list(Mode))
@@ -97,3 +98,24 @@ async def test_pods_that_are_no_endpoints(install_plan: Install) -> None:
         await site.knows(0)
         await site.run_pod(3)
         await site.knows(0, 3)
+
+
+async def test_pods_that_are_gone_leave_nothing_behind(install_plan: Install) -> None:
+    """Deployments make new names for ever; the metrics page must not keep them."""
+    async with install_plan(Plan(servers=4, pods=0)) as site:
+        for generation in range(CHURN):
+            names = [f"generation-{generation}-{number}" for number in range(len(site.servers))]
+            for name, server in zip(names, site.servers, strict=True):
+                await site.namespace.run_pod(name, server.address)
+            await site.knows(0, 1, 2, 3)
+            async with running_load(site.url) as load:
+                await load.is_served_by(*site.authorities(0, 1, 2, 3))
+            assert load.failures == []
+            for name in names:
+                await site.namespace.remove_pod(name)
+            await site.knows()
+        await eventually("no series names a pod", lambda: not series_of(site, "generation-"))
+
+
+def series_of(site: Installation, name: str) -> list[str]:
+    return [series for series in site.picker.metrics() if name in series]

@@ -9,11 +9,12 @@ from functools import partial
 import aiohttp
 
 from epp.simulation.settings import ServerSettings
-from tests.cluster.api import OBJECTIVE, OLD_OBJECTIVE, OLD_REWRITE, REWRITE, Api, Kind
-from tests.cluster.definitions import OWN, install, read_definitions, remove
+from tests.cluster.accounts import LEGACY_MODELS, PICKER_RULES
+from tests.cluster.api import MODEL, OBJECTIVE, OLD_OBJECTIVE, OLD_REWRITE, REWRITE, Api, Kind
+from tests.cluster.definitions import LEGACY, OWN, install, read_definitions, remove
 from tests.cluster.installation import Install, Installation, Plan
 from tests.cluster.load import Answer, ask
-from tests.cluster.objects import a_rewrite, an_objective, rewrite_rules
+from tests.cluster.objects import a_legacy_model, a_rewrite, an_objective, rewrite_rules
 from tests.cluster.waiting import eventually
 
 OBJECTIVE_HEADER = "x-llm-d-inference-objective"
@@ -35,11 +36,12 @@ ONE_PLACE = {
 }
 
 
-async def priority_of(site: Installation, objective: str) -> object:
-    """As the picker's log tells of one request that names the objective."""
+async def priority_of(site: Installation, objective: str = "", model: str = "sim") -> object:
+    """As the picker's log tells of one request, with the objective in its header."""
     before = len(site.picker.request_lines())
     async with aiohttp.ClientSession() as session:
-        await ask(session, site.url, "Hi.", headers={OBJECTIVE_HEADER: objective})
+        headers = {OBJECTIVE_HEADER: objective} if objective else {}
+        await ask(session, site.url, "Hi.", model=model, headers=headers)
     await eventually("a line of the request", lambda: len(site.picker.request_lines()) > before)
     return site.picker.request_lines()[-1]["priority"]
 
@@ -190,6 +192,28 @@ async def test_objects_of_the_old_group_count_where_it_is_alone(
 async def create_both(site: Installation, objective: Kind, rewrite: Kind, *, priority: int) -> None:
     await site.namespace.apply(an_objective("gold", priority, kind=objective))
     await site.namespace.apply(a_rewrite("to-sim", "public", {"sim": None}, kind=rewrite))
+
+
+async def test_a_legacy_model_has_its_priority_and_its_target(
+    api: Api, install_plan: Install
+) -> None:
+    """InferenceModel, which is still there where nobody has migrated."""
+    definitions = read_definitions(LEGACY)
+    await install(api, definitions)
+    try:
+        async with install_plan(Plan(servers=1, rules=[*PICKER_RULES, LEGACY_MODELS])) as site:
+            assert await is_status(site, "public", 404)
+            await site.namespace.apply(a_legacy_model("chat", "public", "Critical", "sim"))
+            await served(site)
+            await eventually("it is critical", partial(model_has, site, 1))
+            await site.namespace.patch(MODEL, "chat", {"spec": {"criticality": "Sheddable"}})
+            await eventually("it is sheddable", partial(model_has, site, -1))
+    finally:
+        await remove(api, definitions)
+
+
+async def model_has(site: Installation, priority: int) -> bool:
+    return await priority_of(site, model="public") == priority
 
 
 async def test_the_current_group_is_preferred_to_the_old_one(install_plan: Install) -> None:
