@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tests.cluster.api import ROLE, ROLE_BINDING, SERVICE_ACCOUNT, Api, Object
 
-READ = ("get", "list", "watch")
+READ = ("list", "watch")  # no object is asked for by its name
 TOKEN_SECONDS = 3600
 
 

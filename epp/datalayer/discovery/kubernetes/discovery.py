@@ -20,6 +20,7 @@ from epp.datalayer.discovery.kubernetes.follower import Follower
 from epp.datalayer.discovery.kubernetes.label_selector import text_of
 from epp.datalayer.discovery.kubernetes.objects import Pod, read_pod
 from epp.datalayer.discovery.kubernetes.pool_objects import GROUP, PoolObjects
+from epp.datalayer.discovery.kubernetes.recovery import Recovery
 from epp.datalayer.discovery.kubernetes.reporter import Reporter
 from epp.datalayer.discovery.kubernetes.resource import Resource
 from epp.datalayer.discovery.kubernetes.settings import (
@@ -67,6 +68,7 @@ class KubernetesDiscovery:
         self._rng = rng
         self._api = ApiServer(settings.kubeconfig)
         self._reporter = Reporter()
+        self._recovery = Recovery(rng)
         target = settings.target
         self._pool_objects = (
             PoolObjects(target, settings.namespace, rng)
@@ -111,7 +113,7 @@ class KubernetesDiscovery:
     def _follower(
         self, feed: Feed[Any], read: Callable[[Mapping[str, object]], Any]
     ) -> Follower[Any]:
-        return Follower(feed, read, self._api, self._reporter, self._changed.set)
+        return Follower(feed, read, self._api, self._reporter, self._recovery, self._changed.set)
 
     def _follow_pods(self, group: asyncio.TaskGroup) -> None:
         """Another selector is listed beside the one in force, which it replaces when complete."""

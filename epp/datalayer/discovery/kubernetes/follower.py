@@ -19,6 +19,7 @@ from epp.datalayer.discovery.kubernetes.answers import (
 )
 from epp.datalayer.discovery.kubernetes.client import ApiError
 from epp.datalayer.discovery.kubernetes.feed import Feed, ListPage, LookUp, OpenWatch, Pause
+from epp.datalayer.discovery.kubernetes.recovery import Recovery
 from epp.datalayer.discovery.kubernetes.reporter import Reporter
 
 T = TypeVar("T")
@@ -45,12 +46,15 @@ class Follower(Generic[T]):
         read: Reader[T],
         api: Api,
         reporter: Reporter,
+        recovery: Recovery,
         changed: Callable[[], None],
     ) -> None:
         self.feed = feed
         self._read = read
         self._api = api
         self._reporter = reporter
+        self._recovery = recovery
+        self._unreachable = False  # the server, at the last attempt
         self._changed = changed
         self._now = asyncio.get_running_loop().time
 
@@ -61,7 +65,7 @@ class Follower(Generic[T]):
             try:
                 match step:
                     case Pause():
-                        await asyncio.sleep(step.seconds)
+                        await self._pause(step.seconds)
                         continue
                     case ListPage():
                         changed = await self._list(step)
@@ -74,6 +78,12 @@ class Follower(Generic[T]):
                 if error.failure.kind is FailureKind.UNAUTHORIZED:
                     await self._renew()
             self._tell(changed or feed.answered is not answered)
+
+    async def _pause(self, seconds: float) -> None:
+        if self._unreachable:
+            await self._recovery.wait(seconds)
+        else:
+            await asyncio.sleep(seconds)
 
     async def _list(self, step: ListPage) -> bool:
         query = {**self.feed.resource.query(), "limit": str(step.limit)}
@@ -128,6 +138,10 @@ class Follower(Generic[T]):
 
     def _tell(self, changed: bool) -> None:
         self._reporter.observe(self.feed, self._now())
+        trouble, before = self.feed.trouble, self._unreachable
+        self._unreachable = trouble is not None and trouble.kind is FailureKind.UNREACHABLE
+        if before and not self._unreachable:
+            self._recovery.reached()
         if changed:
             self._changed()
 
