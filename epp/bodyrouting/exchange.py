@@ -39,8 +39,9 @@ from epp.bodyrouting.events import (
     ResponseHeaders,
     ResponseTrailers,
 )
-from epp.bodyrouting.fields import FieldScanner, Flaw, State
-from epp.bodyrouting.settings import BASE_MODEL_HEADER, MODEL_FIELD, RoutingSettings
+from epp.bodyrouting.fields import FieldScanner
+from epp.bodyrouting.reading import note_of
+from epp.bodyrouting.settings import RoutingSettings
 from epp.core.refusal import Reason, Refused
 from epp.extproc.events import BodyMode
 from epp.extproc.order import OutOfTurn
@@ -196,38 +197,8 @@ class BodyExchange:
         return [Refuse(Refused(reason, detail)), *self._end_with(Note(outcome)), EndStream()]
 
     def _read_fields(self) -> None:
-        """What the scanner has found becomes headers."""
-        if self._note.outcome is Outcome.NOT_READ:
-            return
-        settings, readings = self._settings, self._scanner.readings
-        headers = {
-            pair.header: value
-            for pair in settings.fields
-            if (value := _usable(readings.get(pair.field)))
-        }
-        unknown = False
-        model = _usable(readings.get(MODEL_FIELD)) if settings.base_model else ""
-        if model:
-            base = self._base_models().get(model)
-            unknown = base is None
-            if base is not None:
-                headers[BASE_MODEL_HEADER] = base
-        names = settings.names()
-        self._note = Note(
-            self._outcome(readings),
-            headers,
-            missing=tuple(name for name in names if name not in readings),
-            empty=tuple(name for name in names if readings.get(name) is Flaw.EMPTY),
-            base_model_unknown=unknown,
-        )
-
-    def _outcome(self, readings: Mapping[str, str | Flaw]) -> Outcome:
-        if any(isinstance(reading, Flaw) for reading in readings.values()):
-            return Outcome.UNREADABLE
-        if len(readings) == len(self._settings.names()):
-            return Outcome.SUCCESS
-        complete = self._scanner.state is State.COMPLETE
-        return Outcome.MISSING if complete else Outcome.NOT_JSON
+        if self._note.outcome is not Outcome.NOT_READ:
+            self._note = note_of(self._scanner, self._settings, self._base_models())
 
     # The response: in full duplex always seen, else only if it begins before we end the stream.
 
@@ -293,7 +264,3 @@ def _is_readable(event: RequestHeaders) -> bool:
         and event.content_encoding.strip().lower() in ("", "identity")
         and not event.content_type.strip().lower().startswith(OPAQUE_MEDIA)
     )
-
-
-def _usable(reading: str | Flaw | None) -> str:
-    return "" if reading is None or isinstance(reading, Flaw) else reading
