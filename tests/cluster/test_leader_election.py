@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -88,6 +89,14 @@ async def leads(picker: KubernetesPicker, seconds: float = TAKE_OVER_SECONDS) ->
         raise
 
 
+@contextmanager
+def measured(what: str) -> Iterator[None]:
+    """Printed, for those who run with -s; nothing depends on it."""
+    start = time.monotonic()
+    yield
+    print(f"\n{what}: {time.monotonic() - start:.1f} s")
+
+
 async def test_one_is_ready_and_another_takes_over_when_it_drains(
     api: Api, namespace: Namespace, start: Start
 ) -> None:
@@ -112,7 +121,8 @@ async def test_one_is_ready_and_another_takes_over_when_it_drains(
         assert await health(picker.health_port, "anything-else") == "SERVICE_UNKNOWN"
 
     first.signal(signal.SIGTERM)
-    await leads(second)
+    with measured("take-over from one that drains"):
+        await leads(second)
     spec = await spec_of(api, namespace)
     assert spec["leaseTransitions"] == 1
     assert spec["holderIdentity"] not in ("", holder)
@@ -131,7 +141,8 @@ async def test_a_leader_that_dies_is_replaced_when_its_lease_has_run_out(
     await leads(first)
     second, third = await start(), await start()
     first.kill()
-    await eventually("another leads", lambda: either(second, third), TAKE_OVER_SECONDS)
+    with measured("take-over from one that died"):
+        await eventually("another leads", lambda: either(second, third), TAKE_OVER_SECONDS)
     await holds("one leader", lambda: not_both(second, third), 3.0)
     spec = await spec_of(api, namespace)
     assert spec["leaseTransitions"] == 1
@@ -160,7 +171,8 @@ async def test_a_leader_that_is_cut_off_is_not_ready_but_serves_on(
             before = gateway.open()
             await before.send(request_headers())
             await relay.cut()
-            await leads(second)
+            with measured("take-over from one that is cut off"):
+                await leads(second)
             assert not await ready(first)
             assert await health(first.health_port, "liveness") == "SERVING"
             assert destination(await before.ask(request_body(BODY))) in server.authorities
@@ -169,7 +181,7 @@ async def test_a_leader_that_is_cut_off_is_not_ready_but_serves_on(
             assert destination(reply) in server.authorities
         await relay.mend()
         await eventually(
-            "it is a candidate again", lambda: first.lines("the lease can be reached again")
+            "it is a candidate again", lambda: first.lines("the lease can be had again")
         )
         await holds("the second leads", lambda: ready(second), 3.0)
         assert not await ready(first)

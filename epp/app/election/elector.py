@@ -10,7 +10,7 @@ from collections.abc import Callable
 from math import inf
 
 from epp.app.election.election import Election, Look, Rest, Write
-from epp.app.election.lease import LEASES, WrongLease, lease_document, read_lease
+from epp.app.election.lease import LEASES, StoredLease, WrongLease, lease_document, read_lease
 from epp.app.kubernetes_api import Answer, ApiUnavailable, KubernetesApi
 
 log = logging.getLogger(__name__)
@@ -89,11 +89,11 @@ class Elector:
             return
         if answer.status == 404:
             self._election.observe(None, self._now())
+            self._works()
         elif answer.ok:
-            try:
-                self._election.observe(read_lease(answer.document), self._now())
-            except WrongLease as error:
-                self._fail(f"{self._namespace}/{self._name}: {error}")
+            if (stored := self._read(answer)) is not None:
+                self._election.observe(stored, self._now())
+                self._works()
         else:
             self._fail(f"get leases in namespace {self._namespace}: {answer.text}")
 
@@ -108,25 +108,33 @@ class Elector:
             return
         if answer.status in (404, 409):
             self._election.lost_race(self._now())
+            self._works()
         elif answer.ok:
-            try:
-                self._election.wrote(read_lease(answer.document), started)
-            except WrongLease as error:
-                self._fail(f"{self._namespace}/{self._name}: {error}")
+            if (stored := self._read(answer)) is not None:
+                self._election.wrote(stored, started)
+                self._works()
         else:
             verb = "create" if write.creates else "update"
             self._fail(f"{verb} leases in namespace {self._namespace}: {answer.text}")
 
     async def _call(self, method: str, path: str, body: object = None) -> Answer | None:
         try:
-            answer = await self._api.call(method, path, body)
+            return await self._api.call(method, path, body)
         except ApiUnavailable as error:
             self._fail(str(error))
             return None
-        if answer.ok and self._failing:
+
+    def _read(self, answer: Answer) -> StoredLease | None:
+        try:
+            return read_lease(answer.document)
+        except WrongLease as error:
+            self._fail(f"{self._namespace}/{self._name}: {error}")
+            return None
+
+    def _works(self) -> None:
+        if self._failing:
             self._failing = ""
-            log.info("the lease can be reached again")
-        return answer
+            log.info("the lease can be had again")
 
     def _fail(self, text: str) -> None:
         self._election.failed(self._now())

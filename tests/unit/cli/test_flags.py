@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from epp.cli.flags import ALL, OLD_METRIC_FLAGS, SECTIONS
 from epp.cli.main import cli
+from epp.cli.settings import serve_settings
 
 # The flags of the Go picker with the defaults that a chart may count on, as Python values.
 # The largest message taken is 4 MiB there.
@@ -143,3 +144,26 @@ def test_every_flag_is_documented_with_its_section() -> None:
     for title, options in SECTIONS.items():
         for name in (name for option in options for name in option.opts if name != "v"):
             assert f"`{name}`" in parts[title], name
+
+
+# What the charts of llm-d-router and of the inference extension give to the container.
+ROUTER_CHART = """
+    --pool-name llama --pool-namespace models --pool-group inference.networking.k8s.io
+    --zap-encoder json --config-file /config/default-plugins.yaml --ha-enable-leader-election
+    --grpc-health-port 9003 --v=2 --secure-serving=false --tracing=false
+    --metrics-endpoint-auth=false
+"""
+EXTENSION_CHART = """
+    --pool-name=llama --pool-namespace=models --zap-encoder=json --config-file=/config/d.yaml
+    --grpc-port 9002 --v 1 --secure-serving false --tracing=true
+"""
+
+
+@pytest.mark.parametrize("arguments", [ROUTER_CHART, EXTENSION_CHART])
+def test_the_arguments_of_charts_are_taken(arguments: str) -> None:
+    with cli.make_context("epp", [*arguments.split(), "check-config"]) as context:
+        assert context.params["pool_name"] == "llama"
+        assert context.params["pool_namespace"] == "models"
+        assert context.params["secure_serving"] is False
+        settings = serve_settings(context.params)
+        assert settings.elects_leader is ("--ha-enable-leader-election" in arguments)
