@@ -21,11 +21,12 @@ sys.path.insert(0, str(ROOT))
 os.environ["EPP_COMPILED"] = "never"
 
 from epp.compiled import STAMP, build_of, current_build, fingerprint  # noqa: E402
+from scripts.native_constructors import with_constructors  # noqa: E402
 
 PACKAGE = ROOT / "epp"
 GROUP = "epp"  # prefix of the module that holds the code of all
 MINUTES = 15
-MADE_BY = "made-by"  # in the build: this script as it was, since it says what is compiled
+MADE_BY = "made-by"  # in the build: these scripts as they were, since they say how it is compiled
 
 # The way of one request. Shells stay as they are: there time goes into the event loop and the
 # kernel. So do plugins, which others subclass, and settings, which pydantic reads.
@@ -44,6 +45,7 @@ COMPILED = (
     "routing/*.py",
     "scheduling/profile.py",
     "scheduling/ranges.py",
+    "scheduling/readings.py",
     "telemetry/buckets.py",
     "telemetry/instruments.py",
     "telemetry/metrics.py",
@@ -82,6 +84,9 @@ def compiler() -> str | None:
 def compile_into(folder: Path) -> bool:
     """A copy of the package with the compiled modules beside their sources. Whether it worked."""
     shutil.copytree(PACKAGE, folder / "epp", ignore=shutil.ignore_patterns("__pycache__"))
+    for module in modules():
+        copy = folder / module
+        copy.write_text(with_constructors(copy.read_text()))
     shutil.copy(ROOT / "pyproject.toml", folder)
     (folder / "README.md").touch()  # pyproject.toml names it
     (folder / "setup.py").write_text(SETUP.format(modules=modules(), group=GROUP))
@@ -106,7 +111,8 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ["EPP_COMPILED"] = ""
     build = current_build(PACKAGE)
-    myself = Path(__file__).read_text()
+    scripts = (Path(__file__), Path(__file__).with_name("native_constructors.py"))
+    myself = "".join(script.read_text() for script in scripts)
     if build is not None and (build / MADE_BY).read_text() == myself:
         print("the compiled build is current")
         return

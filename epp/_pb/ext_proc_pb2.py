@@ -28,7 +28,7 @@ from epp._pb import core_pb2 as epp_dot___pb_dot_core__pb2
 
 from epp._pb.core_pb2 import *
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x65pp/_pb/ext_proc.proto\x12\x0c\x65pp.ext_proc\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x12\x65pp/_pb/core.proto\"\xbd\x01\n\x15ProtocolConfiguration\x12\x35\n\x11request_body_mode\x18\x01 \x01(\x0e\x32\x1a.epp.ext_proc.BodySendMode\x12\x36\n\x12response_body_mode\x18\x02 \x01(\x0e\x32\x1a.epp.ext_proc.BodySendMode\x12\x35\n-send_body_without_waiting_for_header_response\x18\x03 \x01(\x08\"J\n\x0bHttpHeaders\x12$\n\x07headers\x18\x01 \x01(\x0b\x32\x13.epp.core.HeaderMap\x12\x15\n\rend_of_stream\x18\x03 \x01(\x08\"/\n\x08HttpBody\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x15\n\rend_of_stream\x18\x02 \x01(\x08\"5\n\x0cHttpTrailers\x12%\n\x08trailers\x18\x01 \x01(\x0b\x32\x13.epp.core.HeaderMap\"\xf6\x04\n\x11ProcessingRequest\x12\x34\n\x0frequest_headers\x18\x02 \x01(\x0b\x32\x19.epp.ext_proc.HttpHeadersH\x00\x12\x35\n\x10response_headers\x18\x03 \x01(\x0b\x32\x19.epp.ext_proc.HttpHeadersH\x00\x12.\n\x0crequest_body\x18\x04 \x01(\x0b\x32\x16.epp.ext_proc.HttpBodyH\x00\x12/\n\rresponse_body\x18\x05 \x01(\x0b\x32\x16.epp.ext_proc.HttpBodyH\x00\x12\x36\n\x10request_trailers\x18\x06 \x01(\x0b\x32\x1a.epp.ext_proc.HttpTrailersH\x00\x12\x37\n\x11response_trailers\x18\x07 \x01(\x0b\x32\x1a.epp.ext_proc.HttpTrailersH\x00\x12,\n\x10metadata_context\x18\x08 \x01(\x0b\x32\x12.epp.core.Metadata\x12\x43\n\nattributes\x18\t \x03(\x0b\x32/.epp.ext_proc.ProcessingRequest.AttributesEntry\x12\x1a\n\x12observability_mode\x18\n \x01(\x08\x12<\n\x0fprotocol_config\x18\x0b \x01(\x0b\x32#.epp.ext_proc.ProtocolConfiguration\x1aJ\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct:\x02\x38\x01\x42\t\n\x07request\"Z\n\x0eHeaderMutation\x12\x30\n\x0bset_headers\x18\x01 \x03(\x0b\x32\x1b.epp.core.HeaderValueOption\x12\x16\n\x0eremove_headers\x18\x02 \x03(\t\";\n\x14StreamedBodyResponse\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x15\n\rend_of_stream\x18\x02 \x01(\x08\"\x81\x01\n\x0c\x42odyMutation\x12\x0e\n\x04\x62ody\x18\x01 \x01(\x0cH\x00\x12\x14\n\nclear_body\x18\x02 \x01(\x08H\x00\x12?\n\x11streamed_response\x18\x03 \x01(\x0b\x32\".epp.ext_proc.StreamedBodyResponseH\x00\x42\n\n\x08mutation\"\xb3\x02\n\x0e\x43ommonResponse\x12;\n\x06status\x18\x01 \x01(\x0e\x32+.epp.ext_proc.CommonResponse.ResponseStatus\x12\x35\n\x0fheader_mutation\x18\x02 \x01(\x0b\x32\x1c.epp.ext_proc.HeaderMutation\x12\x31\n\rbody_mutation\x18\x03 \x01(\x0b\x32\x1a.epp.ext_proc.BodyMutation\x12%\n\x08trailers\x18\x04 \x01(\x0b\x32\x13.epp.core.HeaderMap\x12\x19\n\x11\x63lear_route_cache\x18\x05 \x01(\x08\"8\n\x0eResponseStatus\x12\x0c\n\x08\x43ONTINUE\x10\x00\x12\x18\n\x14\x43ONTINUE_AND_REPLACE\x10\x01\"A\n\x0fHeadersResponse\x12.\n\x08response\x18\x01 \x01(\x0b\x32\x1c.epp.ext_proc.CommonResponse\">\n\x0c\x42odyResponse\x12.\n\x08response\x18\x01 \x01(\x0b\x32\x1c.epp.ext_proc.CommonResponse\"I\n\x10TrailersResponse\x12\x35\n\x0fheader_mutation\x18\x01 \x01(\x0b\x32\x1c.epp.ext_proc.HeaderMutation\"\x1a\n\nHttpStatus\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\"\x1c\n\nGrpcStatus\x12\x0e\n\x06status\x18\x01 \x01(\r\"\xba\x01\n\x11ImmediateResponse\x12(\n\x06status\x18\x01 \x01(\x0b\x32\x18.epp.ext_proc.HttpStatus\x12-\n\x07headers\x18\x02 \x01(\x0b\x32\x1c.epp.ext_proc.HeaderMutation\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12-\n\x0bgrpc_status\x18\x04 \x01(\x0b\x32\x18.epp.ext_proc.GrpcStatus\x12\x0f\n\x07\x64\x65tails\x18\x05 \x01(\t\"\xa6\x04\n\x12ProcessingResponse\x12\x38\n\x0frequest_headers\x18\x01 \x01(\x0b\x32\x1d.epp.ext_proc.HeadersResponseH\x00\x12\x39\n\x10response_headers\x18\x02 \x01(\x0b\x32\x1d.epp.ext_proc.HeadersResponseH\x00\x12\x32\n\x0crequest_body\x18\x03 \x01(\x0b\x32\x1a.epp.ext_proc.BodyResponseH\x00\x12\x33\n\rresponse_body\x18\x04 \x01(\x0b\x32\x1a.epp.ext_proc.BodyResponseH\x00\x12:\n\x10request_trailers\x18\x05 \x01(\x0b\x32\x1e.epp.ext_proc.TrailersResponseH\x00\x12;\n\x11response_trailers\x18\x06 \x01(\x0b\x32\x1e.epp.ext_proc.TrailersResponseH\x00\x12=\n\x12immediate_response\x18\x07 \x01(\x0b\x32\x1f.epp.ext_proc.ImmediateResponseH\x00\x12\x31\n\x10\x64ynamic_metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12;\n\x18override_message_timeout\x18\n \x01(\x0b\x32\x19.google.protobuf.DurationB\n\n\x08response*d\n\x0c\x42odySendMode\x12\x08\n\x04NONE\x10\x00\x12\x0c\n\x08STREAMED\x10\x01\x12\x0c\n\x08\x42UFFERED\x10\x02\x12\x14\n\x10\x42UFFERED_PARTIAL\x10\x03\x12\x18\n\x14\x46ULL_DUPLEX_STREAMED\x10\x04P\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x65pp/_pb/ext_proc.proto\x12\x0c\x65pp.ext_proc\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x12\x65pp/_pb/core.proto\"\xbd\x01\n\x15ProtocolConfiguration\x12\x35\n\x11request_body_mode\x18\x01 \x01(\x0e\x32\x1a.epp.ext_proc.BodySendMode\x12\x36\n\x12response_body_mode\x18\x02 \x01(\x0e\x32\x1a.epp.ext_proc.BodySendMode\x12\x35\n-send_body_without_waiting_for_header_response\x18\x03 \x01(\x08\"\xde\x03\n\x0eProcessingMode\x12H\n\x13request_header_mode\x18\x01 \x01(\x0e\x32+.epp.ext_proc.ProcessingMode.HeaderSendMode\x12I\n\x14response_header_mode\x18\x02 \x01(\x0e\x32+.epp.ext_proc.ProcessingMode.HeaderSendMode\x12\x35\n\x11request_body_mode\x18\x03 \x01(\x0e\x32\x1a.epp.ext_proc.BodySendMode\x12\x36\n\x12response_body_mode\x18\x04 \x01(\x0e\x32\x1a.epp.ext_proc.BodySendMode\x12I\n\x14request_trailer_mode\x18\x05 \x01(\x0e\x32+.epp.ext_proc.ProcessingMode.HeaderSendMode\x12J\n\x15response_trailer_mode\x18\x06 \x01(\x0e\x32+.epp.ext_proc.ProcessingMode.HeaderSendMode\"1\n\x0eHeaderSendMode\x12\x0b\n\x07\x44\x45\x46\x41ULT\x10\x00\x12\x08\n\x04SEND\x10\x01\x12\x08\n\x04SKIP\x10\x02\"J\n\x0bHttpHeaders\x12$\n\x07headers\x18\x01 \x01(\x0b\x32\x13.epp.core.HeaderMap\x12\x15\n\rend_of_stream\x18\x03 \x01(\x08\"/\n\x08HttpBody\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x15\n\rend_of_stream\x18\x02 \x01(\x08\"5\n\x0cHttpTrailers\x12%\n\x08trailers\x18\x01 \x01(\x0b\x32\x13.epp.core.HeaderMap\"\xf6\x04\n\x11ProcessingRequest\x12\x34\n\x0frequest_headers\x18\x02 \x01(\x0b\x32\x19.epp.ext_proc.HttpHeadersH\x00\x12\x35\n\x10response_headers\x18\x03 \x01(\x0b\x32\x19.epp.ext_proc.HttpHeadersH\x00\x12.\n\x0crequest_body\x18\x04 \x01(\x0b\x32\x16.epp.ext_proc.HttpBodyH\x00\x12/\n\rresponse_body\x18\x05 \x01(\x0b\x32\x16.epp.ext_proc.HttpBodyH\x00\x12\x36\n\x10request_trailers\x18\x06 \x01(\x0b\x32\x1a.epp.ext_proc.HttpTrailersH\x00\x12\x37\n\x11response_trailers\x18\x07 \x01(\x0b\x32\x1a.epp.ext_proc.HttpTrailersH\x00\x12,\n\x10metadata_context\x18\x08 \x01(\x0b\x32\x12.epp.core.Metadata\x12\x43\n\nattributes\x18\t \x03(\x0b\x32/.epp.ext_proc.ProcessingRequest.AttributesEntry\x12\x1a\n\x12observability_mode\x18\n \x01(\x08\x12<\n\x0fprotocol_config\x18\x0b \x01(\x0b\x32#.epp.ext_proc.ProtocolConfiguration\x1aJ\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct:\x02\x38\x01\x42\t\n\x07request\"Z\n\x0eHeaderMutation\x12\x30\n\x0bset_headers\x18\x01 \x03(\x0b\x32\x1b.epp.core.HeaderValueOption\x12\x16\n\x0eremove_headers\x18\x02 \x03(\t\";\n\x14StreamedBodyResponse\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x15\n\rend_of_stream\x18\x02 \x01(\x08\"\x81\x01\n\x0c\x42odyMutation\x12\x0e\n\x04\x62ody\x18\x01 \x01(\x0cH\x00\x12\x14\n\nclear_body\x18\x02 \x01(\x08H\x00\x12?\n\x11streamed_response\x18\x03 \x01(\x0b\x32\".epp.ext_proc.StreamedBodyResponseH\x00\x42\n\n\x08mutation\"\xb3\x02\n\x0e\x43ommonResponse\x12;\n\x06status\x18\x01 \x01(\x0e\x32+.epp.ext_proc.CommonResponse.ResponseStatus\x12\x35\n\x0fheader_mutation\x18\x02 \x01(\x0b\x32\x1c.epp.ext_proc.HeaderMutation\x12\x31\n\rbody_mutation\x18\x03 \x01(\x0b\x32\x1a.epp.ext_proc.BodyMutation\x12%\n\x08trailers\x18\x04 \x01(\x0b\x32\x13.epp.core.HeaderMap\x12\x19\n\x11\x63lear_route_cache\x18\x05 \x01(\x08\"8\n\x0eResponseStatus\x12\x0c\n\x08\x43ONTINUE\x10\x00\x12\x18\n\x14\x43ONTINUE_AND_REPLACE\x10\x01\"A\n\x0fHeadersResponse\x12.\n\x08response\x18\x01 \x01(\x0b\x32\x1c.epp.ext_proc.CommonResponse\">\n\x0c\x42odyResponse\x12.\n\x08response\x18\x01 \x01(\x0b\x32\x1c.epp.ext_proc.CommonResponse\"I\n\x10TrailersResponse\x12\x35\n\x0fheader_mutation\x18\x01 \x01(\x0b\x32\x1c.epp.ext_proc.HeaderMutation\"\x1a\n\nHttpStatus\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\"\x1c\n\nGrpcStatus\x12\x0e\n\x06status\x18\x01 \x01(\r\"\xba\x01\n\x11ImmediateResponse\x12(\n\x06status\x18\x01 \x01(\x0b\x32\x18.epp.ext_proc.HttpStatus\x12-\n\x07headers\x18\x02 \x01(\x0b\x32\x1c.epp.ext_proc.HeaderMutation\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12-\n\x0bgrpc_status\x18\x04 \x01(\x0b\x32\x18.epp.ext_proc.GrpcStatus\x12\x0f\n\x07\x64\x65tails\x18\x05 \x01(\t\"\xdb\x04\n\x12ProcessingResponse\x12\x38\n\x0frequest_headers\x18\x01 \x01(\x0b\x32\x1d.epp.ext_proc.HeadersResponseH\x00\x12\x39\n\x10response_headers\x18\x02 \x01(\x0b\x32\x1d.epp.ext_proc.HeadersResponseH\x00\x12\x32\n\x0crequest_body\x18\x03 \x01(\x0b\x32\x1a.epp.ext_proc.BodyResponseH\x00\x12\x33\n\rresponse_body\x18\x04 \x01(\x0b\x32\x1a.epp.ext_proc.BodyResponseH\x00\x12:\n\x10request_trailers\x18\x05 \x01(\x0b\x32\x1e.epp.ext_proc.TrailersResponseH\x00\x12;\n\x11response_trailers\x18\x06 \x01(\x0b\x32\x1e.epp.ext_proc.TrailersResponseH\x00\x12=\n\x12immediate_response\x18\x07 \x01(\x0b\x32\x1f.epp.ext_proc.ImmediateResponseH\x00\x12\x31\n\x10\x64ynamic_metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x33\n\rmode_override\x18\t \x01(\x0b\x32\x1c.epp.ext_proc.ProcessingMode\x12;\n\x18override_message_timeout\x18\n \x01(\x0b\x32\x19.google.protobuf.DurationB\n\n\x08response*d\n\x0c\x42odySendMode\x12\x08\n\x04NONE\x10\x00\x12\x0c\n\x08STREAMED\x10\x01\x12\x0c\n\x08\x42UFFERED\x10\x02\x12\x14\n\x10\x42UFFERED_PARTIAL\x10\x03\x12\x18\n\x14\x46ULL_DUPLEX_STREAMED\x10\x04P\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,42 +37,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PROCESSINGREQUEST_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_PROCESSINGREQUEST_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_BODYSENDMODE']._serialized_start=2728
-  _globals['_BODYSENDMODE']._serialized_end=2828
+  _globals['_BODYSENDMODE']._serialized_start=3262
+  _globals['_BODYSENDMODE']._serialized_end=3362
   _globals['_PROTOCOLCONFIGURATION']._serialized_start=123
   _globals['_PROTOCOLCONFIGURATION']._serialized_end=312
-  _globals['_HTTPHEADERS']._serialized_start=314
-  _globals['_HTTPHEADERS']._serialized_end=388
-  _globals['_HTTPBODY']._serialized_start=390
-  _globals['_HTTPBODY']._serialized_end=437
-  _globals['_HTTPTRAILERS']._serialized_start=439
-  _globals['_HTTPTRAILERS']._serialized_end=492
-  _globals['_PROCESSINGREQUEST']._serialized_start=495
-  _globals['_PROCESSINGREQUEST']._serialized_end=1125
-  _globals['_PROCESSINGREQUEST_ATTRIBUTESENTRY']._serialized_start=1040
-  _globals['_PROCESSINGREQUEST_ATTRIBUTESENTRY']._serialized_end=1114
-  _globals['_HEADERMUTATION']._serialized_start=1127
-  _globals['_HEADERMUTATION']._serialized_end=1217
-  _globals['_STREAMEDBODYRESPONSE']._serialized_start=1219
-  _globals['_STREAMEDBODYRESPONSE']._serialized_end=1278
-  _globals['_BODYMUTATION']._serialized_start=1281
-  _globals['_BODYMUTATION']._serialized_end=1410
-  _globals['_COMMONRESPONSE']._serialized_start=1413
-  _globals['_COMMONRESPONSE']._serialized_end=1720
-  _globals['_COMMONRESPONSE_RESPONSESTATUS']._serialized_start=1664
-  _globals['_COMMONRESPONSE_RESPONSESTATUS']._serialized_end=1720
-  _globals['_HEADERSRESPONSE']._serialized_start=1722
-  _globals['_HEADERSRESPONSE']._serialized_end=1787
-  _globals['_BODYRESPONSE']._serialized_start=1789
-  _globals['_BODYRESPONSE']._serialized_end=1851
-  _globals['_TRAILERSRESPONSE']._serialized_start=1853
-  _globals['_TRAILERSRESPONSE']._serialized_end=1926
-  _globals['_HTTPSTATUS']._serialized_start=1928
-  _globals['_HTTPSTATUS']._serialized_end=1954
-  _globals['_GRPCSTATUS']._serialized_start=1956
-  _globals['_GRPCSTATUS']._serialized_end=1984
-  _globals['_IMMEDIATERESPONSE']._serialized_start=1987
-  _globals['_IMMEDIATERESPONSE']._serialized_end=2173
-  _globals['_PROCESSINGRESPONSE']._serialized_start=2176
-  _globals['_PROCESSINGRESPONSE']._serialized_end=2726
+  _globals['_PROCESSINGMODE']._serialized_start=315
+  _globals['_PROCESSINGMODE']._serialized_end=793
+  _globals['_PROCESSINGMODE_HEADERSENDMODE']._serialized_start=744
+  _globals['_PROCESSINGMODE_HEADERSENDMODE']._serialized_end=793
+  _globals['_HTTPHEADERS']._serialized_start=795
+  _globals['_HTTPHEADERS']._serialized_end=869
+  _globals['_HTTPBODY']._serialized_start=871
+  _globals['_HTTPBODY']._serialized_end=918
+  _globals['_HTTPTRAILERS']._serialized_start=920
+  _globals['_HTTPTRAILERS']._serialized_end=973
+  _globals['_PROCESSINGREQUEST']._serialized_start=976
+  _globals['_PROCESSINGREQUEST']._serialized_end=1606
+  _globals['_PROCESSINGREQUEST_ATTRIBUTESENTRY']._serialized_start=1521
+  _globals['_PROCESSINGREQUEST_ATTRIBUTESENTRY']._serialized_end=1595
+  _globals['_HEADERMUTATION']._serialized_start=1608
+  _globals['_HEADERMUTATION']._serialized_end=1698
+  _globals['_STREAMEDBODYRESPONSE']._serialized_start=1700
+  _globals['_STREAMEDBODYRESPONSE']._serialized_end=1759
+  _globals['_BODYMUTATION']._serialized_start=1762
+  _globals['_BODYMUTATION']._serialized_end=1891
+  _globals['_COMMONRESPONSE']._serialized_start=1894
+  _globals['_COMMONRESPONSE']._serialized_end=2201
+  _globals['_COMMONRESPONSE_RESPONSESTATUS']._serialized_start=2145
+  _globals['_COMMONRESPONSE_RESPONSESTATUS']._serialized_end=2201
+  _globals['_HEADERSRESPONSE']._serialized_start=2203
+  _globals['_HEADERSRESPONSE']._serialized_end=2268
+  _globals['_BODYRESPONSE']._serialized_start=2270
+  _globals['_BODYRESPONSE']._serialized_end=2332
+  _globals['_TRAILERSRESPONSE']._serialized_start=2334
+  _globals['_TRAILERSRESPONSE']._serialized_end=2407
+  _globals['_HTTPSTATUS']._serialized_start=2409
+  _globals['_HTTPSTATUS']._serialized_end=2435
+  _globals['_GRPCSTATUS']._serialized_start=2437
+  _globals['_GRPCSTATUS']._serialized_end=2465
+  _globals['_IMMEDIATERESPONSE']._serialized_start=2468
+  _globals['_IMMEDIATERESPONSE']._serialized_end=2654
+  _globals['_PROCESSINGRESPONSE']._serialized_start=2657
+  _globals['_PROCESSINGRESPONSE']._serialized_end=3260
 # @@protoc_insertion_point(module_scope)

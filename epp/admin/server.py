@@ -49,7 +49,7 @@ class AdminViews:
 
     metrics: Callable[[], Iterable[Metric]]
     ready: Callable[[], bool]
-    status: Callable[[], dict[str, object]]
+    status: Callable[[], dict[str, object]] | None = None  # None: no status page
 
 
 class AdminServer:
@@ -65,8 +65,9 @@ class AdminServer:
         """Returns the port. Raises OSError with the address when it cannot listen."""
         app = web.Application(client_max_size=MAX_REQUEST_BYTES)
         app.router.add_get("/metrics", self._metrics)
-        app.router.add_get("/", _on_loopback(self._page))
-        app.router.add_get("/status.json", _on_loopback(self._status))
+        if self._views.status is not None:
+            app.router.add_get("/", _on_loopback(self._page))
+            app.router.add_get("/status.json", _on_loopback(self._status))
         app.router.add_get("/livez", self._live)
         app.router.add_get("/healthz", self._ready)
         app.router.add_get("/readyz", self._ready)
@@ -111,6 +112,7 @@ class AdminServer:
         return web.Response(text=PAGE, content_type="text/html", headers=PAGE_HEADERS)
 
     async def _status(self, _request: web.Request) -> web.Response:
+        assert self._views.status is not None
         body = orjson.dumps(self._views.status())
         return web.Response(body=body, content_type="application/json")
 

@@ -97,13 +97,13 @@ def assemble(settings: ServeSettings, configuration: Configuration, writer: Line
         status=lambda: status(status_sources),
     )
     return Shells(
-        extproc=_grpc_server(
+        extproc=grpc_server(
             settings,
             settings.grpc_port,
             _services(settings, board, metrics, health),
-            _certificates(settings),
+            certificates(settings),
         ),
-        health_server=_grpc_server(settings, settings.grpc_health_port, health.services(), None),
+        health_server=grpc_server(settings, settings.grpc_health_port, health.services(), None),
         admin=AdminServer(
             AdminSettings(settings.host, settings.metrics_port), views, guarded.access
         ),
@@ -157,9 +157,10 @@ def _scrape_settings(settings: ServeSettings, configuration: Configuration) -> S
     return replace(given, interval_seconds=interval, idle_interval_seconds=idle)
 
 
-def _grpc_server(
+def grpc_server(
     settings: ServeSettings, port: int, services: Services, certificates: Certificates | None
 ) -> Server:
+    """A gRPC port of the configured transport; without certificates it is plaintext."""
     if settings.transport is Transport.HTTP2:
         limits = Http2Limits(max_receive_bytes=settings.max_receive_bytes)
         if settings.max_send_bytes >= 0:
@@ -207,7 +208,8 @@ def _services(
     }
 
 
-def _certificates(settings: ServeSettings) -> Certificates | None:
+def certificates(settings: ServeSettings) -> Certificates | None:
+    """Of the ext-proc port. Raises CertificateError."""
     if not settings.secure_serving:
         return None
     if settings.cert_path is not None:

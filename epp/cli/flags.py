@@ -167,7 +167,7 @@ REQUESTS = (
     ),
 )
 
-METRICS = (
+GUARD_OF_METRICS = (
     switch(
         "--metrics-endpoint-auth",
         default=True,
@@ -179,6 +179,10 @@ METRICS = (
         default="",
         text="Clients of the metrics port need a certificate of this CA.",
     ),
+)
+
+METRICS = (
+    *GUARD_OF_METRICS,
     flag(
         "--metrics-staleness-threshold",
         type=Duration(),

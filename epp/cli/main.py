@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from epp.cli.bbr import bbr
 from epp.cli.flags import ALL, PORT, PickerGroup
 
 
@@ -80,6 +81,9 @@ def check_config(context: click.Context, /, file: str | None) -> None:
 
     assert context.parent is not None
     check(file or "", context.parent.params, given_flags(context.parent))
+
+
+cli.add_command(bbr)
 
 
 def main() -> None:

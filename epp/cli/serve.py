@@ -46,14 +46,15 @@ def serve(flags: Mapping[str, Any], given: Mapping[str, object]) -> None:
         OSError,
     ) as group:
         writer.close()
-        for error in _leaves(group):
+        for error in leaves(group):
             click.echo(f"epp: {error}", err=True)
         sys.exit(1)
     writer.close()
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+def leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    """The errors of a group and of the groups in it."""
     found: list[BaseException] = []
     for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+        found += leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
     return found

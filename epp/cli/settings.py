@@ -40,7 +40,7 @@ def serve_settings(flags: Mapping[str, Any]) -> ServeSettings:
         secure_serving=flags["secure_serving"],
         cert_path=_path(flags["cert_path"]),
         enable_cert_reload=flags["enable_cert_reload"],
-        tls=_tls_policy(flags),
+        tls=tls_policy_of(flags),
         health_checking=flags["health_checking"],
         transport=Transport(flags["transport"]),
         max_receive_bytes=flags["grpc_max_recv_msg_size"] or DEFAULT_RECEIVE_BYTES,
@@ -51,14 +51,15 @@ def serve_settings(flags: Mapping[str, Any]) -> ServeSettings:
         refresh_metrics_seconds=max(LEAST_SCRAPE_SECONDS, flags["refresh_metrics_interval"]),
         metrics_staleness_seconds=flags["metrics_staleness_threshold"],
         count_streams=flags["enable_grpc_stream_metrics"],
-        metrics_guard=_metrics_guard(flags),
+        metrics_guard=metrics_guard_of(flags),
         elects_leader=flags["ha_enable_leader_election"],
         log_requests=log_threshold(flags).requests,
         metrics_families=Families(flags["metrics_families"]),
     )
 
 
-def _tls_policy(flags: Mapping[str, Any]) -> TlsPolicy:
+def tls_policy_of(flags: Mapping[str, Any]) -> TlsPolicy:
+    """Raises click.UsageError."""
     suites = [name for names in flags["tls_cipher_suites"] for name in names]
     try:
         policy = tls_policy(flags["tls_min_version"], suites)
@@ -72,7 +73,8 @@ def _tls_policy(flags: Mapping[str, Any]) -> TlsPolicy:
     return policy
 
 
-def _metrics_guard(flags: Mapping[str, Any]) -> MetricsGuard:
+def metrics_guard_of(flags: Mapping[str, Any]) -> MetricsGuard:
+    """Raises click.UsageError."""
     folder, ca_file = _path(flags["metrics_cert_dir"]), _path(flags["metrics_client_ca_file"])
     authenticates = flags["metrics_endpoint_auth"]
     if ca_file is not None and folder is None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, assert_never
 
 from google.protobuf.message import DecodeError
 
 from epp._pb import ext_proc_pb2 as pb
-from epp.extproc import body_messages, route_messages
+from epp.extproc import body_messages, header_messages, route_messages
 from epp.extproc import headers as names
 from epp.extproc.actions import (
     Action,
@@ -42,6 +44,10 @@ MAX_CHUNK_BYTES: Final = 62_000  # of a body message; gateways take at least thi
 LISTS_METADATA: Final = ("x-epp-gateway", "lists")
 EXT_PROC_ATTRIBUTES: Final = "envoy.filters.http.ext_proc"
 OVERWRITE: Final = pb.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+
+# What stands beside headers is kept decoded; clients cannot make it large or many.
+KEPT_AROUND: Final = 512
+KEPT_BESIDE_BYTES: Final = 2048
 
 BODY_KINDS: Final = {
     Phase.REQUEST: body_messages.REQUEST_BODY,
@@ -86,11 +92,39 @@ class Codec:
 
     def decode(self, data: bytes) -> Event | None:
         """None for a message of a kind that asks for nothing. Raises MalformedMessage."""
-        if (found := body_messages.read(data)) is not None:
-            kind, chunk, last = found
+        if (body := body_messages.read(data)) is not None:
+            kind, chunk, last = body
             if kind == body_messages.RESPONSE_BODY:
                 return ResponseBody(chunk, last)
             return RequestBody(chunk, last)
+        if (found := header_messages.read(data)) is not None:
+            return self._headers(found)
+        return self._uncommon(data)
+
+    def _headers(self, found: header_messages.Found) -> Event:
+        kind, headers, end_of_stream, beside = found
+        around = (_kept_around if len(beside) <= KEPT_BESIDE_BYTES else _around)(beside)
+        if kind == header_messages.RESPONSE_HEADERS:
+            status = headers.get(":status") or headers.get("status", "")
+            return ResponseHeaders(
+                int(status) if status.isdecimal() and len(status) <= 3 else 0,
+                headers.get("content-type", ""),
+                headers.get("content-encoding", ""),
+                end_of_stream,
+                around.served,
+            )
+        return RequestHeaders(
+            headers,
+            end_of_stream,
+            around.request_mode,
+            around.response_mode,
+            around.subset,
+            self._takes_lists,
+            around.control,
+        )
+
+    def _uncommon(self, data: bytes) -> Event | None:
+        """A message of any other kind or shape, judged by the generated code."""
         try:
             message = pb.ProcessingRequest.FromString(data)
         except DecodeError as error:
@@ -102,32 +136,19 @@ class Codec:
             case "response_body":
                 body = message.response_body
                 return ResponseBody(body.body, body.end_of_stream)
-            case "request_headers":
-                return self._request_headers(message)
-            case "response_headers":
-                return _response_headers(message)
+            case "request_headers" | "response_headers":
+                # Written anew without what is unknown here, it has the common shape.
+                message.DiscardUnknownFields()
+                message.ClearField("observability_mode")
+                found = header_messages.read(message.SerializeToString())
+                assert found is not None
+                return self._headers(found)
             case "request_trailers":
                 return RequestTrailers()
             case "response_trailers":
                 return ResponseTrailers()
             case _:
                 return None
-
-    def _request_headers(self, message: pb.ProcessingRequest) -> RequestHeaders:
-        request_mode = response_mode = BodyMode.FULL_DUPLEX_STREAMED
-        if message.HasField("protocol_config"):
-            request_mode = _mode(message.protocol_config.request_body_mode)
-            response_mode = _mode(message.protocol_config.response_body_mode)
-        head = message.request_headers
-        return RequestHeaders(
-            _header_map(head.headers),
-            head.end_of_stream,
-            request_mode,
-            response_mode,
-            _subset(message),
-            self._takes_lists,
-            _control(message),
-        )
 
     def encode(self, action: Action) -> Iterable[bytes]:
         """The messages that say it, in order; none for what is not for the gateway."""
@@ -184,36 +205,33 @@ def _mode(value: int) -> BodyMode:
     return mode
 
 
-def _text(header: pb.HeaderValue) -> str:
-    """`raw_value` wins over `value`; bytes that are not UTF-8 survive a round trip."""
-    return header.raw_value.decode("utf-8", "surrogateescape") or header.value
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a message with headers says beside them."""
+
+    request_mode: BodyMode
+    response_mode: BodyMode
+    subset: frozenset[str] | None
+    control: Mapping[str, str] | None
+    served: str
 
 
-def _header_map(headers: pb.HeaderMap) -> dict[str, str]:
-    """Of a header that is there twice, the first counts."""
-    return {
-        header.key.lower(): raw.decode("utf-8", "surrogateescape")
-        if (raw := header.raw_value)
-        else header.value
-        for header in reversed(headers.headers)
-    }
+def _around(beside: bytes) -> Around:
+    """Raises MalformedMessage."""
+    try:
+        message = pb.ProcessingRequest.FromString(beside)
+    except DecodeError as error:
+        raise MalformedMessage(f"not a ProcessingRequest: {error}") from error
+    request_mode = response_mode = BodyMode.FULL_DUPLEX_STREAMED
+    if message.HasField("protocol_config"):
+        request_mode = _mode(message.protocol_config.request_body_mode)
+        response_mode = _mode(message.protocol_config.response_body_mode)
+    subset, control = _subset(message), _control(message)
+    return Around(request_mode, response_mode, subset, control, _served(message))
 
 
-def _response_headers(message: pb.ProcessingRequest) -> ResponseHeaders:
-    event = ResponseHeaders(status=0, end_of_stream=message.response_headers.end_of_stream)
-    for header in message.response_headers.headers.headers:
-        match header.key.lower():
-            case ":status" | "status":
-                text = _text(header)
-                event.status = int(text) if text.isdecimal() and len(text) <= 3 else 0
-            case "content-type":
-                event.content_type = _text(header)
-            case "content-encoding":
-                event.content_encoding = _text(header)
-            case _:
-                pass
-    event.served = _served(message)
-    return event
+# Most messages say the same as an earlier one.
+_kept_around: Final = lru_cache(maxsize=KEPT_AROUND)(_around)
 
 
 def _served(message: pb.ProcessingRequest) -> str:

@@ -33,6 +33,8 @@ FLOW_OUTCOMES: Final = {
 }
 
 
+CAUSES: Final = {cause: cause.value for cause in Cause}  # `value` is slow
+
 # What the codec can decode, by the name of its stage.
 STAGES: Final[dict[type[Event], str]] = {
     RequestHeaders: "request_headers",
@@ -161,7 +163,7 @@ def log_line(begun: Begun, ending: Ending, now: float) -> dict[str, object]:
         "priority": facts.priority,
         "flow": facts.flow,
         "status": ending.status,
-        "cause": ending.cause.value,
+        "cause": CAUSES[ending.cause],
         "duration_ms": _ms(now - facts.received_at),
     }
     placed = begun.placed
@@ -188,4 +190,5 @@ def log_line(begun: Begun, ending: Ending, now: float) -> dict[str, object]:
 
 
 def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 3)
+    """To the microsecond, without the slow exactness of `round`."""
+    return int(seconds * 1e6 + 0.5) / 1000

@@ -16,44 +16,47 @@ from epp.extproc.actions import Route
 from epp.extproc.wire import field
 
 # In ProcessingResponse: what the pick travels with.
-REQUEST_HEADERS: Final = 0x0A
-REQUEST_BODY: Final = 0x1A
-REQUEST_TRAILERS: Final = 0x2A
-_DYNAMIC_METADATA: Final = 0x42
+REQUEST_HEADERS: Final = b"\x0a"
+REQUEST_BODY: Final = b"\x1a"
+REQUEST_TRAILERS: Final = b"\x2a"
+_DYNAMIC_METADATA: Final = b"\x42"
 
-_RESPONSE: Final = 0x0A  # in HeadersResponse and BodyResponse
+_RESPONSE: Final = b"\x0a"  # in HeadersResponse and BodyResponse
 # In CommonResponse.
-_HEADER_MUTATION: Final = 0x12
-_BODY_MUTATION: Final = 0x1A
+_HEADER_MUTATION: Final = b"\x12"
+_BODY_MUTATION: Final = b"\x1a"
 _CLEAR_ROUTE_CACHE: Final = b"\x28\x01"
-_REPLACEMENT: Final = 0x0A  # in BodyMutation
+_REPLACEMENT: Final = b"\x0a"  # in BodyMutation
 # In HeaderMutation.
-_SET_HEADERS: Final = 0x0A
-_REMOVE_HEADERS: Final = 0x12
+_SET_HEADERS: Final = b"\x0a"
+_REMOVE_HEADERS: Final = b"\x12"
 # In HeaderValueOption.
-_HEADER: Final = 0x0A
+_HEADER: Final = b"\x0a"
 _OVERWRITE: Final = b"\x18\x02"
 # In HeaderValue.
-_KEY: Final = 0x0A
-_RAW_VALUE: Final = 0x1A
+_KEY: Final = b"\x0a"
+_RAW_VALUE: Final = b"\x1a"
 # In Struct.
-_ENTRY: Final = 0x0A
-_ENTRY_KEY: Final = 0x0A
-_ENTRY_VALUE: Final = 0x12
+_ENTRY: Final = b"\x0a"
+_ENTRY_KEY: Final = b"\x0a"
+_ENTRY_VALUE: Final = b"\x12"
 # In Value.
 _NUMBER: Final = b"\x11"
-_TEXT: Final = 0x1A
-_STRUCT: Final = 0x2A
+_TEXT: Final = b"\x1a"
+_STRUCT: Final = b"\x2a"
 
 # What is kept comes from clients too, so neither its number nor its size is unlimited.
 KEPT_PARTS: Final = 4096
 KEPT_CHARACTERS: Final = 256
 
 _DOUBLE: Final = Struct("<d")
+_LB_NAMESPACE: Final = field(_ENTRY_KEY, names.LB_NAMESPACE.encode())
+_OWN_NAMESPACE: Final = field(_ENTRY_KEY, names.OWN_NAMESPACE.encode())
+_SCORES: Final = field(_ENTRY_KEY, names.SCORES.encode())
 _STRIP: Final = b"".join(field(_REMOVE_HEADERS, name.encode()) for name in names.STRIPPED)
 
 
-def answer(kind: int, route: Route, facts: bytes, replacement: bytes | None = None) -> bytes:
+def answer(kind: bytes, route: Route, facts: bytes, replacement: bytes | None = None) -> bytes:
     """`kind` is REQUEST_HEADERS or REQUEST_BODY; `facts` is a Struct or empty.
 
     `replacement` is a new request body.
@@ -77,18 +80,15 @@ def facts_struct(own: Mapping[str, str], record: DecisionRecord) -> bytes:
 
     `own` says who writes this.
     """
-    return b"".join(
-        (
-            *(_text_entry(key, text) for key, text in own.items()),
-            _text_entry("endpoint", record.picked[0].authority),
-            _text_entry("model", record.model),
-            _text_entry("target_model", record.target_model),
-            _text_entry("flow", record.flow),
-            _number_entry("priority", record.priority),
-            _number_entry("prompt_tokens", record.prompt_tokens),
-            _number_entry("cached_tokens", record.cached_tokens),
-            _number_entry("waited_seconds", round(record.waited_seconds, 6)),
-        )
+    texts = b"".join([_text_entry(key, text) for key, text in own.items()])
+    texts += _text_entry("endpoint", record.picked[0].authority)
+    texts += _text_entry("model", record.model)
+    texts += _text_entry("target_model", record.target_model)
+    texts += _text_entry("flow", record.flow)
+    return texts + _NUMBERS.pack(
+        *(_PRIORITY, record.priority, _PROMPT_TOKENS, record.prompt_tokens),
+        *(_CACHED_TOKENS, record.cached_tokens),
+        *(_WAITED_SECONDS, int(record.waited_seconds * 1e6 + 0.5) / 1e6),
     )
 
 
@@ -96,10 +96,10 @@ def _metadata(route: Route, facts: bytes) -> bytes:
     balancing = _text_entry(names.DESTINATION, route.destination)
     if route.scores:
         scores = b"".join(_number_entry(name, score) for name, score in route.scores.items())
-        balancing += _struct_entry(names.SCORES, scores)
-    metadata = _struct_entry(names.LB_NAMESPACE, balancing)
+        balancing += _struct_entry(_SCORES, scores)
+    metadata = _struct_entry(_LB_NAMESPACE, balancing)
     if facts:
-        metadata += _struct_entry(names.OWN_NAMESPACE, facts)
+        metadata += _struct_entry(_OWN_NAMESPACE, facts)
     return field(_DYNAMIC_METADATA, metadata)
 
 
@@ -133,8 +133,9 @@ def _number_head(key: str) -> bytes:
     return _entry(key, _NUMBER + bytes(_DOUBLE.size))[: -_DOUBLE.size]
 
 
-def _struct_entry(key: str, inside: bytes) -> bytes:
-    return _entry(key, field(_STRUCT, inside))
+def _struct_entry(key: bytes, inside: bytes) -> bytes:
+    """`key` is the field that holds it."""
+    return field(_ENTRY, key + field(_ENTRY_VALUE, field(_STRUCT, inside)))
 
 
 def _entry(key: str, value: bytes) -> bytes:
@@ -143,3 +144,11 @@ def _entry(key: str, value: bytes) -> bytes:
 
 _kept_header: Final = lru_cache(maxsize=KEPT_PARTS)(_header)
 _kept_text: Final = lru_cache(maxsize=KEPT_PARTS)(_text)
+
+# The numbers among the facts: each is the head of its entry and eight bytes.
+_PRIORITY: Final = _number_head("priority")
+_PROMPT_TOKENS: Final = _number_head("prompt_tokens")
+_CACHED_TOKENS: Final = _number_head("cached_tokens")
+_WAITED_SECONDS: Final = _number_head("waited_seconds")
+_HEADS: Final = (_PRIORITY, _PROMPT_TOKENS, _CACHED_TOKENS, _WAITED_SECONDS)
+_NUMBERS: Final = Struct("<" + "".join(f"{len(head)}sd" for head in _HEADS))

@@ -6,6 +6,8 @@ before them, 0 for a varint, 1 for eight bytes. See the encoding page of protobu
 
 from __future__ import annotations
 
+from typing import Final
+
 
 def varint(value: int) -> bytes:
     octets = bytearray()
@@ -16,14 +18,13 @@ def varint(value: int) -> bytes:
     return bytes(octets)
 
 
-def field(tag: int, data: bytes) -> bytes:
-    """A field that holds bytes, text or a message. `tag` is below 128."""
+_SIZES: Final = [varint(size) for size in range(2048)]  # of nearly all fields
+
+
+def field(tag: bytes, data: bytes) -> bytes:
+    """A field that holds bytes, text or a message."""
     size = len(data)
-    if size < 0x80:
-        return bytes((tag, size)) + data
-    if size < 0x4000:
-        return bytes((tag, size & 0x7F | 0x80, size >> 7)) + data
-    return bytes((tag,)) + varint(size) + data
+    return tag + (_SIZES[size] if size < 2048 else varint(size)) + data
 
 
 def read_varint(message: bytes, at: int) -> tuple[int, int]:

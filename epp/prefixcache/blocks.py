@@ -28,14 +28,15 @@ def hash_chain(
         return ()
     size = block_tokens * BYTES_PER_TOKEN
     length = len(prompt) if max_tokens is None else min(len(prompt), max_tokens * BYTES_PER_TOKEN)
-    view = memoryview(prompt)[:length]
+    if length < len(prompt):
+        prompt = prompt[:length]
     link = xxh64_intdigest(f"{model}\0{salt}".encode("utf-8", "surrogatepass"))
     chain: list[int] = []
     start = 0
     while start < length:
         stop = start + GROUP * size
         for at in range(start, min(length, stop), size):
-            link = xxh3_64_intdigest(view[at : at + size], link)
+            link = xxh3_64_intdigest(prompt[at : at + size], link)  # cheaper than a view
             chain.append(link)
         start, size = stop, 2 * size
     return tuple(chain)

@@ -73,16 +73,17 @@ class Profile:
                     f"{weighted.name}: {len(given)} scores for {len(totals)} endpoints"
                 )
             scores[weighted.name] = given
-            weight = weighted.weight
-            totals = [
-                total + weight * score for total, score in zip(totals, _clamped(given), strict=True)
-            ]
+            numbers = given if isinstance(given, list) else list(given)
+            totals = _added(totals, weighted.weight, numbers)
         count = max(count, self.picker.count)
         return Scheduled(self.picker.pick(endpoints, totals, count, rng), endpoints, totals, scores)
 
 
-def _clamped(scores: Sequence[float]) -> Sequence[float]:
-    """Within 0..1, NaN as 0. Scores that are so already, as nearly all are, stay as they are."""
-    if min(scores) >= 0.0 and max(scores) <= 1.0 and not math.isnan(sum(scores)):
-        return scores
-    return [score if 0.0 <= score <= 1.0 else 1.0 if score > 1.0 else 0.0 for score in scores]
+def _added(totals: list[float], weight: float, scores: list[float]) -> list[float]:
+    """Totals with weighted scores. A score counts within 0..1, NaN as 0."""
+    added: list[float] = []
+    for total, score in zip(totals, scores):  # noqa: B905 - compiled only in this form
+        if score > 1.0:
+            score = 1.0
+        added.append(total + weight * score if score >= 0.0 else total)
+    return added

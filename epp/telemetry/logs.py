@@ -109,7 +109,8 @@ class RequestLog:
         self._writer = writer
 
     def write(self, fields: Mapping[str, object]) -> None:
-        line = {"level": "info", "ts": round(time.time(), 6), "logger": "epp.requests", **fields}
+        timestamp = int(time.time() * 1e6) / 1e6
+        line = {"level": "info", "ts": timestamp, "logger": "epp.requests", **fields}
         self._writer.put(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
 
 
@@ -150,5 +151,5 @@ def configure(level: int, writer: LineWriter, *, plain: bool = False) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("aiohttp.access", "asyncio"):
+    for noisy in ("aiohttp.access", "asyncio", "hpack"):
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))

@@ -20,6 +20,7 @@ CASES = {
     "full, 900 characters": (900, 0, False),
     "light, 900 characters": (900, 0, True),
     "full, 900 characters, 100 chunks": (900, 100, False),
+    "full, 10 000 characters": (10_000, 0, False),
     "full, 100 000 characters": (100_000, 0, False),
 }
 FEW, MANY = 20, 120

@@ -9,6 +9,7 @@ from typing import ClassVar
 from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
 from epp.scheduling.interfaces import Scorer
+from epp.scheduling.readings import free_kv_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,4 +17,4 @@ class KvCacheUtilizationScorer(Scorer):
     type_name: ClassVar[str] = "kv-cache-utilization-scorer"
 
     def score(self, request: RequestFacts, endpoints: Sequence[Endpoint]) -> Sequence[float]:
-        return [1.0 - endpoint.metrics.kv_cache_usage for endpoint in endpoints]
+        return free_kv_cache(endpoints)

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from epp.core.endpoint import Endpoint
 from epp.scheduling.interfaces import Picker
+from epp.scheduling.readings import best_scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,4 @@ class MaxScorePicker(Picker):
         count: int,
         rng: random.Random,
     ) -> Sequence[Endpoint]:
-        if count == 1:
-            best = max(scores)
-            winners = [e for e, s in zip(endpoints, scores, strict=True) if s == best]
-            return [winners[0] if len(winners) == 1 else rng.choice(winners)]
-        order = list(range(len(endpoints)))
-        rng.shuffle(order)
-        order.sort(key=scores.__getitem__, reverse=True)
-        return [endpoints[i] for i in order[:count]]
+        return best_scored(endpoints, scores, count, rng)

@@ -9,6 +9,7 @@ from typing import ClassVar
 from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
 from epp.scheduling.interfaces import Scorer
+from epp.scheduling.readings import cached_shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,10 @@ class PrefixCacheScorer(Scorer):
         total, cached = request.prefix_tokens, request.cached_tokens
         if not total or not cached:
             return [0.0] * len(endpoints)
-        matches = [cached.get(endpoint, 0) for endpoint in endpoints]
         weight = self.match_length_weight
         if not weight:
-            return [match / total for match in matches]
+            return cached_shares(endpoints, cached, total)
+        matches = [cached.get(endpoint, 0) for endpoint in endpoints]
         scale = self.match_length_scale_tokens
         return [
             weight * min(1.0, match / scale) ** 2 + (1.0 - weight) * match / total

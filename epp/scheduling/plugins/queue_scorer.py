@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from epp.core.endpoint import NEVER, Endpoint
+from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
 from epp.scheduling.interfaces import Scorer
 from epp.scheduling.ranges import lower_is_better
+from epp.scheduling.readings import requests_in_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,4 @@ class QueueScorer(Scorer):
     type_name: ClassVar[str] = "queue-scorer"
 
     def score(self, request: RequestFacts, endpoints: Sequence[Endpoint]) -> Sequence[float]:
-        if all(endpoint.metrics.waiting_read_at == NEVER for endpoint in endpoints):
-            return lower_is_better([endpoint.load.requests for endpoint in endpoints])
-        return lower_is_better([endpoint.load.waiting for endpoint in endpoints])
+        return lower_is_better(requests_in_line(endpoints))

@@ -11,6 +11,7 @@ from epp.core.duration import parse_duration
 from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
 from epp.scheduling.interfaces import Detector
+from epp.scheduling.readings import below_limits
 
 # A reading older than this is evidence of nothing: neither full nor empty.
 EVIDENCE_SECONDS = 10.0
@@ -43,14 +44,12 @@ class UtilizationDetector(Detector):
             raise ValueError(f"metricsStalenessThreshold: {error}") from None
 
     def with_room(self, endpoints: Sequence[Endpoint], now: float) -> Sequence[Endpoint]:
-        full_at = self.kv_cache_util_threshold
-        return [
-            e
-            for e in endpoints
-            # No reading is old enough to make a full one of an endpoint that looks idle.
-            if (not e.load.waiting and e.metrics.kv_cache_usage < full_at)
-            or self._pressure(e, now) < 1.0
-        ]
+        # No reading is old enough to make a full one of an endpoint that looks idle.
+        return below_limits(
+            endpoints,
+            self.kv_cache_util_threshold,
+            lambda endpoint: self._pressure(endpoint, now) < 1.0,
+        )
 
     def saturation(self, endpoints: Sequence[Endpoint], now: float) -> float:
         """The mean of the endpoints, each at most 1: one that is swamped does not stop the pool."""

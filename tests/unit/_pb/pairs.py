@@ -10,6 +10,7 @@ from typing import Any
 
 from envoy.config.core.v3 import address_pb2, base_pb2
 from envoy.data.accesslog.v3 import accesslog_pb2
+from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
 from envoy.service.accesslog.v3 import als_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2 as external
 from envoy.type.v3 import http_status_pb2
@@ -23,6 +24,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     from envoy_data_plane.envoy.config.core import v3 as better_core
     from envoy_data_plane.envoy.data.accesslog import v3 as better_entries
+    from envoy_data_plane.envoy.extensions.filters.http.ext_proc import v3 as better_filter
     from envoy_data_plane.envoy.service.accesslog import v3 as better_log
     from envoy_data_plane.envoy.service.ext_proc import v3 as better
     from envoy_data_plane.envoy.type import v3 as better_type
@@ -57,6 +59,11 @@ PAIRS: list[tuple[type[Message], type[Message], type[Any]]] = [
             "ImmediateResponse",
             "ProcessingResponse",
         )
+    ),
+    (
+        ext_proc_pb2.ProcessingMode,
+        processing_mode_pb2.ProcessingMode,
+        better_filter.ProcessingMode,
     ),
     (ext_proc_pb2.HttpStatus, http_status_pb2.HttpStatus, better_type.HttpStatus),
     (

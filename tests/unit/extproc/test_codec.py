@@ -199,6 +199,22 @@ def test_every_control_header_is_removed_in_every_mode(header: str) -> None:
     assert header in on_body.request_body.response.header_mutation.remove_headers
 
 
+def test_headers_of_a_later_version_of_the_protocol_are_read_all_the_same() -> None:
+    message = request_headers(observability_mode=True, attributes={"a": {}})
+    message.request_headers.MergeFromString(b"\xfa\x01\x01x")
+    event = decode(message)
+    assert isinstance(event, RequestHeaders)
+    assert event.headers == {":path": "/v1/models"}
+
+
+def test_what_stands_beside_headers_is_judged_too() -> None:
+    good = request_headers().SerializeToString()
+    with pytest.raises(MalformedMessage):
+        a_codec().decode(good + b"\x5a\x01\x08")
+    with pytest.raises(MalformedMessage, match="unknown body mode 77"):
+        a_codec().decode(good + b"\x5a\x02\x08\x4d")
+
+
 def test_the_clients_own_pick_is_removed_before_ours_is_known() -> None:
     [early] = replies(AnswerRequestHeaders())
     removed = early.request_headers.response.header_mutation.remove_headers

@@ -180,7 +180,7 @@ class ApiServer:
             raise ApiError(Failure(FailureKind.UNAUTHORIZED, detail)) from error
         try:
             return await api.call_api(method, url, headers, _request_timeout=timeout)
-        except RuntimeError as error:  # aiohttp's word for a session that `renew` has closed
+        except (RuntimeError, AssertionError) as error:  # a session that `renew` has closed
             raise ApiError(Failure(FailureKind.UNREACHABLE, _text(error))) from error
 
 

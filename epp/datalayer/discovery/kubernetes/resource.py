@@ -11,7 +11,7 @@ class Resource:
     version: str
     plural: str
     kind: str
-    namespace: str
+    namespace: str  # empty: all of them
     label_selector: str = ""
     field_selector: str = ""
     required: bool = False  # without it the picker has no endpoints
@@ -23,6 +23,8 @@ class Resource:
 
     @property
     def path(self) -> str:
+        if not self.namespace:
+            return f"{self.group_path}/{self.plural}"
         return f"{self.group_path}/namespaces/{self.namespace}/{self.plural}"
 
     @property

@@ -146,7 +146,7 @@ class ConnectionShell(asyncio.Protocol):
         elif now - self._heard_at > limits.keepalive_seconds:
             self._pinged_at = now
             core.ping()
-        core.expire(now)
+        core.calls.expire(now)
         self._abandon_stalled(now)
         if core.closing and self._transport is not None and self._transport.is_closing():
             self._transport.abort()  # it had a tick to take our last words
@@ -160,7 +160,7 @@ class ConnectionShell(asyncio.Protocol):
             if unsent != stream.unsent_bytes:
                 since = now
             if now - since > self._limits.stall_seconds:
-                self.core.abandon(stream, ErrorCode.CANCEL)
+                self.core.calls.reset(stream.id, ErrorCode.CANCEL)
             else:
                 moved_at[stream.id] = (stream.unsent_bytes, since)
         self._moved_at = moved_at
@@ -242,7 +242,7 @@ class Http2Server:
             self._ticker.cancel()
 
     def _open_calls(self) -> int:
-        return sum(len(connection.core.streams) for connection in self.connections)
+        return sum(len(connection.core.calls.streams) for connection in self.connections)
 
     def _tick(self) -> None:
         now = self.loop.time()

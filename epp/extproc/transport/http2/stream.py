@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from epp.extproc.transport.http2.grpc_messages import MessageReader
 from epp.extproc.transport.interfaces import Session, Status
 
-if TYPE_CHECKING:
-    from epp.extproc.transport.http2.sender import Sender
+
+class Outlet(Protocol):
+    """What takes up what a stream has to say."""
+
+    def message(self, stream: CallStream, message: bytes) -> None: ...
+    def finish(self, stream: CallStream) -> None: ...
 
 
 class CallStream:
@@ -21,13 +25,13 @@ class CallStream:
         "headers_sent",
         "id",
         "is_call",
+        "outlet",
         "reader",
         "receive_window",
         "received_bytes",
         "remote_ended",
         "reset",
         "send_window",
-        "sender",
         "session",
         "status",
         "trailers_sent",
@@ -37,11 +41,17 @@ class CallStream:
     )
 
     def __init__(
-        self, stream_id: int, sender: Sender, receive_window: int, reader: MessageReader
+        self,
+        stream_id: int,
+        outlet: Outlet,
+        reader: MessageReader,
+        *,
+        receive_window: int,
+        send_window: int,
     ) -> None:
         self.id = stream_id
         self.is_call = True  # False: plain HTTP, which is told so
-        self.sender = sender
+        self.outlet = outlet
         self.reader = reader
         self.session: Session | None = None  # None once it has been told of the end
         self.deadline: float | None = None  # monotonic seconds
@@ -52,7 +62,7 @@ class CallStream:
         self.receive_window = receive_window  # that the peer still has
         self.uncredited = 0  # of it used up, and not given back yet
         # What we have done.
-        self.send_window = sender.peer.initial_window
+        self.send_window = send_window
         self.headers_sent = False
         self.status: tuple[Status, str] | None = None  # from `finish`
         self.trailers_sent = False
@@ -62,9 +72,9 @@ class CallStream:
 
     def send(self, message: bytes) -> None:
         if self.status is None and not self.reset:
-            self.sender.message(self, message)
+            self.outlet.message(self, message)
 
     def finish(self, status: Status = Status.OK, text: str = "") -> None:
         if self.status is None and not self.reset:
             self.status = (status, text)
-            self.sender.finish(self)
+            self.outlet.finish(self)

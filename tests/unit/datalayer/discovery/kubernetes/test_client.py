@@ -112,3 +112,15 @@ async def test_an_answer_without_end_is_cut_off(
         with pytest.raises(ApiError, match="more than 1000 bytes"):
             await api.get(PODS, {})
         await api.close()
+
+
+async def test_a_client_that_was_closed_meanwhile_is_a_failed_request(tmp_path: Path) -> None:
+    async with running_api_server() as server:
+        api = ApiServer(server.write_kubeconfig(tmp_path))
+        await api.open()
+        await api.get(PODS, {"limit": "5"})
+        await api._api.close()
+        with pytest.raises(ApiError) as caught:
+            await api.get(PODS, {"limit": "5"})
+        assert caught.value.failure.kind is FailureKind.UNREACHABLE
+        await api.close()

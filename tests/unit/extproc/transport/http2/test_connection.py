@@ -118,7 +118,7 @@ def test_an_unknown_method_is_answered_with_trailers_only() -> None:
     assert "/test.Echo/No" in trailers["grpc-message"]
     assert set(frames[0].flags) == {"END_HEADERS", "END_STREAM"}
     assert len(frames) == 1
-    assert not peer.connection.streams
+    assert not peer.connection.calls.streams
 
 
 @pytest.mark.parametrize(
@@ -137,18 +137,18 @@ def test_what_is_not_grpc_is_told_so_at_its_end(fields: list[tuple[str, str]]) -
     assert answer[":status"] == "415"
     assert int(answer["content-length"]) == len(data_of(frames, 1))
     assert "END_STREAM" in frames[-1].flags
-    assert not peer.connection.streams
+    assert not peer.connection.calls.streams
     assert not peer.sessions
 
 
 def test_what_is_not_grpc_and_does_not_end_is_told_so_later() -> None:
     peer = started()
     peer.send(request(1, [*CALL[:4], ("content-type", "text/plain")]))
-    peer.connection.expire(11.0)
+    peer.connection.calls.expire(11.0)
     frames = peer.frames()
     assert [section[":status"] for section in field_sections(frames, 1)] == ["415"]
     assert resets(frames) == [(1, ErrorCodes.NO_ERROR)]
-    assert not peer.connection.streams
+    assert not peer.connection.calls.streams
 
 
 def test_an_encoding_that_is_not_known_is_unimplemented() -> None:
@@ -218,7 +218,7 @@ def test_finishing_before_the_peer_ends_sends_trailers_and_then_a_reset() -> Non
     assert field_sections(frames, 1)[-1]["grpc-message"] == "nothing there"
     assert resets(frames) == [(1, ErrorCodes.NO_ERROR)]
     assert peer.all_closed
-    assert not peer.connection.streams
+    assert not peer.connection.calls.streams
 
 
 def test_what_comes_late_after_our_reset_is_ignored() -> None:
@@ -256,13 +256,13 @@ def test_data_after_the_end_resets_the_stream_and_what_follows_is_read(padding: 
 def test_a_call_ends_at_its_deadline() -> None:
     peer = started(SilentSession)
     peer.send(headers(1, ("grpc-timeout", "1500m")), headers(3))
-    peer.connection.expire(1.4)
+    peer.connection.calls.expire(1.4)
     assert peer.frames() == []
-    peer.connection.expire(1.5)
+    peer.connection.calls.expire(1.5)
     frames = peer.frames()
     assert statuses(frames, 1) == ["4"]
     assert [session.closed_count for session in peer.sessions] == [1, 0]
-    assert list(peer.connection.streams) == [3]
+    assert list(peer.connection.calls.streams) == [3]
 
 
 def test_after_the_announced_end_streams_are_served_until_new_ones_are_refused() -> None:
@@ -316,7 +316,7 @@ def test_a_session_that_cannot_be_opened_ends_its_own_call_only() -> None:
     )
     assert statuses(frames, 1) == ["13"]
     assert statuses(frames, 3) == ["0"]
-    assert not peer.connection.streams
+    assert not peer.connection.calls.streams
 
 
 def test_a_session_that_raises_when_it_is_closed_does_not_keep_others_open() -> None:
@@ -443,7 +443,7 @@ def test_a_reset_of_the_peer_closes_the_session_at_once() -> None:
     assert peer.all_closed
     peer.sessions[0].stream.send(b"nobody listens")
     assert peer.frames() == []
-    assert not peer.connection.streams
+    assert not peer.connection.calls.streams
 
 
 def test_a_lost_connection_closes_every_session() -> None:

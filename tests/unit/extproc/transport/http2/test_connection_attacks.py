@@ -75,7 +75,7 @@ def test_a_gateway_that_resets_after_the_answer_goes_on_for_ever() -> None:
         assert data_of(frames, stream_id) == framed(b"x")
         assert peer.send(rst_stream(stream_id)) == []
     assert not peer.connection.closing
-    assert not peer.connection.streams
+    assert not peer.connection.calls.streams
     assert peer.all_closed
 
 
@@ -146,11 +146,11 @@ def test_who_opens_no_window_is_read_no_further() -> None:
         sent += len(piece)
         updates = [one for one in frames if isinstance(one, WindowUpdateFrame)]
         window += sum(one.window_increment for one in updates if one.stream_id == 1)
-        most_unsent = max(most_unsent, peer.connection.streams[1].unsent_bytes)
+        most_unsent = max(most_unsent, peer.connection.calls.streams[1].unsent_bytes)
         assert sent < 1 << 20, "the window is given back for ever"
     assert sent <= most_unsent < 2 * sent  # with what each message takes beside its bytes
     assert most_unsent <= limits.max_unsent_bytes + 2 * limits.stream_window_bytes
-    peer.connection.abandon(peer.connection.streams[1], ErrorCode.CANCEL)
+    peer.connection.calls.reset(1, ErrorCode.CANCEL)
     assert resets(peer.frames()) == [(1, ErrorCodes.CANCEL)]
     assert [session.closed_count for session in peer.sessions] == [1, 0]
     assert not peer.connection.sender.blocked

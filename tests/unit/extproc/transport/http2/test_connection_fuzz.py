@@ -68,11 +68,11 @@ def fed(peer: RawPeer, received: bytes, cuts: random.Random) -> None:
     assert peer.connection.closing == bool(codes)
     for session in list(peer.sessions):
         assert session.closed_count <= 1
-    peer.connection.expire(1e6)
+    peer.connection.calls.expire(1e6)
     peer.connection.lost()
     peer.output()
     assert peer.all_closed
-    assert not peer.connection.streams
+    assert not peer.connection.calls.streams
     assert not peer.connection.sender.blocked
 
 

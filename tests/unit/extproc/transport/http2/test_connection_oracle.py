@@ -182,7 +182,7 @@ def check(conversation: Conversation) -> None:
             assert session.half_closed_count == 1
         assert session.closed_count == 1
     assert not served.connection.closing
-    assert not served.connection.streams
+    assert not served.connection.calls.streams
     assert not served.connection.sender.blocked
 
 

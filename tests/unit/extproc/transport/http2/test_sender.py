@@ -46,7 +46,13 @@ class Sending:
         self.sender = Sender(max_send_bytes, self._wake, self._finished, self._drained)
 
     def open(self, stream_id: int = 1) -> CallStream:
-        stream = CallStream(stream_id, self.sender, WINDOW, MessageReader("", 0))
+        stream = CallStream(
+            stream_id,
+            self.sender,
+            MessageReader("", 0),
+            receive_window=WINDOW,
+            send_window=self.sender.peer.initial_window,
+        )
         self.streams[stream_id] = stream
         return stream
 

@@ -43,13 +43,24 @@ def silent(stream: CallStream) -> None:
 
 def alone(stream_id: int = 1, receive_window: int = 65_535) -> CallStream:
     sender = Sender(1 << 20, lambda: None, silent, silent)
-    return CallStream(stream_id, sender, receive_window, MessageReader("", 1 << 20))
+    return CallStream(
+        stream_id,
+        sender,
+        MessageReader("", 1 << 20),
+        receive_window=receive_window,
+        send_window=sender.peer.initial_window,
+    )
+
+
+def sender_of(stream: CallStream) -> Sender:
+    assert isinstance(stream.outlet, Sender)
+    return stream.outlet
 
 
 def one_call(settings: dict[int, int] | None = None) -> tuple[RawPeer, CallStream, SilentSession]:
     peer = started(SilentSession, settings=settings)
     peer.send(headers(1))
-    return peer, peer.connection.streams[1], peer.sessions[0]
+    return peer, peer.connection.calls.streams[1], peer.sessions[0]
 
 
 def test_a_stream_that_has_just_been_opened() -> None:
@@ -63,11 +74,10 @@ def test_a_stream_that_has_just_been_opened() -> None:
 
 @pytest.mark.parametrize("window", [0, 10, 65_535, (1 << 31) - 1])
 def test_what_a_stream_may_send_is_what_the_peer_says_when_it_opens(window: int) -> None:
-    stream = alone()
-    assert stream.send_window == 65_535
-    stream.sender.peer.initial_window = window
-    assert CallStream(3, stream.sender, 1, stream.reader).send_window == window
-    assert stream.send_window == 65_535  # which is for the sender to shift
+    peer, before, _ = one_call()
+    peer.send(settings_frame({INITIAL_WINDOW_SIZE: window}), headers(3))
+    assert peer.connection.calls.streams[3].send_window == window
+    assert before.send_window == window  # the sender shifts it
 
 
 # Saying.
@@ -79,13 +89,13 @@ def test_messages_go_out_in_order_and_the_end_after_them(messages: list[bytes]) 
     for message in messages:
         stream.send(message)
     stream.finish()
-    sent = parsed(b"".join(stream.sender.take()))
+    sent = parsed(b"".join(sender_of(stream).take()))
     out = messages_of(data_of(sent, 1))
     assert out == messages[: len(out)]
     assert (len(out) == len(messages)) is (statuses(sent, 1) == ["0"])
-    stream.sender.window_opened(1 << 20, None)
-    stream.sender.window_opened(1 << 20, stream)
-    sent += parsed(b"".join(stream.sender.take()))
+    sender_of(stream).window_opened(1 << 20, None)
+    sender_of(stream).window_opened(1 << 20, stream)
+    sent += parsed(b"".join(sender_of(stream).take()))
     assert messages_of(data_of(sent, 1)) == messages
     assert statuses(sent, 1) == ["0"]
     assert sum("END_STREAM" in one.flags for one in sent) == 1
@@ -104,23 +114,23 @@ def test_after_the_end_nothing_is_said() -> None:
     stream = alone()
     stream.send(b"a")
     stream.finish(Status.NOT_FOUND, "first")
-    sent = stream.sender.take()
+    sent = sender_of(stream).take()
     stream.send(b"b")
     stream.finish(Status.INTERNAL, "second")
-    assert stream.sender.take() == []
+    assert sender_of(stream).take() == []
     assert statuses(parsed(b"".join(sent)), 1) == ["5"]
     assert stream.status == (Status.NOT_FOUND, "first")
 
 
 def test_after_the_end_nothing_is_said_even_if_it_could_not_go_out_yet() -> None:
     stream = alone()
-    stream.sender.window_opened(-65_535, stream)
+    sender_of(stream).window_opened(-65_535, stream)
     stream.send(b"a")
     stream.finish()
     stream.send(b"b")
     stream.finish(Status.INTERNAL)
-    stream.sender.window_opened(1000, stream)
-    sent = parsed(b"".join(stream.sender.take()))
+    sender_of(stream).window_opened(1000, stream)
+    sent = parsed(b"".join(sender_of(stream).take()))
     assert messages_of(data_of(sent, 1)) == [b"a"]
     assert statuses(sent, 1) == ["0"]
 
@@ -129,16 +139,16 @@ def test_after_the_end_nothing_is_said_even_if_it_could_not_go_out_yet() -> None
 def test_after_a_reset_nothing_is_said(blocked: bool) -> None:
     stream = alone()
     if blocked:
-        stream.sender.window_opened(-65_535, stream)
+        sender_of(stream).window_opened(-65_535, stream)
     stream.send(b"a")
-    stream.sender.take()
-    stream.sender.reset(stream)
+    sender_of(stream).take()
+    sender_of(stream).reset(stream)
     stream.send(b"b")
     stream.finish()
-    stream.sender.window_opened(100_000, None)
-    assert stream.sender.take() == []
+    sender_of(stream).window_opened(100_000, None)
+    assert sender_of(stream).take() == []
     assert stream.status is None
-    assert stream.sender.unsent_bytes == 0
+    assert sender_of(stream).unsent_bytes == 0
 
 
 # Hearing.
@@ -176,7 +186,7 @@ def test_after_the_peers_end_the_session_may_still_speak() -> None:
     assert statuses(sent, 1) == ["0"]
     assert resets(sent) == []
     assert (stream.trailers_sent, session.closed_count) == (True, 1)
-    assert 1 not in peer.connection.streams
+    assert 1 not in peer.connection.calls.streams
 
 
 def test_after_our_end_nothing_more_is_heard() -> None:
@@ -200,11 +210,11 @@ def test_our_end_waits_for_the_data_and_nothing_is_heard_meanwhile() -> None:
     assert session.closed_count == 1
     peer.send(data(1, framed(b"ignored"), ends=True))
     assert (session.messages, session.half_closed_count) == ([], 0)
-    assert 1 in peer.connection.streams
+    assert 1 in peer.connection.calls.streams
     sent = peer.send(window_update(1, 100))
     assert messages_of(data_of(sent, 1)) == [b"answer"]
     assert statuses(sent, 1) == ["0"]
-    assert 1 not in peer.connection.streams
+    assert 1 not in peer.connection.calls.streams
 
 
 @pytest.mark.parametrize("part", [0, 3, 8])
@@ -221,14 +231,14 @@ def test_a_reset_by_the_peer(part: int) -> None:
     sent = peer.send(window_update(0, 100), settings_frame({INITIAL_WINDOW_SIZE: 100}))
     assert [type(one) for one in sent] == [SettingsFrame]  # an acknowledgement
     assert session.closed_count == 1
-    assert not peer.connection.streams
+    assert not peer.connection.calls.streams
 
 
 def test_a_reset_by_us() -> None:
     peer, stream, session = one_call({INITIAL_WINDOW_SIZE: 0})
     stream.send(b"unsent")
     peer.frames()
-    peer.connection.abandon(stream, ErrorCode.CANCEL)
+    peer.connection.calls.reset(stream.id, ErrorCode.CANCEL)
     assert resets(peer.frames()) == [(1, ErrorCodes.CANCEL)]
     assert stream.reset
     stream.send(b"more")

@@ -1,0 +1,85 @@
+"""What plugins want to know of many endpoints at once, for every request.
+
+Plugins stay interpreted, since others subclass them; these loops are compiled.
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import insort
+from collections.abc import Callable, Mapping, Sequence
+
+from epp.core.endpoint import NEVER, Endpoint
+
+
+def requests_in_line(endpoints: Sequence[Endpoint]) -> list[float]:
+    """Estimated requests waiting in each engine; of a pool never scraped, ours in flight."""
+    counts: list[float] = []
+    scraped = False
+    for endpoint in endpoints:
+        scraped = scraped or endpoint.metrics.waiting_read_at != NEVER
+        counts.append(endpoint.load.waiting)
+    return counts if scraped else [endpoint.load.requests for endpoint in endpoints]
+
+
+def free_kv_cache(endpoints: Sequence[Endpoint]) -> list[float]:
+    """1 empty to 0 full, as last read."""
+    return [1.0 - endpoint.metrics.kv_cache_usage for endpoint in endpoints]
+
+
+def cached_shares(
+    endpoints: Sequence[Endpoint], cached_tokens: Mapping[Endpoint, int], prompt_tokens: int
+) -> list[float]:
+    """How much of a prompt each has cached, 0 to 1. `prompt_tokens` is above zero."""
+    return [cached_tokens.get(endpoint, 0) / prompt_tokens for endpoint in endpoints]
+
+
+def best_scored(
+    endpoints: Sequence[Endpoint], scores: Sequence[float], count: int, rng: random.Random
+) -> list[Endpoint]:
+    """The `count` best, or all if they are fewer. The order of equal ones is drawn."""
+    top: list[float] = []  # the best scores so far, ascending
+    for score in scores:
+        if len(top) < count:
+            insort(top, score)
+        elif score > top[0]:
+            del top[0]
+            insort(top, score)
+    equals: dict[float, list[Endpoint]] = {}
+    # Of one length by the scorers' contract, which the profile checks.
+    for endpoint, score in zip(endpoints, scores):  # noqa: B905 - compiled only in this form
+        if score >= top[0]:
+            if (others := equals.get(score)) is None:
+                equals[score] = [endpoint]
+            else:
+                others.append(endpoint)
+    chosen: list[Endpoint] = []
+    for score in sorted(equals, reverse=True):
+        chosen += drawn(equals[score], count - len(chosen), rng)
+    return chosen
+
+
+def drawn(endpoints: list[Endpoint], count: int, rng: random.Random) -> list[Endpoint]:
+    """At most `count`, each with the same chance at each place. The list is used up."""
+    many = len(endpoints)
+    if many == 1:
+        return endpoints[:count]
+    count = min(count, many)
+    for place in range(count):
+        other = place + int(rng.random() * (many - place))
+        endpoints[place], endpoints[other] = endpoints[other], endpoints[place]
+    return endpoints[:count]
+
+
+def below_limits(
+    endpoints: Sequence[Endpoint],
+    kv_cache_usage: float,
+    has_room: Callable[[Endpoint], bool],
+) -> list[Endpoint]:
+    """Those without a queue and with less KV cache in use, and of the others who has room."""
+    return [
+        endpoint
+        for endpoint in endpoints
+        if (not endpoint.load.waiting and endpoint.metrics.kv_cache_usage < kv_cache_usage)
+        or has_room(endpoint)
+    ]

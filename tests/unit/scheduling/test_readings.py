@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from epp.core.endpoint import Endpoint, EndpointMetrics
+from epp.scheduling.readings import (
+    below_limits,
+    best_scored,
+    cached_shares,
+    free_kv_cache,
+    requests_in_line,
+)
+from tests.helpers.build import an_endpoint
+
+A, B, C, D = (Endpoint(name, "10.0.0.1", port) for port, name in enumerate("abcd", 1))
+
+
+def test_a_pool_that_was_never_scraped_is_told_by_our_own_requests() -> None:
+    idle, busy = Endpoint("a", "10.0.0.1", 1), Endpoint("b", "10.0.0.1", 2)
+    busy.load.requests, busy.load.waiting = 5, 2
+    assert requests_in_line([idle, busy]) == [0, 5]
+    idle.metrics = EndpointMetrics(waiting_read_at=1.0)
+    assert requests_in_line([idle, busy]) == [0, 2]
+
+
+def test_free_kv_cache() -> None:
+    endpoint = an_endpoint()
+    endpoint.metrics = EndpointMetrics(kv_cache_usage=0.75)
+    assert free_kv_cache([endpoint, an_endpoint()]) == [0.25, 1.0]
+
+
+def test_cached_shares() -> None:
+    assert cached_shares([A, B], {B: 32}, 64) == [0.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("scores", "count", "best"),
+    [
+        pytest.param([1.0, 3.0, 2.0], 1, [B], id="the best"),
+        pytest.param([1.0, 3.0, 2.0], 2, [B, C], id="two"),
+        pytest.param([1.0, 3.0, 2.0], 9, [B, C, A], id="all"),
+        pytest.param([-1.0, -3.0, -2.0], 3, [A, C, B], id="below zero"),
+    ],
+)
+def test_the_best_of_scores(scores: list[float], count: int, best: list[Endpoint]) -> None:
+    assert best_scored([A, B, C], scores, count, random.Random(1)) == best
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_each_of_equals_has_the_same_chance_at_each_place(count: int) -> None:
+    rng = random.Random(3)
+    endpoints, scores = [A, D, B, C], [2.0, 5.0, 2.0, 2.0]
+    seen: Counter[tuple[int, Endpoint]] = Counter()
+    for _ in range(6000):
+        best, *others = best_scored(endpoints, scores, 1 + count, rng)
+        assert best is D
+        assert len(set(others)) == count
+        seen.update(enumerate(others))
+    assert len(seen) == 3 * count
+    # Five standard deviations of a binomial around 2000.
+    assert all(abs(times - 2000) < 183 for times in seen.values())
+
+
+@given(st.lists(st.sampled_from([0.0, 0.5, 1.0, -2.5]), min_size=1), st.integers(1, 12))
+def test_no_better_one_is_left_out(scores: list[float], count: int) -> None:
+    endpoints = [Endpoint(str(n), "10.0.0.1", n + 1) for n in range(len(scores))]
+    best = best_scored(endpoints, scores, count, random.Random(1))
+    assert len({id(endpoint) for endpoint in best}) == len(best)
+    scored = [scores[endpoint.port - 1] for endpoint in best]
+    assert scored == sorted(scores, reverse=True)[:count]
+
+
+def test_only_who_is_over_a_limit_is_asked_for_room() -> None:
+    idle, queued, full = an_endpoint(), an_endpoint(), an_endpoint()
+    queued.load.waiting = 1
+    full.metrics = EndpointMetrics(kv_cache_usage=0.8)
+    asked: list[Endpoint] = []
+
+    def has_room(endpoint: Endpoint) -> bool:
+        asked.append(endpoint)
+        return endpoint is full
+
+    assert below_limits([idle, queued, full], 0.8, has_room) == [idle, full]
+    assert asked == [queued, full]
