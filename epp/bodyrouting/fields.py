@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
-from enum import Enum, IntEnum, auto
+from enum import IntEnum, auto
 from typing import Final
 
-import orjson
+from epp.bodyrouting.values import MAX_VALUE_BYTES, Flaw, of_scalar, of_string
 
 BOM: Final = b"\xef\xbb\xbf"
-MAX_VALUE_BYTES: Final = 4096  # as a header value; the longest that a route can match
 MAX_TOKEN_BYTES: Final = 6 * MAX_VALUE_BYTES  # as JSON, where a byte can be written as \u0000
 # Long strings are cheap to skip only where they do not end in sight: then a search for a quote is
 # all. So a large piece is read in windows.
@@ -33,17 +32,6 @@ _BLANK: Final = re.compile(rb"[ \t\r\n]*+")
 _SCALAR: Final = re.compile(rb'[^ \t\r\n,:"{}\[\]]*+')
 _INSIDE: Final = re.compile(rb'(?:[^"{}\[\]]++|%s|%s)*+' % (_STRING, _FLAT), re.DOTALL)
 _REST_OF_STRING: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
-
-_NUMBER: Final = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
-_NO_HEADER_TEXT: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-
-
-class Flaw(Enum):
-    """Why the value of a field cannot be a header."""
-
-    EMPTY = auto()
-    # An object, a list, null, a text with control characters or beyond the limit, or no JSON.
-    UNREADABLE = auto()
 
 
 class State(IntEnum):
@@ -184,7 +172,7 @@ class FieldScanner:
         if self._token_size == 0:
             return self._break(stop)
         if self._name is not None:
-            self._note(_of_scalar(self._kept()))
+            self._note(of_scalar(self._kept()))
         self._token = None
         self.state = State.COMMA
         return stop
@@ -240,7 +228,7 @@ class FieldScanner:
             self._key_ends()
         elif self.state is State.STRING:
             if self._name is not None:
-                self._note(_of_string(self._kept()))
+                self._note(of_string(self._kept()))
             self._token = None
             self.state = State.COMMA
         return stop + 1
@@ -325,27 +313,3 @@ def _ends_escaping(data: bytes, start: int, end: int) -> bool:
     while at > start and data[at - 1] == _BACKSLASH:
         at -= 1
     return (end - at) % 2 == 1
-
-
-def _of_string(inside: bytes | None) -> str | Flaw:
-    if inside is None:
-        return Flaw.UNREADABLE
-    try:
-        text: str = orjson.loads(b'"%s"' % inside)
-    except orjson.JSONDecodeError:
-        return Flaw.UNREADABLE
-    return _as_header(text)
-
-
-def _of_scalar(written: bytes | None) -> str | Flaw:
-    if written is not None and (written in (b"true", b"false") or _NUMBER.fullmatch(written)):
-        return _as_header(written.decode())
-    return Flaw.UNREADABLE
-
-
-def _as_header(text: str) -> str | Flaw:
-    if not text:
-        return Flaw.EMPTY
-    if _NO_HEADER_TEXT.search(text) or len(text.encode()) > MAX_VALUE_BYTES:
-        return Flaw.UNREADABLE
-    return text

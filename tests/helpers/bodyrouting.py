@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -68,12 +69,15 @@ PROCESSING: Mapping[str, Mapping[str, str]] = {
 
 
 class BodyRouterProcess:
-    """`epp bbr` as a user starts it, on loopback."""
+    """`epp bbr` as a user starts it, on loopback. `environment` is added to ours."""
 
-    def __init__(self, flags: Sequence[str] = ()) -> None:
+    def __init__(
+        self, flags: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="bbr-"))
         self.grpc_port, self.health_port, self.metrics_port = free_ports(3)
         self._flags = tuple(flags)
+        self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -84,7 +88,11 @@ class BodyRouterProcess:
         ]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
             )
         deadline = time.monotonic() + START_SECONDS
         while True:
@@ -137,8 +145,10 @@ class BodyRouterProcess:
 
 
 @contextmanager
-def running_body_router(flags: Sequence[str] = ()) -> Iterator[BodyRouterProcess]:
-    router = BodyRouterProcess(flags)
+def running_body_router(
+    flags: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> Iterator[BodyRouterProcess]:
+    router = BodyRouterProcess(flags, environment)
     try:
         router.start()
         yield router

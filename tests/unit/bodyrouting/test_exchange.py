@@ -36,7 +36,7 @@ from epp.bodyrouting.events import (
     ResponseHeaders,
     ResponseTrailers,
 )
-from epp.bodyrouting.exchange import BodyExchange
+from epp.bodyrouting.exchange import SMALL_PIECE_BYTES, BodyExchange
 from epp.bodyrouting.settings import (
     BASE_MODEL_HEADER,
     MODEL_HEADER,
@@ -89,7 +89,8 @@ def request_piece(data: bytes, last: bool = False) -> SendBody:
 def test_the_answer_to_the_headers_is_held_until_the_model_is_known() -> None:
     one = exchange()
     assert one.receive(head()) == []
-    assert one.receive(RequestBody(b'{"prompt":"a","mo')) == []
+    assert one.receive(RequestBody(b'{"prompt":"a","')) == []
+    assert one.receive(RequestBody(b"mo")) == []
     assert one.receive(RequestBody(b'del":"m","x":')) == [
         SENT,
         request_piece(b'{"prompt":"a","mo'),
@@ -192,6 +193,31 @@ def test_nothing_is_sent_after_the_end() -> None:
         request_piece(BODY, True),
         EndStream(),
     ]
+
+
+def test_large_pieces_are_held_as_they_came_and_small_ones_side_by_side() -> None:
+    large = b"x" * SMALL_PIECE_BYTES
+    pieces = [b'{"x":"', large, large, b"a", b"b", large]
+    events = [RequestBody(piece) for piece in pieces]
+    assert played(head(), *events, RequestBody(b'","model":"m"}', True)) == [
+        SENT,
+        request_piece(b'{"x":"'),
+        request_piece(large),
+        request_piece(large),
+        request_piece(b"ab"),
+        request_piece(large),
+        request_piece(b'","model":"m"}', True),
+        EndStream(),
+    ]
+
+
+def test_single_bytes_are_held_as_one_object() -> None:
+    one = exchange()
+    one.receive(head())
+    one.receive(RequestBody(b'{"x":"'))
+    for _ in range(1000):
+        one.receive(RequestBody(b"y"))
+    assert [bytes(piece) for piece in one._held] == [b'{"x":"' + b"y" * 1000]
 
 
 def test_no_more_is_held_than_the_limit() -> None:

@@ -8,14 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from epp.bodyrouting.fields import (
-    MAX_TOKEN_BYTES,
-    MAX_VALUE_BYTES,
-    WINDOW_BYTES,
-    FieldScanner,
-    Flaw,
-    State,
-)
+from epp.bodyrouting.fields import MAX_TOKEN_BYTES, WINDOW_BYTES, FieldScanner, State
+from epp.bodyrouting.values import MAX_VALUE_BYTES, Flaw
 
 
 def scanned(*pieces: bytes, names: Sequence[str] = ("model",)) -> FieldScanner:
