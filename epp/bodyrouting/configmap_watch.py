@@ -16,6 +16,7 @@ from epp.bodyrouting.configmaps import SELECTORS, ConfigMap, entries_of, read_co
 from epp.datalayer.discovery.kubernetes.client import ApiServer
 from epp.datalayer.discovery.kubernetes.feed import Feed
 from epp.datalayer.discovery.kubernetes.follower import Follower
+from epp.datalayer.discovery.kubernetes.recovery import Recovery
 from epp.datalayer.discovery.kubernetes.reporter import Reporter
 from epp.datalayer.discovery.kubernetes.resource import Resource
 
@@ -42,6 +43,7 @@ class ConfigMapWatch:
         """`publish` returns the disputes between entries, for the log."""
         self._publish = publish
         self._api = ApiServer(settings.kubeconfig)
+        self._recovery = Recovery(rng)
         self._feeds: list[Feed[ConfigMap]] = [
             Feed(Resource("", "v1", "configmaps", "ConfigMap", settings.namespace, selector), rng)
             for selector in settings.selectors
@@ -68,10 +70,7 @@ class ConfigMapWatch:
         try:
             async with asyncio.TaskGroup() as group:
                 for feed in self._feeds:
-                    follower = Follower(
-                        feed, read_config_map, self._api, Reporter(), self._changed.set
-                    )
-                    group.create_task(follower.run())
+                    group.create_task(self._follower(feed).run())
                 while True:
                     await self._changed.wait()
                     await asyncio.sleep(COALESCE_SECONDS)
@@ -79,6 +78,11 @@ class ConfigMapWatch:
                     self._tell()
         finally:
             await self._api.close()
+
+    def _follower(self, feed: Feed[ConfigMap]) -> Follower[ConfigMap]:
+        return Follower(
+            feed, read_config_map, self._api, Reporter(), self._recovery, self._changed.set
+        )
 
     def _tell(self) -> None:
         entries = entries_of(feed.objects for feed in self._feeds)

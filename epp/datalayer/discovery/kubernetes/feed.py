@@ -119,6 +119,7 @@ class Feed(Generic[T]):
         self._continue = page.continue_token
         if page.continue_token:
             return False
+        self._note_return()
         changed = not self.listed or self._incoming != self.objects
         self.objects, self._incoming = self._incoming, {}
         self.problems, self._incoming_problems = self._incoming_problems, {}
@@ -129,6 +130,7 @@ class Feed(Generic[T]):
 
     def watch_opened(self, now: float) -> None:
         self._opened_at, self._heard = now, False
+        self._note_return()
         self.trouble = None
 
     def took_events(self, events: Iterable[Event[T]], now: float) -> bool:
@@ -166,6 +168,8 @@ class Feed(Generic[T]):
                 self._failures, self._expired = 0, False
             self._opened_at = None
         self._begin_anew()
+        if not _is_away(failure):
+            self._note_return()
         if failure.kind is FailureKind.GONE:
             self._resource_version = ""
             # The first list is not delayed, whatever failed before: a server that comes back from
@@ -226,6 +230,11 @@ class Feed(Generic[T]):
         self._pause = LOOK_AGAIN_SECONDS * self._rng.uniform(0.9, 1.1)
         return changed
 
+    def _note_return(self) -> None:
+        """The server answers: after an outage it takes a moment until it serves everything."""
+        if _is_away(self.trouble):
+            self._failures = 0
+
     def _begin_anew(self) -> None:
         self._incoming, self._incoming_problems, self._continue = {}, {}, ""
 
@@ -234,3 +243,7 @@ class Feed(Generic[T]):
         doubled = FIRST_BACK_OFF_SECONDS * 2.0 ** min(self._failures - 1, 16)
         seconds = max(at_least, doubled * self._rng.uniform(1.0, 1.5))
         self._pause = min(MAX_BACK_OFF_SECONDS, seconds)
+
+
+def _is_away(failure: Failure | None) -> bool:
+    return failure is not None and failure.kind is FailureKind.UNREACHABLE

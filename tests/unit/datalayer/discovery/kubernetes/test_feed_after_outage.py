@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from epp.datalayer.discovery.kubernetes.answers import Failure, FailureKind, Page
 from epp.datalayer.discovery.kubernetes.feed import Feed, ListPage, OpenWatch, Pause
 from epp.datalayer.discovery.kubernetes.resource import Resource
@@ -49,3 +51,16 @@ def test_a_server_that_expires_each_version_is_asked_ever_more_rarely() -> None:
         assert isinstance(feed.next_step(), OpenWatch)
     assert len(pauses) == 3
     assert min(pauses) >= 1.0
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_server_that_is_not_whole_yet_is_asked_again_soon(watched: bool) -> None:
+    feed = a_feed_after_an_outage()
+    if watched:
+        feed.watch_opened(100.0)
+        feed.took_events([EXPIRED], 100.0)
+        assert isinstance(feed.next_step(), ListPage)
+    feed.failed(Failure(FailureKind.REFUSED, "storage is (re)initializing"), 100.0)
+    step = feed.next_step()
+    assert isinstance(step, Pause)
+    assert step.seconds < 2.0
