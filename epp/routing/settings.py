@@ -32,9 +32,18 @@ class ModelRewrite:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelObjective:
+    """The objective of requests for these models that name none, or whose word does not count."""
+
+    objective: str
+    models: tuple[str, ...] = ()  # exact names as the client sent them; empty is every model
+
+
+@dataclass(frozen=True, slots=True)
 class RoutingSettings:
     objectives: tuple[Objective, ...] = ()
     model_rewrites: tuple[ModelRewrite, ...] = ()  # the first that matches wins
+    model_objectives: tuple[ModelObjective, ...] = ()  # an exact model beats the generic entry
 
     def model_names(self) -> set[str]:
         """Every model that a rewrite names, as what is asked for or as a target."""
