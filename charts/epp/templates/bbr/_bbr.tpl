@@ -1,0 +1,25 @@
+{{- define "epp.bbr.selectorLabels" -}}
+app.kubernetes.io/name: epp
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: {{ .Values.bbr.name }}
+{{- end -}}
+
+{{- define "epp.bbr.host" -}}
+{{- $router := include "epp.router" . | fromJson -}}
+{{ .Values.bbr.name }}.{{ .Release.Namespace }}.svc.{{ $router.clusterDomain }}
+{{- end -}}
+
+{{- define "epp.bbr.secure" -}}
+{{- if ne (toString (get .Values.bbr.flags "secure-serving")) "false" }}true{{ end -}}
+{{- end -}}
+
+{{- define "epp.bbr.arguments" -}}
+{{- $flags := dict "grpc-port" .Values.bbr.port "grpc-health-port" .Values.bbr.healthCheckPort "metrics-port" .Values.bbr.metricsPort "secure-serving" true "streaming" true "zap-encoder" "json" -}}
+- bbr
+{{- range $name, $value := mergeOverwrite $flags .Values.bbr.flags }}
+- {{ printf "--%s=%s" $name (include "epp.flagValue" (dict "value" $value)) | toJson }}
+{{- end }}
+{{- range .Values.bbr.plugins }}
+- {{ printf "--plugin=%s:%s%s" .type .name (.json | ternary (printf ":%s" (kindIs "string" .json | ternary .json (toJson .json))) "") | toJson }}
+{{- end -}}
+{{- end -}}
