@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv compiled run check format test test-compiled bench instructions protos constraints clean
+.PHONY: help venv compiled run check format test test-compiled cluster test-cluster bench instructions protos constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,11 +34,17 @@ format: $(VENV)/.installed ## format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: $(VENV)/.installed ## all tests, with a real Envoy on loopback
-	EPP_COMPILED=never $(BIN)/pytest -q
+test: $(VENV)/.installed ## all tests but the cluster's, with a real Envoy on loopback
+	EPP_COMPILED=never $(BIN)/pytest -q --ignore=tests/cluster
 
 test-compiled: venv ## the tests again, on the compiled build
 	EPP_COMPILED=always $(BIN)/pytest -q tests/unit tests/integration
+
+cluster: $(VENV)/.installed ## build etcd and kube-apiserver, once, into a cache outside the clone; needs Go
+	$(BIN)/python -m tests.cluster.build
+
+test-cluster: cluster ## the tests on a real Kubernetes API server
+	EPP_COMPILED=never $(BIN)/pytest -q tests/cluster
 
 bench: venv ## cost per request next to the Go floor; needs Go
 	$(BIN)/python tests/benchmarks/extproc/bench.py run --out build/bench.jsonl

@@ -21,7 +21,7 @@ from epp.flowcontrol.legacy import LegacyAdmission
 from epp.payloads.payload import Payload
 from epp.prefixcache.approximate import ApproximateIndex
 from epp.prefixcache.blocks import hash_chain, tokens_in
-from epp.routing.model_objectives import objective_by_model
+from epp.routing.objective_by_model import objective_by_model
 from epp.routing.router import ModelRouter
 
 
@@ -43,6 +43,7 @@ class Picker:
     ledger: Ledger
     index: ApproximateIndex
     models: ModelCatalogue
+    router: ModelRouter
     queue: FlowController | LegacyAdmission
     director: Director
 
@@ -89,20 +90,21 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
             models.forget(endpoint)
 
     store.subscribe(forget)
+    router = ModelRouter(configuration.routing, outside.on_rewrite)
     director = Director(
-        router=ModelRouter(configuration.routing, outside.on_rewrite),
+        router=router,
         queue=queue,
         load=ledger,
         index=index,
         hash_prompt=_prompt_hasher(configuration),
         endpoint_at=lambda authority: _endpoint_at(store, authority),
         control=_control_reader(configuration),
-        objective_by_model=objective_by_model(configuration.routing.model_objectives),
+        objective_by_model=objective_by_model(configuration.routing.objectives_by_model),
         answer_for=_model_lister(models, store),
         new_request_id=outside.new_request_id,
         session_headers=configuration.session_headers,
     )
-    return Picker(configuration, store, ledger, index, models, queue, director)
+    return Picker(configuration, store, ledger, index, models, router, queue, director)
 
 
 def _endpoint_at(store: EndpointStore, authority: str) -> Endpoint | None:

@@ -88,7 +88,7 @@ class Usage(Protocol):
 
 
 class Router(Protocol):
-    def priority_of(self, objective: str) -> int: ...
+    def priority_of(self, objective: str, model: str) -> int: ...
     def target_of(self, model: str, requested: str, spread_key: str) -> str:
         """The model name to send. `requested` comes from the rewrite header, empty if none."""
         ...
@@ -213,7 +213,7 @@ class Director:
         """Who asks for what: payload, priority, flow, target model. Raises Refused."""
         facts = begun.facts
         named = self.control(arrival, "inference-objective")
-        self._rank(facts, named or self.objective_by_model(""))
+        self._rank(facts, named or self.objective_by_model(""), "")
         facts.flow = self.control(arrival, "inference-fairness-id") or DEFAULT_FLOW
         facts.session = next(
             (found for name in self.session_headers if (found := arrival.headers.get(name))), ""
@@ -222,8 +222,7 @@ class Director:
             return
         payload = read_request(facts.path, arrival.headers, arrival.body, complete=arrival.complete)
         begun.api = payload.api
-        if not named:
-            self._rank(facts, self.objective_by_model(payload.model))
+        self._rank(facts, named or self.objective_by_model(payload.model), payload.model)
         facts.model = facts.target_model = payload.model
         facts.streaming = payload.streaming
         facts.prompt_tokens = payload.prompt_tokens
@@ -238,6 +237,6 @@ class Director:
                 begun.body = with_model(arrival.body, facts.target_model)
         facts.prefix_blocks, facts.prefix_tokens = self.hash_prompt(facts.target_model, payload)
 
-    def _rank(self, facts: RequestFacts, objective: str) -> None:
+    def _rank(self, facts: RequestFacts, objective: str, model: str) -> None:
         facts.objective = objective
-        facts.priority = self.router.priority_of(objective)
+        facts.priority = self.router.priority_of(objective, model)

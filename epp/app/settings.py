@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from epp.datalayer.discovery.kubernetes.settings import KubernetesSettings
 from epp.telemetry.legacy import Families
 
 
@@ -22,7 +23,8 @@ class ServeSettings:
     grpc_port: int = 9002  # 0: any free one, like the other ports
     grpc_health_port: int = 9003
     metrics_port: int = 9090
-    pool_name: str = "epp"
+    pool_name: str = "epp"  # in metrics
+    kubernetes: KubernetesSettings | None = None  # a discovery in the document goes before it
     secure_serving: bool = True
     cert_path: Path | None = None  # folder with tls.crt and tls.key; None: self-signed
     enable_cert_reload: bool = False

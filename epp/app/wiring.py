@@ -8,11 +8,12 @@ import secrets
 import socket
 import time
 import uuid
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 
 from epp.admin.server import AdminServer, AdminSettings, AdminViews
 from epp.admin.status import StatusSources, status
+from epp.app.cluster import PoolReadiness, cluster_discovery
 from epp.app.lifecycle import Shells
 from epp.app.scrapes import Scrapes
 from epp.app.settings import ServeSettings, Transport
@@ -48,9 +49,10 @@ class NoDiscovery(Exception):
 
 def assemble(settings: ServeSettings, configuration: Configuration, writer: LineWriter) -> Shells:
     """Raises NoDiscovery, or CertificateError for a certificate that cannot be used."""
-    if configuration.discovery is None:
+    if configuration.discovery is None and settings.kubernetes is None:
         raise NoDiscovery(
-            "dataLayer.discovery: is missing. This version finds endpoints with `file-discovery`"
+            "either --pool-name or --endpoint-selector must be set, for endpoints on Kubernetes; "
+            "or dataLayer.discovery in the configuration, for `file-discovery`"
         )
     now = time.monotonic
     metrics = Metrics(pool_name=settings.pool_name)
@@ -67,9 +69,9 @@ def assemble(settings: ServeSettings, configuration: Configuration, writer: Line
     scrapes = Scrapes(picker, board, metrics)
     scraping = _scrape_settings(settings, configuration)
     scraper = Scraper(picker.store, scraping, now, scrapes.on_reading, random.Random())
-    discovery = FileDiscovery(configuration.discovery, picker.store.apply)
     picker.store.subscribe(scrapes.forget)
     health = Health()
+    discovery = _discovery(settings, configuration, picker, metrics, health, scrapes)
     metrics.registry.register(PoolCollector(_sources(settings, picker, now)))
 
     def refuse_waiting() -> None:
@@ -102,7 +104,7 @@ def assemble(settings: ServeSettings, configuration: Configuration, writer: Line
         prepare=discovery.load,
         background=(
             scraper.run,
-            discovery.run,
+            *discovery.loops,
             ModelListFetcher(picker.store, picker.models, random.Random()).run,
             lambda: watch_loop(metrics.loop_stall.observe),
         ),
@@ -111,6 +113,31 @@ def assemble(settings: ServeSettings, configuration: Configuration, writer: Line
         open_requests=lambda: len(picker.director),
         drain_seconds=settings.drain_seconds,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Discovery:
+    load: Callable[[], Awaitable[None]]
+    loops: tuple[Callable[[], Awaitable[None]], ...]
+
+
+def _discovery(
+    settings: ServeSettings,
+    configuration: Configuration,
+    picker: Picker,
+    metrics: Metrics,
+    health: Health,
+    scrapes: Scrapes,
+) -> _Discovery:
+    """The document's own discovery, else Kubernetes as the command line says."""
+    if configuration.discovery is not None:
+        file = FileDiscovery(configuration.discovery, picker.store.apply)
+        return _Discovery(file.load, (file.run,))
+    assert settings.kubernetes is not None
+    health.set_pool_known(False)
+    readiness = PoolReadiness(health, scrapes.first_round)
+    cluster = cluster_discovery(settings.kubernetes, picker, metrics, readiness)
+    return _Discovery(cluster.load, (cluster.run, readiness.run))
 
 
 def _scrape_settings(settings: ServeSettings, configuration: Configuration) -> ScrapeSettings:

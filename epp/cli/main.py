@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from epp.cli.kubernetes import kubernetes_options, kubernetes_settings, metrics_pool_name
 from epp.cli.types import Bytes, Duration, switch
 
 
@@ -19,7 +20,8 @@ def _settings(flags: dict[str, Any]) -> Any:
         grpc_port=flags["grpc_port"],
         grpc_health_port=flags["grpc_health_port"],
         metrics_port=flags["metrics_port"],
-        pool_name=flags["pool_name"] or "epp",
+        pool_name=metrics_pool_name(flags),
+        kubernetes=kubernetes_settings(flags),
         secure_serving=flags["secure_serving"],
         cert_path=Path(flags["cert_path"]) if flags["cert_path"] else None,
         enable_cert_reload=flags["enable_cert_reload"],
@@ -50,9 +52,7 @@ PORT = click.IntRange(0, 65535)
 @click.option("--grpc-port", type=PORT, default=9002, show_default=True, help="ext-proc")
 @click.option("--grpc-health-port", type=PORT, default=9003, show_default=True, help="health")
 @click.option("--metrics-port", type=PORT, default=9090, show_default=True, help="HTTP")
-@click.option("--pool-name", default="", help="Name of the pool in metrics.")
-@click.option("--pool-namespace", default="", hidden=True)
-@click.option("--pool-group", default="", hidden=True)
+@kubernetes_options
 @click.option(
     "--drain-timeout",
     type=Duration(),

@@ -17,6 +17,7 @@ from epp.config.build import read_configuration
 from epp.config.errors import ConfigError
 from epp.config.settings import Configuration
 from epp.datalayer.discovery.document import EndpointsFileError
+from epp.datalayer.discovery.kubernetes.client import ClusterConfigError
 from epp.extproc.transport.tls import CertificateError
 from epp.telemetry.logs import LineWriter, configure, level_of
 
@@ -38,7 +39,13 @@ def serve(settings: ServeSettings, config_file: str, config_text: str, verbosity
         gc.collect()
         gc.freeze()
         uvloop.run(run(shells))
-    except* (NoDiscovery, CertificateError, EndpointsFileError, OSError) as group:
+    except* (
+        NoDiscovery,
+        CertificateError,
+        EndpointsFileError,
+        ClusterConfigError,
+        OSError,
+    ) as group:
         writer.close()
         for error in _leaves(group):
             click.echo(f"epp: {error}", err=True)

@@ -289,5 +289,7 @@ def _routing(routing: Routing) -> RoutingSettings:
             )
             for rewrite in routing.model_rewrites
         ),
-        tuple(ModelObjective(entry.objective, entry.models) for entry in routing.model_objectives),
+        objectives_by_model=tuple(
+            ModelObjective(entry.objective, entry.models) for entry in routing.objectives_by_model
+        ),
     )

@@ -183,7 +183,7 @@ class Routing(Strict):
 
     objectives: tuple[ObjectiveEntry, ...] = ()
     model_rewrites: tuple[ModelRewriteEntry, ...] = ()
-    model_objectives: tuple[ModelObjectiveEntry, ...] = ()
+    objectives_by_model: tuple[ModelObjectiveEntry, ...] = ()
     control_headers: Literal["client", "gateway"] = "client"  # whose priority and tenant counts
     session_headers: tuple[str, ...] = ("x-session-id", "session-id", "session_id")
 
@@ -192,12 +192,12 @@ class Routing(Strict):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"objectives: {name!r} stands twice")
-        models = [model for entry in self.model_objectives for model in entry.models]
+        models = [model for entry in self.objectives_by_model for model in entry.models]
         for model in models:
             if models.count(model) > 1:
-                raise ValueError(f"modelObjectives: model {model!r} stands twice")
-        if sum(not entry.models for entry in self.model_objectives) > 1:
-            raise ValueError("modelObjectives: more than one entry has no models")
+                raise ValueError(f"objectivesByModel: model {model!r} stands twice")
+        if sum(not entry.models for entry in self.objectives_by_model) > 1:
+            raise ValueError("objectivesByModel: more than one entry has no models")
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,15 +31,24 @@ class Health:
 
     def __init__(self) -> None:
         self._ready = False
+        self._pool_known = True  # discovery that may lose its pool says so
         self._watchers: set[_Watch] = set()
 
     @property
     def ready(self) -> bool:
-        return self._ready
+        return self._ready and self._pool_known
 
     def set_ready(self, ready: bool) -> None:
-        if ready is not self._ready:
-            self._ready = ready
+        """Whether the ports listen and no drain has begun."""
+        self._set(ready, self._pool_known)
+
+    def set_pool_known(self, known: bool) -> None:
+        self._set(self._ready, known)
+
+    def _set(self, ready: bool, pool_known: bool) -> None:
+        before = self.ready
+        self._ready, self._pool_known = ready, pool_known
+        if self.ready is not before:
             for watcher in list(self._watchers):
                 watcher.tell()
 
@@ -47,7 +56,7 @@ class Health:
         if service == LIVENESS:
             return SERVING
         if service in READINESS:
-            return SERVING if self._ready else NOT_SERVING
+            return SERVING if self.ready else NOT_SERVING
         return SERVICE_UNKNOWN
 
     def services(self) -> Services:

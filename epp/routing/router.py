@@ -49,8 +49,13 @@ class ModelRouter:
         self, settings: RoutingSettings, on_rewrite: Callable[[str, str, str], None]
     ) -> None:
         """`on_rewrite` is told the rewrite's name, the incoming model and the target."""
-        self._priorities = {o.name: o.priority for o in reversed(settings.objectives)}
         self._on_rewrite = on_rewrite
+        self.update(settings)
+
+    def update(self, settings: RoutingSettings) -> None:
+        """From the next request on these settings hold, and nothing of the ones before."""
+        self._priorities = {o.name: o.priority for o in reversed(settings.objectives)}
+        self._model_priorities = {o.name: o.priority for o in reversed(settings.model_objectives)}
         self._exact: dict[str, Split] = {}
         self._generic: Split | None = None
         for rewrite in settings.model_rewrites:
@@ -61,9 +66,10 @@ class ModelRouter:
                 if not rule.models and self._generic is None:
                     self._generic = split
 
-    def priority_of(self, objective: str) -> int:
-        """0 for an unknown objective, as in the Go picker."""
-        return self._priorities.get(objective, 0)
+    def priority_of(self, objective: str, model: str) -> int:
+        """That of the objective if it is known, else of the model; 0 if that is unknown too."""
+        priority = self._priorities.get(objective)
+        return self._model_priorities.get(model, 0) if priority is None else priority
 
     def target_of(self, model: str, requested: str, spread_key: str) -> str:
         split = self._exact.get(model, self._generic)

@@ -1,4 +1,4 @@
-"""Objectives and model rewrites as they stand in the config document."""
+"""Objectives and model rewrites, from the config document and from the cluster."""
 
 from __future__ import annotations
 
@@ -43,10 +43,20 @@ class ModelObjective:
 class RoutingSettings:
     objectives: tuple[Objective, ...] = ()
     model_rewrites: tuple[ModelRewrite, ...] = ()  # the first that matches wins
-    model_objectives: tuple[ModelObjective, ...] = ()  # an exact model beats the generic entry
+    model_objectives: tuple[Objective, ...] = ()  # by model, where a request names no known one
+    objectives_by_model: tuple[ModelObjective, ...] = ()  # an exact model beats the generic entry
 
     def model_names(self) -> set[str]:
         """Every model that a rewrite names, as what is asked for or as a target."""
         rules = [rule for rewrite in self.model_rewrites for rule in rewrite.rules]
         targets = {target.model_rewrite for rule in rules for target in rule.targets}
         return targets.union(*(rule.models for rule in rules))
+
+    def followed_by(self, later: RoutingSettings) -> RoutingSettings:
+        """Both; where they say something of the same name, this one counts."""
+        return RoutingSettings(
+            (*self.objectives, *later.objectives),
+            (*self.model_rewrites, *later.model_rewrites),
+            (*self.model_objectives, *later.model_objectives),
+            (*self.objectives_by_model, *later.objectives_by_model),
+        )

@@ -16,6 +16,7 @@ PREFIX: Final = "llm_d_epp_"
 MODELS: Final = ("model_name", "target_model_name")
 FLOWS: Final = (*MODELS, "fairness_id", "priority")
 OTHER: Final = "other"
+MAX_EXEMPT: Final = 10_000
 DISPATCHED: Final = "Dispatched"  # the flow-control outcome of a request that was placed
 
 
@@ -24,6 +25,7 @@ class LabelCap:
 
     def __init__(self, limit: int = 1000) -> None:
         self._limit = limit
+        self._exempt = 0
         self._known: dict[str, None] = {"": None}
 
     def __call__(self, value: str) -> str:
@@ -35,8 +37,13 @@ class LabelCap:
         return value
 
     def exempt(self, values: Iterable[str]) -> None:
-        """Names from the configuration never fold and use nothing of the budget."""
-        fresh = [value for value in values if value not in self._known]
+        """Names from the configuration never fold and use nothing of the budget.
+
+        At most MAX_EXEMPT in all: objects of a cluster can come with new names for ever.
+        """
+        room = MAX_EXEMPT - self._exempt
+        fresh = [value for value in values if value not in self._known][:room]
+        self._exempt += len(fresh)
         self._limit += len(fresh)
         self._known.update(dict.fromkeys(fresh))
 

@@ -47,22 +47,23 @@ def free_ports(count: int) -> list[int]:
             probe.close()
 
 
-class PickerProcess:
+class EppProcess:
     """`epp` as a user starts it, on loopback, with a configuration of its own."""
 
     def __init__(
         self,
-        servers: Sequence[str],
-        *,
+        folder: Path,
         document: Mapping[str, object] | None = None,
+        *,
         flags: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="picker-"))
+        """The folder goes when the process is stopped; `environment` is added to ours."""
+        self.folder = folder
         self.grpc_port, self.health_port, self.metrics_port = free_ports(3)
-        self.endpoints_file = self.folder / "endpoints.yaml"
-        self.write_endpoints(servers)
         transport = os.environ.get(TRANSPORT_VARIABLE)  # a suite that runs on several sets it
         self._flags = [*(["--transport", transport] if transport else []), *flags]
+        self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
         config: dict[str, object] = {
             "apiVersion": "llm-d.ai/v1alpha1",
@@ -70,33 +71,22 @@ class PickerProcess:
             "plugins": list(DEFAULT_PLUGINS),
             **(document or {}),
         }
-        discovery = {"path": str(self.endpoints_file), "watchFile": True}
-        config["plugins"] = [
-            *config["plugins"],  # type: ignore[misc]
-            {"type": "file-discovery", "name": "endpoints", "parameters": discovery},
-        ]
-        config["dataLayer"] = {"discovery": {"pluginRef": "endpoints"}}
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
-
-    def write_endpoints(self, servers: Sequence[str]) -> None:
-        entries = []
-        for index, server in enumerate(servers):
-            host, _, port = server.rpartition(":")
-            entries.append({"name": f"s{index}", "address": host.strip("[]"), "port": port})
-        fresh = self.endpoints_file.with_suffix(".new")
-        fresh.write_text(yaml.safe_dump({"endpoints": entries}))
-        fresh.rename(self.endpoints_file)
 
     def start(self) -> None:
         command = [
             *(sys.executable, "-m", "epp", "--host", "127.0.0.1", "--secure-serving=false"),
-            *("--config-file", str(self.folder / "config.yaml"), "--pool-name", "pool"),
+            *("--config-file", str(self.folder / "config.yaml")),
             *("--grpc-port", str(self.grpc_port), "--grpc-health-port", str(self.health_port)),
             *("--metrics-port", str(self.metrics_port), *self._flags),
         ]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
             )
         deadline = time.monotonic() + START_SECONDS
         while True:
@@ -159,6 +149,42 @@ class PickerProcess:
             for series, value in self.metrics().items()
             if series.partition("{")[0] == family and all(part in series for part in wanted)
         )
+
+
+class PickerProcess(EppProcess):
+    """With its endpoints from a file."""
+
+    def __init__(
+        self,
+        servers: Sequence[str],
+        *,
+        document: Mapping[str, object] | None = None,
+        flags: Sequence[str] = (),
+    ) -> None:
+        folder = new_folder()
+        self.endpoints_file = folder / "endpoints.yaml"
+        self.write_endpoints(servers)
+        discovery = {"path": str(self.endpoints_file), "watchFile": True}
+        given = dict(document or {})
+        given["plugins"] = [
+            *given.get("plugins", DEFAULT_PLUGINS),  # type: ignore[misc]
+            {"type": "file-discovery", "name": "endpoints", "parameters": discovery},
+        ]
+        given["dataLayer"] = {"discovery": {"pluginRef": "endpoints"}}
+        super().__init__(folder, given, flags=["--pool-name", "pool", *flags])
+
+    def write_endpoints(self, servers: Sequence[str]) -> None:
+        entries = []
+        for index, server in enumerate(servers):
+            host, _, port = server.rpartition(":")
+            entries.append({"name": f"s{index}", "address": host.strip("[]"), "port": port})
+        fresh = self.endpoints_file.with_suffix(".new")
+        fresh.write_text(yaml.safe_dump({"endpoints": entries}))
+        fresh.rename(self.endpoints_file)
+
+
+def new_folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="picker-"))
 
 
 @contextmanager

@@ -240,7 +240,7 @@ def test_whatever_happens_the_ledger_ends_at_zero(steps: list[tuple[str, int]]) 
 MODEL_OBJECTIVES = """
 routing:
   objectives: [{name: gold, priority: 5}, {name: plain, priority: 1}]
-  modelObjectives: [{objective: gold, models: [audit]}, {objective: plain}]
+  objectivesByModel: [{objective: gold, models: [audit]}, {objective: plain}]
   controlHeaders: %s
 """
 

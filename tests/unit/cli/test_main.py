@@ -43,7 +43,7 @@ def test_check_config_names_every_problem_with_file_and_place(tmp_path: Path) ->
         (["--config-file", "x", "--config-text", "y"], "cannot both be given"),
         (["--config-file", "no-such-file"], "no-such-file"),
         (["--config-text", "kind: x"], "--config-text: apiVersion: is missing"),
-        (["--config-text", HEAD], "dataLayer.discovery: is missing"),
+        (["--config-text", HEAD], "either --pool-name or --endpoint-selector must be set"),
         (["--grpc-port", "70000"], "--grpc-port"),
         (["--drain-timeout", "soon"], "'soon' is not a duration"),
         (["--grpc-max-recv-msg-size", "-1Mi"], "is below zero"),

@@ -132,12 +132,12 @@ routing:
     rules:
     - matches: [{model: {value: chat}}]
       targets: [{modelRewrite: a, weight: 9}, {modelRewrite: b, weight: 1}]
-  modelObjectives: [{objective: gold, models: [chat]}, {objective: plain}]
+  objectivesByModel: [{objective: gold, models: [chat]}, {objective: plain}]
   controlHeaders: gateway
 """
     )
     assert configuration.routing.objectives[0].priority == 10
-    assert configuration.routing.model_objectives == (
+    assert configuration.routing.objectives_by_model == (
         ModelObjective("gold", ("chat",)),
         ModelObjective("plain"),
     )
@@ -314,18 +314,18 @@ PROFILE = "schedulingProfiles: [{name: p, plugins: [%s]}]"
             id="undefined-policy",
         ),
         pytest.param(
-            "routing: {modelObjectives: [{objective: a, models: [m, m]}]}",
-            "routing: modelObjectives: model 'm' stands twice",
+            "routing: {objectivesByModel: [{objective: a, models: [m, m]}]}",
+            "routing: objectivesByModel: model 'm' stands twice",
             id="a-model-with-two-objectives",
         ),
         pytest.param(
-            "routing: {modelObjectives: [{objective: a}, {objective: b}]}",
-            "routing: modelObjectives: more than one entry has no models",
+            "routing: {objectivesByModel: [{objective: a}, {objective: b}]}",
+            "routing: objectivesByModel: more than one entry has no models",
             id="two-objectives-for-every-model",
         ),
         pytest.param(
-            "routing: {modelObjectives: [{objective: ''}]}",
-            "routing.modelObjectives[0]: objective: is empty",
+            "routing: {objectivesByModel: [{objective: ''}]}",
+            "routing.objectivesByModel[0]: objective: is empty",
             id="an-objective-without-name",
         ),
         pytest.param("flowControl: {maxRequests: -1}", "maxRequests", id="negative-quantity"),

@@ -24,7 +24,7 @@ def rewrite(*targets: Target, models: tuple[str, ...] = ("chat",), name: str = "
     ("objective", "priority"), [("gold", 10), ("batch", -5), ("unknown", 0), ("", 0)]
 )
 def test_priority_of_an_objective(objective: str, priority: int) -> None:
-    assert router().priority_of(objective) == priority
+    assert router().priority_of(objective, "") == priority
 
 
 @pytest.mark.parametrize(

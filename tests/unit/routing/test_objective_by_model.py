@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from epp.routing.model_objectives import objective_by_model
+from epp.routing.objective_by_model import objective_by_model
 from epp.routing.settings import ModelObjective
 
 ENTRIES = (

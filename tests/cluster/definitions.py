@@ -1,0 +1,76 @@
+"""Installs CRDs and takes them away again: the official ones from their module, two of our own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from tests.cluster.api import CRD, Api, ApiRefused, Kind, Object
+from tests.cluster.waiting import eventually
+
+OWN = Path(__file__).parent / "crds"
+SECONDS = 30.0
+
+
+def read_definitions(*folders: Path) -> list[Object]:
+    """In the order of their file names."""
+    return [
+        document
+        for folder in folders
+        for path in sorted(folder.glob("*.yaml"))
+        for document in yaml.safe_load_all(path.read_text(encoding="utf-8"))
+        if document and document.get("kind") == CRD.name
+    ]
+
+
+async def install(api: Api, definitions: list[Object]) -> None:
+    """Returns when each can be used. What is there already is left as it is."""
+    for definition in definitions:
+        try:
+            await api.create(definition)
+        except ApiRefused as error:
+            if error.status != 409:
+                raise
+    for definition in definitions:
+        name = definition["metadata"]["name"]
+        await eventually(f"{name} established", lambda name=name: _established(api, name), SECONDS)
+        await eventually(
+            f"{name} served", lambda definition=definition: _served(api, definition), SECONDS
+        )
+
+
+async def remove(api: Api, definitions: list[Object]) -> None:
+    """With all objects of these kinds. Returns when the server no longer knows them."""
+    for definition in definitions:
+        await api.delete(CRD, definition["metadata"]["name"])
+    for definition in definitions:
+        name = definition["metadata"]["name"]
+        await eventually(f"{name} gone", lambda name=name: _gone(api, name), SECONDS)
+
+
+async def _established(api: Api, name: str) -> bool:
+    found = await api.get(CRD, name)
+    conditions = found.get("status", {}).get("conditions", [])
+    return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
+
+
+async def _served(api: Api, definition: Object) -> bool:
+    """Its path answers a while after it is established: 404 first, then 429."""
+    spec = definition["spec"]
+    kind = Kind(f"{spec['group']}/{spec['versions'][0]['name']}", spec["names"]["kind"])
+    try:
+        await api.list(kind, "default")
+    except ApiRefused as error:
+        if error.status not in (404, 429):
+            raise
+        return False
+    return True
+
+
+async def _gone(api: Api, name: str) -> bool:
+    try:
+        await api.get(CRD, name)
+    except ApiRefused as error:
+        return error.status == 404
+    return False
