@@ -20,6 +20,8 @@ app.kubernetes.io/component: {{ .Values.bbr.name }}
 - {{ printf "--%s=%s" $name (include "epp.flagValue" (dict "value" $value)) | toJson }}
 {{- end }}
 {{- range .Values.bbr.plugins }}
-- {{ printf "--plugin=%s:%s%s" .type .name (.json | ternary (printf ":%s" (kindIs "string" .json | ternary .json (toJson .json))) "") | toJson }}
+{{- $parts := list .type .name -}}
+{{- with .json }}{{ $parts = append $parts (include "epp.flagValue" (dict "value" .)) }}{{ end }}
+- {{ printf "--plugin=%s" (join ":" $parts) | toJson }}
 {{- end -}}
 {{- end -}}
