@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from importlib.resources import files
@@ -12,6 +13,8 @@ import orjson
 from aiohttp import web
 from prometheus_client.core import Metric
 
+from epp.admin.access.gate import AccessGate
+from epp.admin.access.verdicts import Verdict
 from epp.admin.exposition import CONTENT_TYPE, render
 
 MAX_REQUEST_BYTES = 64 * 1024
@@ -33,6 +36,14 @@ class AdminSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AdminAccess:
+    """Who is let in: to the port, by TLS, and to the metrics page, by a token."""
+
+    tls: ssl.SSLContext | None = None  # None: plain HTTP
+    metrics_gate: AccessGate | None = None  # None: everyone who reaches the port
+
+
+@dataclass(frozen=True, slots=True)
 class AdminViews:
     """What the pages show. Called on the event loop, for each request."""
 
@@ -42,8 +53,11 @@ class AdminViews:
 
 
 class AdminServer:
-    def __init__(self, settings: AdminSettings, views: AdminViews) -> None:
+    def __init__(
+        self, settings: AdminSettings, views: AdminViews, access: AdminAccess | None = None
+    ) -> None:
         self._settings = settings
+        self._access = access or AdminAccess()
         self._views = views
         self._runner: web.AppRunner | None = None
 
@@ -60,7 +74,9 @@ class AdminServer:
             app, access_log=None, handle_signals=False, shutdown_timeout=1.0
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
+        site = web.TCPSite(
+            self._runner, self._settings.host, self._settings.port, ssl_context=self._access.tls
+        )
         await site.start()
         address = self._runner.addresses[0]
         return int(address[1])
@@ -70,6 +86,11 @@ class AdminServer:
             await self._runner.cleanup()
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        gate = self._access.metrics_gate
+        if gate is not None:
+            verdict = await gate.check(request.headers.get("authorization"))
+            if not verdict.allowed:
+                return _refusal(verdict)
         response = web.StreamResponse(headers={"content-type": CONTENT_TYPE})
         await response.prepare(request)
         for piece in render(self._views.metrics()):
@@ -92,6 +113,11 @@ class AdminServer:
     async def _status(self, _request: web.Request) -> web.Response:
         body = orjson.dumps(self._views.status())
         return web.Response(body=body, content_type="application/json")
+
+
+def _refusal(verdict: Verdict) -> web.Response:
+    headers = {"www-authenticate": "Bearer"} if verdict.status == 401 else {}
+    return web.Response(status=verdict.status, text=f"{verdict.text}\n", headers=headers)
 
 
 def _on_loopback(handler: Handler) -> Handler:

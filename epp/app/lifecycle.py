@@ -32,6 +32,8 @@ class Shells:
     warmed_up: Callable[[], Awaitable[None]]  # returns when the loops have looked around
     refuse_waiting: Callable[[], None]
     open_requests: Callable[[], int]
+    step_down: Callable[[], None] = lambda: None  # another picker may lead from now on
+    closing: Sequence[Callable[[], Awaitable[None]]] = ()  # when everything else has ended
     drain_seconds: float = 30.0
     announce: Callable[[int, int, int], None] | None = None  # ext-proc, health and admin ports
 
@@ -41,6 +43,8 @@ async def run(shells: Shells) -> None:
     stop = StopSignal()
     with stop.installed():
         async with contextlib.AsyncExitStack() as started, asyncio.TaskGroup() as group:
+            for close in shells.closing:
+                started.push_async_callback(close)
             health_port = await shells.health_server.start()
             started.push_async_callback(shells.health_server.stop, 0)
             admin_port = await shells.admin.start()
@@ -72,6 +76,7 @@ async def run(shells: Shells) -> None:
 async def _drain(shells: Shells, stop: StopSignal) -> None:
     """Not ready at once, but served on: gateways take a while to learn it."""
     shells.health.set_ready(False)
+    shells.step_down()
     seconds = 0.0 if stop.hurried.is_set() else shells.drain_seconds
     log.info("draining", extra={"seconds": seconds, "open_requests": shells.open_requests()})
     with contextlib.suppress(TimeoutError):

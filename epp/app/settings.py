@@ -7,7 +7,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from epp.datalayer.discovery.kubernetes.settings import KubernetesSettings
+from epp.extproc.transport.tls_policy import TlsPolicy
 from epp.telemetry.legacy import Families
+
+DEFAULT_RECEIVE_BYTES = 64 << 20
 
 
 class Transport(StrEnum):
@@ -15,6 +18,15 @@ class Transport(StrEnum):
 
     HTTP2 = "http2"  # our own
     GRPCIO = "grpcio"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsGuard:
+    """Who may read the metrics page."""
+
+    authenticates: bool = True  # bearer tokens, with Kubernetes only
+    cert_folder: Path | None = None  # with tls.crt and tls.key; None: plain HTTP
+    client_ca_file: Path | None = None  # clients need a certificate of one of these authorities
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +40,19 @@ class ServeSettings:
     secure_serving: bool = True
     cert_path: Path | None = None  # folder with tls.crt and tls.key; None: self-signed
     enable_cert_reload: bool = False
+    tls: TlsPolicy = TlsPolicy()  # of the ext-proc port
     health_checking: bool = False  # the health service also on the ext-proc port
     transport: Transport = Transport.HTTP2
-    max_receive_bytes: int = 64 << 20
+    max_receive_bytes: int = DEFAULT_RECEIVE_BYTES
     max_send_bytes: int = -1  # no limit
     drain_seconds: float = 30.0
     use_subset: bool = True
     emit_scores: bool = False
     refresh_metrics_seconds: float = 0.05  # at the most so often
     metrics_staleness_seconds: float = 2.0
+    count_streams: bool = False  # a gauge of the open ext-proc streams
+    metrics_guard: MetricsGuard = MetricsGuard()
+    elects_leader: bool = False  # ready only as the holder of the lease
     access_log: bool = True  # take the gateway's access log on the ext-proc port
     log_requests: bool = True
     metrics_families: Families = Families.BOTH

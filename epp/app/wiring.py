@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import random
 import secrets
 import socket
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 from epp.admin.server import AdminServer, AdminSettings, AdminViews
 from epp.admin.status import StatusSources, status
 from epp.app.cluster import PoolReadiness, cluster_discovery
+from epp.app.guards import guards
 from epp.app.lifecycle import Shells
 from epp.app.scrapes import Scrapes
 from epp.app.settings import ServeSettings, Transport
@@ -24,6 +26,7 @@ from epp.datalayer.models.fetcher import ModelListFetcher
 from epp.datalayer.scraping.scraper import Scraper
 from epp.datalayer.scraping.settings import ScrapeSettings
 from epp.extproc import access_log
+from epp.extproc.counted import counted
 from epp.extproc.exchange import Limits
 from epp.extproc.health import Health
 from epp.extproc.logged import AccessLogDigest
@@ -32,7 +35,7 @@ from epp.extproc.session import ExtProcSession, SessionSettings
 from epp.extproc.switchboard import Switchboard
 from epp.extproc.transport.http2.server import Http2Server, Http2Settings
 from epp.extproc.transport.http2.settings import Limits as Http2Limits
-from epp.extproc.transport.interfaces import Metadata, Server, Services, Stream
+from epp.extproc.transport.interfaces import Metadata, OpenSession, Server, Services, Stream
 from epp.extproc.transport.tls import Certificates
 from epp.telemetry.legacy import with_twins
 from epp.telemetry.logs import LineWriter, RequestLog
@@ -70,7 +73,9 @@ def assemble(settings: ServeSettings, configuration: Configuration, writer: Line
     scraping = _scrape_settings(settings, configuration)
     scraper = Scraper(picker.store, scraping, now, scrapes.on_reading, random.Random())
     picker.store.subscribe(scrapes.forget)
-    health = Health()
+    kubernetes = settings.kubernetes if configuration.discovery is None else None
+    health = Health(elects=settings.elects_leader and kubernetes is not None)
+    guarded = guards(settings, kubernetes, health, now)
     discovery = _discovery(settings, configuration, picker, metrics, health, scrapes)
     metrics.registry.register(PoolCollector(_sources(settings, picker, now)))
 
@@ -99,18 +104,23 @@ def assemble(settings: ServeSettings, configuration: Configuration, writer: Line
             _certificates(settings),
         ),
         health_server=_grpc_server(settings, settings.grpc_health_port, health.services(), None),
-        admin=AdminServer(AdminSettings(settings.host, settings.metrics_port), views),
+        admin=AdminServer(
+            AdminSettings(settings.host, settings.metrics_port), views, guarded.access
+        ),
         health=health,
         prepare=discovery.load,
         background=(
             scraper.run,
             *discovery.loops,
+            *guarded.loops,
             ModelListFetcher(picker.store, picker.models, random.Random()).run,
             lambda: watch_loop(metrics.loop_stall.observe),
         ),
         warmed_up=scrapes.first_round,
         refuse_waiting=refuse_waiting,
         open_requests=lambda: len(picker.director),
+        step_down=guarded.step_down,
+        closing=guarded.closing,
         drain_seconds=settings.drain_seconds,
     )
 
@@ -154,7 +164,10 @@ def _grpc_server(
         limits = Http2Limits(max_receive_bytes=settings.max_receive_bytes)
         if settings.max_send_bytes >= 0:
             limits = replace(limits, max_send_bytes=settings.max_send_bytes)
-        return Http2Server(Http2Settings(settings.host, port, limits), services, certificates)
+        http2 = Http2Settings(settings.host, port, limits, settings.tls)
+        return Http2Server(http2, services, certificates)
+    if settings.tls.ciphers:  # taken from here alone, and read when grpcio is imported
+        os.environ["GRPC_SSL_CIPHER_SUITES"] = settings.tls.cipher_text
     from epp.extproc.transport.grpcio import GrpcioServer, GrpcioSettings  # heavy to import
 
     grpcio = GrpcioSettings(
@@ -187,9 +200,11 @@ def _services(
     def open_ext_proc(stream: Stream, metadata: Metadata) -> ExtProcSession:
         return ExtProcSession(board, session_settings, stream, metadata)
 
-    services = {EXT_PROC_METHOD: open_ext_proc}
+    opened: OpenSession = open_ext_proc
+    if settings.count_streams:
+        opened = counted(open_ext_proc, metrics.count_streams().inc)
     return {
-        **services,
+        EXT_PROC_METHOD: opened,
         **(access_log.services(AccessLogDigest(metrics, nonce)) if settings.access_log else {}),
         **(health.services() if settings.health_checking else {}),
     }
@@ -200,7 +215,8 @@ def _certificates(settings: ServeSettings) -> Certificates | None:
         return None
     if settings.cert_path is not None:
         return Certificates.from_folder(settings.cert_path, reload=settings.enable_cert_reload)
-    return Certificates.self_signed(datetime.datetime.now(datetime.UTC))
+    now = datetime.datetime.now(datetime.UTC)
+    return Certificates.self_signed(now, rsa_key=settings.tls.needs_rsa)
 
 
 def _sources(settings: ServeSettings, picker: Picker, now: Callable[[], float]) -> PoolSources:

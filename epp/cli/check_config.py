@@ -1,29 +1,44 @@
-"""`epp check-config FILE`: what a document comes to, or what is wrong with it."""
+"""`epp check-config`: what a document and flags come to, or what is wrong with them."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
-from epp.config.build import read_configuration
-from epp.config.errors import ConfigError
+from epp.cli.document import read_document
+from epp.cli.given import flag_differences
+from epp.cli.settings import serve_settings, warnings
+from epp.config.settings import Configuration
 
 
-def check(file: Path) -> None:
-    """Ends the process with status 1 and one line a problem."""
-    try:
-        configuration = read_configuration(file.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        click.echo(f"{file}: not UTF-8: {error}", err=True)
-        sys.exit(1)
-    except ConfigError as error:
-        for problem in error.problems:
-            click.echo(f"{file}: {problem}", err=True)
-        sys.exit(1)
+def check(file: str, flags: Mapping[str, Any], given: Mapping[str, object]) -> None:
+    """Ends the process with status 1 and one line a problem, or 2 where flags do not fit.
+
+    Without a file, the document is the one that the flags name.
+    """
+    serve_settings(flags)
+    configuration = read_document(
+        file or flags["config_file"], "" if file else flags["config_text"]
+    )
+    click.echo(f"{file or flags['config_file'] or 'configuration'}: valid")
+    _describe(configuration)
+    for warning in warnings(flags):
+        click.echo(f"warning: {warning}")
+    file_discovery = configuration.discovery is not None
+    differences = (
+        *flag_differences(given, file_discovery=file_discovery),
+        *configuration.differences,
+    )
+    if differences:
+        click.echo("differences from the Go picker:")
+        for difference in differences:
+            click.echo(f"  {difference}")
+
+
+def _describe(configuration: Configuration) -> None:
     profile = configuration.profile
-    click.echo(f"{file}: valid")
     click.echo(f"profile {profile.name}:")
     for filter_ in profile.filters:
         click.echo(f"  filter {filter_}")
@@ -32,7 +47,3 @@ def check(file: Path) -> None:
     click.echo(f"  picker {profile.picker}")
     click.echo(f"saturation: {configuration.detector}")
     click.echo(f"flow control: {configuration.flow_control or 'off: nobody waits'}")
-    if configuration.differences:
-        click.echo("differences from the Go picker:")
-        for difference in configuration.differences:
-            click.echo(f"  {difference}")

@@ -3,56 +3,48 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_POOL = "epp"  # in metrics, where endpoints are not found on Kubernetes
 
 OPTIONS = (
-    click.option(
-        "--pool-name",
+    click.Option(
+        ["--pool-name"],
         default="",
         help="InferencePool to serve; with discovery in the configuration, its name in metrics.",
     ),
-    click.option(
-        "--pool-namespace",
+    click.Option(
+        ["--pool-namespace"],
         default="",
         help="Namespace of the pool, its pods and objectives; else $NAMESPACE, else default.",
     ),
-    click.option(
-        "--pool-group",
+    click.Option(
+        ["--pool-group"],
         default="inference.networking.k8s.io",
         show_default=True,
         help="API group of the InferencePool.",
     ),
-    click.option(
-        "--endpoint-selector",
+    click.Option(
+        ["--endpoint-selector"],
         default="",
         help="Serve the pods of this label selector, without an InferencePool.",
     ),
-    click.option(
-        "--endpoint-target-ports",
+    click.Option(
+        ["--endpoint-target-ports"],
         multiple=True,
         help="Ports of those pods, 1 to 8; a comma list, or the flag repeated.",
     ),
-    click.option(
-        "--kubeconfig", default="", help="Else $KUBECONFIG, else the service account of the pod."
+    click.Option(
+        ["--kubeconfig"], default="", help="Else $KUBECONFIG, else the service account of the pod."
     ),
 )
 
 
-def kubernetes_options(command: F) -> F:
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
-
-
-def kubernetes_settings(flags: dict[str, Any]) -> Any:
+def kubernetes_settings(flags: Mapping[str, Any]) -> Any:
     """KubernetesSettings, or None if no flag asks for them. Raises click.UsageError."""
     from epp.datalayer.discovery.kubernetes.settings import (
         EndpointSelector,
@@ -79,11 +71,11 @@ def kubernetes_settings(flags: dict[str, Any]) -> Any:
         raise click.UsageError(str(error)) from None
 
 
-def pool_namespace(flags: dict[str, Any]) -> str:
+def pool_namespace(flags: Mapping[str, Any]) -> str:
     return flags["pool_namespace"] or os.environ.get("NAMESPACE") or "default"
 
 
-def metrics_pool_name(flags: dict[str, Any]) -> str:
+def metrics_pool_name(flags: Mapping[str, Any]) -> str:
     """Of the pool; with a selector, of the Deployment that this picker is a pod of."""
     from epp.datalayer.discovery.kubernetes.settings import deployment_of
 

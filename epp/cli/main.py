@@ -2,126 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from epp.cli.kubernetes import kubernetes_options, kubernetes_settings, metrics_pool_name
-from epp.cli.types import Bytes, Duration, switch
-
-
-def _settings(flags: dict[str, Any]) -> Any:
-    from epp.app.settings import ServeSettings, Transport
-    from epp.telemetry.legacy import Families
-
-    return ServeSettings(
-        host=flags["host"],
-        grpc_port=flags["grpc_port"],
-        grpc_health_port=flags["grpc_health_port"],
-        metrics_port=flags["metrics_port"],
-        pool_name=metrics_pool_name(flags),
-        kubernetes=kubernetes_settings(flags),
-        secure_serving=flags["secure_serving"],
-        cert_path=Path(flags["cert_path"]) if flags["cert_path"] else None,
-        enable_cert_reload=flags["enable_cert_reload"],
-        health_checking=flags["health_checking"],
-        transport=Transport(flags["transport"]),
-        max_receive_bytes=flags["grpc_max_recv_msg_size"],
-        max_send_bytes=flags["grpc_max_send_msg_size"] or -1,
-        drain_seconds=flags["drain_timeout"],
-        use_subset=not flags["disable_endpoint_subset_filter"],
-        emit_scores=flags["emit_endpoint_scores"],
-        refresh_metrics_seconds=max(0.05, flags["refresh_metrics_interval"]),
-        metrics_staleness_seconds=flags["metrics_staleness_threshold"],
-        log_requests=flags["v"] >= 2,
-        metrics_families=Families(flags["metrics_families"]),
-    )
-
-
-PORT = click.IntRange(0, 65535)
+from epp.cli.flags import ALL, PORT, PickerGroup
 
 
 @click.group(
+    cls=PickerGroup,
+    params=list(ALL),
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.option("--config-file", default="", help="The EndpointPickerConfig document.")
-@click.option("--config-text", default="", help="The document itself.")
-@click.option("--host", default="0.0.0.0", show_default=True, help="Address of all ports.")
-@click.option("--grpc-port", type=PORT, default=9002, show_default=True, help="ext-proc")
-@click.option("--grpc-health-port", type=PORT, default=9003, show_default=True, help="health")
-@click.option("--metrics-port", type=PORT, default=9090, show_default=True, help="HTTP")
-@kubernetes_options
-@click.option(
-    "--drain-timeout",
-    type=Duration(),
-    default="30s",
-    show_default=True,
-    help="How long to serve on after SIGTERM.",
-)
-@click.option(
-    "--grpc-max-recv-msg-size",
-    type=Bytes(),
-    default="64Mi",
-    show_default=True,
-    help="Largest message, decompressed.",
-)
-@click.option(
-    "--transport",
-    type=click.Choice(["http2", "grpcio"]),
-    default="http2",
-    show_default=True,
-    help="What serves the gRPC ports: our own HTTP/2, or grpcio.",
-)
-@click.option("--grpc-max-send-msg-size", type=Bytes(), default="0", help="0: no limit.")
-@click.option(
-    "--refresh-metrics-interval",
-    type=Duration(),
-    default="50ms",
-    show_default=True,
-    help="Scrape an endpoint at the most so often; 50ms is the least.",
-)
-@click.option(
-    "--metrics-staleness-threshold",
-    type=Duration(),
-    default="2s",
-    show_default=True,
-    help="Age up to which an endpoint counts in the pool gauges.",
-)
-@switch("--secure-serving", default=True, text="TLS on the ext-proc port.")
-@click.option("--cert-path", default="", help="Folder with tls.crt and tls.key, else self-signed.")
-@switch("--enable-cert-reload", default=False, text="Use a renewed certificate.")
-@switch("--health-checking", default=False, text="The health service also on the ext-proc port.")
-@switch("--disable-endpoint-subset-filter", default=False, text="Ignore the gateway's subset hint.")
-@switch("--emit-endpoint-scores", default=False, text="Tell the gateway every candidate's score.")
-@switch("--metrics-endpoint-auth", default=True, text="Only with Kubernetes; no effect here.")
-@switch("--allow-experimental-plugins", default=False, text="Accepted; no plugin needs it.")
-@switch("--tracing", default=True, text="Accepted; no spans in this version.")
-@switch("--enable-pprof", default=True, text="Accepted; no effect.")
-@click.option(
-    "--metrics-families",
-    type=click.Choice(["both", "current", "legacy"]),
-    default="both",
-    show_default=True,
-    help="Names on the metrics page: llm_d_epp_, the older inference_ ones, or both.",
-)
-@click.option("-v", "--v", "v", type=int, default=2, show_default=True, help="0 warnings to 5 all.")
-@click.option("--refresh-prometheus-metrics-interval", type=Duration(), default="5s", hidden=True)
-@click.option("--zap-encoder", default="", hidden=True)
-@click.option("--zap-log-level", default="", hidden=True)
-@click.option("--zap-devel", default="", hidden=True)
-@click.option("--zap-stacktrace-level", default="", hidden=True)
-@click.option("--zap-time-encoding", default="", hidden=True)
 @click.version_option(package_name="epp")
 @click.pass_context
 def cli(context: click.Context, /, **flags: Any) -> None:
     """The picker itself, as Envoy, GKE, Istio and others ask it over ext-proc."""
     if context.invoked_subcommand is not None:
         return
+    from epp.cli.given import given_flags
     from epp.cli.serve import serve
 
-    serve(_settings(flags), flags["config_file"], flags["config_text"], flags["v"])
+    serve(flags, given_flags(context))
 
 
 @cli.command()
@@ -164,12 +67,19 @@ def simulate(**flags: Any) -> None:
 
 
 @cli.command("check-config")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def check_config(file: Path) -> None:
-    """Read a configuration document; print its differences from the Go picker, or what is wrong."""
-    from epp.cli.check_config import check
+@click.argument("file", default="", type=click.Path(exists=True, dir_okay=False))
+@click.pass_context
+def check_config(context: click.Context, /, file: str) -> None:
+    """Read a configuration document; print its differences from the Go picker, or what is wrong.
 
-    check(file)
+    Flags of the picker stand before the word check-config, and are looked at too. One of them may
+    be --config-file, in place of FILE.
+    """
+    from epp.cli.check_config import check
+    from epp.cli.given import given_flags
+
+    assert context.parent is not None
+    check(file, context.parent.params, given_flags(context.parent))
 
 
 @cli.command("envoy-config")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from epp.config.document import DEPRECATED_API_VERSION, Document
+from epp.config.document import DEPRECATED_API_VERSION, Document, PluginEntry
 
 
 def differences(document: Document, flow_control_gate: bool | None) -> tuple[str, ...]:
@@ -16,6 +16,11 @@ def differences(document: Document, flow_control_gate: bool | None) -> tuple[str
             "in the picker; the Go picker sends it to a full endpoint. "
             "`flowControl=false` does the same here"
         )
+    for index, gate in enumerate(document.feature_gates):
+        if gate == "haPopulateNonLeaderDatastore=false":
+            found.append(
+                f"featureGates[{index}]: without effect, pickers that do not lead know the pool too"
+            )
     if document.saturation_detector is not None:
         found.append("saturationDetector: deprecated, use flowControl.saturationDetector")
     if document.parser is not None:
@@ -24,19 +29,25 @@ def differences(document: Document, flow_control_gate: bool | None) -> tuple[str
     if flow_control is not None and flow_control.enable_eviction:
         found.append("flowControl.enableEviction: running requests are not evicted in this version")
     for index, entry in enumerate(document.plugins):
-        where = f"plugins[{index}]"
-        match entry.type:
-            case "anthropic-parser" | "vllmhttp-parser":
-                found.append(f"{where}: of these requests only the model is read, not the prompt")
-            case "token-producer":
-                found.append(f"{where}: token counts are estimated at 4 bytes a token")
-            case "utilization-detector":
-                found.append(
-                    f"{where}: thresholds count per endpoint, the queue is the scrape corrected by "
-                    "our own requests, and a stale reading is no evidence of saturation"
-                )
-            case "inflight-load-producer" if entry.parameters:
-                found.append(f"{where}.parameters: without effect, the ledger counts all requests")
-            case "metrics-data-source" if "interval" in (entry.parameters or {}):
-                found.append(f"{where}.parameters.interval: endpoints are scraped by need instead")
+        if (text := _of_plugin(entry)) is not None:
+            found.append(f"plugins[{index}]{text}")
     return tuple(found)
+
+
+def _of_plugin(entry: PluginEntry) -> str | None:
+    """Begins with the place within the entry."""
+    match entry.type:
+        case "anthropic-parser" | "vllmhttp-parser":
+            return ": of these requests only the model is read, not the prompt"
+        case "token-producer":
+            return ": token counts are estimated at 4 bytes a token"
+        case "utilization-detector":
+            return (
+                ": thresholds count per endpoint, the queue is the scrape corrected by "
+                "our own requests, and a stale reading is no evidence of saturation"
+            )
+        case "inflight-load-producer" if entry.parameters:
+            return ".parameters: without effect, the ledger counts all requests"
+        case "metrics-data-source" if "interval" in (entry.parameters or {}):
+            return ".parameters.interval: endpoints are scraped by need instead"
+    return None

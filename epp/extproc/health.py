@@ -1,12 +1,13 @@
 """The gRPC health service (grpc.health.v1) over any transport.
 
 Liveness says that the process works; readiness that requests should come: the pool is known, the
-ext-proc port listens, and no drain has begun.
+ext-proc port listens, no drain has begun, and of pickers that elect a leader this is the one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 from google.protobuf.message import DecodeError
 
@@ -15,8 +16,9 @@ from epp.extproc.transport.interfaces import Metadata, Services, Session, Status
 
 EXT_PROC_SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
 LIVENESS = "liveness"
-# `inference-extension` is what the probes of the upstream conformance manifests ask for.
-READINESS = ("", "readiness", EXT_PROC_SERVICE, "inference-extension")
+READINESS = ("", "readiness", EXT_PROC_SERVICE)
+# What the probes of the upstream charts and conformance manifests ask for.
+CONFORMANCE = "inference-extension"
 MAX_WATCHERS = 1000
 
 SERVING = pb.HealthCheckResponse.SERVING
@@ -27,27 +29,45 @@ ServingStatus = pb.HealthCheckResponse.ServingStatus
 
 
 class Health:
-    """What the process says of itself. Watchers are told of every change."""
+    """What the process says of itself. Watchers are told of every change.
 
-    def __init__(self) -> None:
+    With an election only the leader is ready, and other names than those above are unknown; without
+    one, `inference-extension` also means readiness.
+    """
+
+    def __init__(self, *, elects: bool = False) -> None:
+        self._elects = elects
         self._ready = False
         self._pool_known = True  # discovery that may lose its pool says so
+        self._leading = not elects
         self._watchers: set[_Watch] = set()
 
     @property
     def ready(self) -> bool:
-        return self._ready and self._pool_known
+        return self._ready and self._pool_known and self._leading
+
+    @property
+    def readiness(self) -> tuple[str, ...]:
+        """The service names that mean readiness."""
+        return READINESS if self._elects else (*READINESS, CONFORMANCE)
 
     def set_ready(self, ready: bool) -> None:
         """Whether the ports listen and no drain has begun."""
-        self._set(ready, self._pool_known)
+        with self._telling():
+            self._ready = ready
 
     def set_pool_known(self, known: bool) -> None:
-        self._set(self._ready, known)
+        with self._telling():
+            self._pool_known = known
 
-    def _set(self, ready: bool, pool_known: bool) -> None:
+    def set_leading(self, leading: bool) -> None:
+        with self._telling():
+            self._leading = leading
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
         before = self.ready
-        self._ready, self._pool_known = ready, pool_known
+        yield
         if self.ready is not before:
             for watcher in list(self._watchers):
                 watcher.tell()
@@ -55,9 +75,17 @@ class Health:
     def status_of(self, service: str) -> ServingStatus:
         if service == LIVENESS:
             return SERVING
-        if service in READINESS:
+        if service in self.readiness:
             return SERVING if self.ready else NOT_SERVING
         return SERVICE_UNKNOWN
+
+    @property
+    def refuses_unknown(self) -> bool:
+        """Check ends with NOT_FOUND for an unknown name, rather than to say SERVICE_UNKNOWN.
+
+        The first is the standard; the second is what the Go picker answers with an election.
+        """
+        return not self._elects
 
     def services(self) -> Services:
         return {
@@ -105,7 +133,7 @@ def _check(health: Health, message: bytes, stream: Stream) -> None:
     if service is None:
         return
     status = health.status_of(service)
-    if status == SERVICE_UNKNOWN:
+    if status == SERVICE_UNKNOWN and health.refuses_unknown:
         stream.finish(Status.NOT_FOUND, f"unknown service {service!r}")
         return
     stream.send(pb.HealthCheckResponse(status=status).SerializeToString())
@@ -114,7 +142,7 @@ def _check(health: Health, message: bytes, stream: Stream) -> None:
 
 def _list(health: Health, message: bytes, stream: Stream) -> None:
     reply = pb.HealthListResponse()
-    for service in (LIVENESS, *READINESS):
+    for service in (LIVENESS, *health.readiness):
         reply.statuses[service].status = health.status_of(service)
     stream.send(reply.SerializeToString())
     stream.finish()

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import orjson
 
@@ -112,11 +113,35 @@ class RequestLog:
         self._writer.put(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
 
 
-def level_of(verbosity: int) -> int:
-    """Go's `-v`: up to 3 is info, from 4 on debug; 0 is warnings only."""
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """What is logged."""
+
+    level: int  # of `logging`
+    requests: bool  # a line a request
+
+
+def threshold(verbosity: int, zap_level: str = "") -> Threshold:
+    """Go's `-v`: 0 is warnings, 1 to 3 info, more is debug; from 2 on with a line a request.
+
+    `zap_level`, where given, is a word that means what it says, or a number that wins over `-v`.
+    """
+    match zap_level:
+        case "error":
+            return Threshold(logging.ERROR, requests=False)
+        case "panic":
+            return Threshold(logging.CRITICAL, requests=False)
+        case "info":
+            verbosity = 1
+        case "debug":
+            verbosity = 4
+        case "":
+            pass
+        case number:
+            verbosity = int(number)
     if verbosity <= 0:
-        return logging.WARNING
-    return logging.INFO if verbosity < 4 else logging.DEBUG
+        return Threshold(logging.WARNING, requests=False)
+    return Threshold(logging.INFO if verbosity < 4 else logging.DEBUG, requests=verbosity >= 2)
 
 
 def configure(level: int, writer: LineWriter, *, plain: bool = False) -> None:

@@ -218,6 +218,16 @@ class Metrics:
             "event_loop_stall_seconds", "How late the event loop woke.", (), buckets.STALL
         )
 
+    def count_streams(self) -> Level:
+        """Adds the gauge of open ext-proc streams, which is there only where it is asked for."""
+        gauge = Gauge(
+            f"{PREFIX}extproc_streams_inflight",
+            "Open ext-proc streams.",
+            (),
+            registry=self.registry,
+        )
+        return gauge.labels()
+
     def children(self, model: str, target: str, flow: str, priority: int) -> FlowChildren:
         key = (model, target, flow, priority)
         found = self._children.get(key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import signal
+import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -38,9 +39,10 @@ MODES = pytest.mark.parametrize("mode", [FULL, BUFFERED], ids=["full", "light"])
 
 
 @pytest.fixture(autouse=True, params=["http2", "grpcio"])
-def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Every test here holds on each transport."""
     monkeypatch.setenv(TRANSPORT_VARIABLE, request.param)
+    return str(request.param)
 
 
 @asynccontextmanager
@@ -392,3 +394,64 @@ async def test_tls_is_self_signed_by_default() -> None:
             trust = grpc.ssl_channel_credentials(chain.encode())
             async with a_gateway(picker.grpc_port, credentials=trust) as gateway:
                 assert await routed(gateway.open()) in pool
+
+
+def tls_handshake(port: int, suite: str, newest: ssl.TLSVersion) -> str:
+    """The suite that was agreed on. Raises ssl.SSLError or OSError where the port refuses."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.maximum_version = newest
+    context.set_ciphers(suite)
+    context.set_alpn_protocols(["h2"])
+    with (
+        socket.create_connection(("127.0.0.1", port), 10.0) as raw,
+        context.wrap_socket(raw) as secure,
+    ):
+        return (secure.cipher() or ("",))[0]
+
+
+async def test_the_cipher_suites_of_tls_1_2_can_be_chosen() -> None:
+    """By default the certificate has an elliptic key; here it must have one for RSA."""
+    old = ssl.TLSVersion.TLSv1_2
+    suites = "--tls-cipher-suites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_AES_128_GCM_SHA256"
+    async with servers() as pool:
+        with running_picker(pool, flags=["--secure-serving=true", suites]) as picker:
+            port = picker.grpc_port
+            chosen = "ECDHE-RSA-AES128-GCM-SHA256"
+            assert await asyncio.to_thread(tls_handshake, port, chosen, old) == chosen
+            other = "ECDHE-RSA-AES256-GCM-SHA384"
+            with pytest.raises((ssl.SSLError, ConnectionResetError)):
+                await asyncio.to_thread(tls_handshake, port, other, old)
+            newer = await asyncio.to_thread(tls_handshake, port, chosen, ssl.TLSVersion.TLSv1_3)
+            assert newer.startswith("TLS_")
+
+
+async def test_only_tls_1_3(transport: str) -> None:
+    if transport == "grpcio":
+        return  # it always takes 1.2 as well, and the flags refuse the combination
+    flags = ["--secure-serving=true", "--tls-min-version=VersionTLS13"]
+    suite = "ECDHE-ECDSA-AES128-GCM-SHA256"
+    async with servers() as pool:
+        with running_picker(pool, flags=flags) as picker:
+            port = picker.grpc_port
+            await asyncio.to_thread(tls_handshake, port, suite, ssl.TLSVersion.TLSv1_3)
+            with pytest.raises(ssl.SSLError):
+                await asyncio.to_thread(tls_handshake, port, suite, ssl.TLSVersion.TLSv1_2)
+
+
+async def test_open_streams_are_counted_where_asked_for() -> None:
+    name = "llm_d_epp_extproc_streams_inflight"
+    async with picking() as (_, picker, _):
+        assert name not in await asyncio.to_thread(picker.metrics)
+    async with picking(flags=["--enable-grpc-stream-metrics"]) as (gateway, picker, _):
+        call = gateway.open()
+        await routed(call)
+        assert (await asyncio.to_thread(picker.metrics))[name] == 1
+        call.cancel()
+        for _ in range(100):
+            if (await asyncio.to_thread(picker.metrics))[name] == 0:
+                break
+            await asyncio.sleep(0.05)
+        else:
+            raise AssertionError("the stream is still counted")

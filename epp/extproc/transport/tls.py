@@ -8,10 +8,11 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 VALIDITY = datetime.timedelta(days=3650)
+RSA_BITS = 2048
 
 
 class CertificateError(Exception):
@@ -33,9 +34,13 @@ class Certificates:
         return cls(key, chain, folder if reload else None)
 
     @classmethod
-    def self_signed(cls, now: datetime.datetime) -> Certificates:
-        """An elliptic key takes a millisecond, so the port listens at once."""
-        key = ec.generate_private_key(ec.SECP256R1())
+    def self_signed(cls, now: datetime.datetime, *, rsa_key: bool = False) -> Certificates:
+        """An elliptic key takes a millisecond, so the port listens at once; RSA a tenth second."""
+        key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = (
+            rsa.generate_private_key(65537, RSA_BITS)
+            if rsa_key
+            else ec.generate_private_key(ec.SECP256R1())
+        )
         name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "epp")])
         certificate = (
             x509.CertificateBuilder()

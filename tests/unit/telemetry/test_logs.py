@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from epp.telemetry.logs import JsonLines, LineWriter, PlainLines, RequestLog, level_of
+from epp.telemetry.logs import JsonLines, LineWriter, PlainLines, RequestLog, Threshold, threshold
 
 
 def a_record(**fields: object) -> logging.LogRecord:
@@ -42,11 +42,23 @@ def test_plain_lines_are_for_people() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verbosity", "level"),
-    [(0, logging.WARNING), (2, logging.INFO), (3, logging.INFO), (4, logging.DEBUG)],
+    ("verbosity", "zap_level", "expected"),
+    [
+        (0, "", Threshold(logging.WARNING, requests=False)),
+        (1, "", Threshold(logging.INFO, requests=False)),
+        (2, "", Threshold(logging.INFO, requests=True)),
+        (3, "", Threshold(logging.INFO, requests=True)),
+        (4, "", Threshold(logging.DEBUG, requests=True)),
+        (5, "info", Threshold(logging.INFO, requests=False)),
+        (0, "debug", Threshold(logging.DEBUG, requests=True)),
+        (5, "error", Threshold(logging.ERROR, requests=False)),
+        (5, "panic", Threshold(logging.CRITICAL, requests=False)),
+        (0, "2", Threshold(logging.INFO, requests=True)),
+        (0, "9", Threshold(logging.DEBUG, requests=True)),
+    ],
 )
-def test_levels(verbosity: int, level: int) -> None:
-    assert level_of(verbosity) == level
+def test_what_is_logged(verbosity: int, zap_level: str, expected: Threshold) -> None:
+    assert threshold(verbosity, zap_level) == expected
 
 
 def test_lines_arrive_in_order_and_none_is_lost_at_the_end() -> None:

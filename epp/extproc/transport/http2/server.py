@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import ssl
-import tempfile
 from dataclasses import dataclass
-from typing import IO, cast
+from typing import cast
 
 from epp.extproc.transport.http2.connection import Connection
 from epp.extproc.transport.http2.faults import ConnectionFault, ErrorCode
 from epp.extproc.transport.http2.sender import Piece
 from epp.extproc.transport.http2.settings import Limits
 from epp.extproc.transport.interfaces import Services
+from epp.extproc.transport.server_context import server_context
 from epp.extproc.transport.tls import Certificates
+from epp.extproc.transport.tls_policy import TlsPolicy
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +35,7 @@ class Http2Settings:
     host: str = "0.0.0.0"
     port: int = 9002  # 0: any free one
     limits: Limits = Limits()
+    tls: TlsPolicy = TlsPolicy()  # where there are certificates
     backlog: int = 1024
     tick_seconds: float = 1.0  # between looks at deadlines and at peers that do nothing
 
@@ -201,7 +201,9 @@ class Http2Server:
     async def start(self) -> int:
         self.loop = asyncio.get_running_loop()
         settings = self.settings
-        context = None if self._certificates is None else _tls(self._certificates)
+        context = None
+        if self._certificates is not None:
+            context = server_context(self._certificates, settings.tls, ("h2",))
         try:
             self._server = await self.loop.create_server(
                 lambda: ConnectionShell(self),
@@ -247,39 +249,3 @@ class Http2Server:
         for connection in list(self.connections):
             connection.tick(now)
         self._ticker = self.loop.call_later(self.settings.tick_seconds, self._tick)
-
-
-def _tls(certificates: Certificates) -> ssl.SSLContext:
-    """A renewed certificate is used from the next handshake on."""
-    pair = certificates.current()
-    newest = _context(pair)
-
-    def renew(handshake: ssl.SSLObject, _name: str | None, _context_: ssl.SSLContext) -> None:
-        nonlocal pair, newest
-        if (current := certificates.current()) != pair:
-            pair, newest = current, _context(current)
-        handshake.context = newest
-
-    entry = _context(pair)
-    entry.sni_callback = renew
-    return entry
-
-
-def _context(pair: tuple[bytes, bytes]) -> ssl.SSLContext:
-    key, chain = pair
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["h2"])
-    with _anonymous_file() as file:  # `ssl` reads certificates from files only
-        file.write(key + b"\n" + chain)
-        file.flush()
-        context.load_cert_chain(file.name)
-    return context
-
-
-def _anonymous_file() -> IO[bytes]:
-    """In memory where the system can, as the root file system may be read-only."""
-    if not hasattr(os, "memfd_create"):
-        return tempfile.NamedTemporaryFile()
-    file = os.memfd_create("tls")
-    return open(f"/proc/self/fd/{file}", "wb", closefd=True, opener=lambda _path, _flags: file)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from epp.extproc.transport.tls import CertificateError, Certificates
 
@@ -57,3 +58,9 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "tls.crt").write_bytes(b"no certificate")
     with pytest.raises(CertificateError, match=r"tls\.crt: not a PEM certificate"):
         Certificates.from_folder(tmp_path, reload=False)
+
+
+def test_a_self_signed_certificate_for_suites_that_want_rsa() -> None:
+    _, chain = Certificates.self_signed(NOW, rsa_key=True).current()
+    key = x509.load_pem_x509_certificate(chain).public_key()
+    assert isinstance(key, rsa.RSAPublicKey)

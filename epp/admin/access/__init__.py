@@ -1,0 +1,1 @@
+"""Who may read the metrics page: bearer tokens, as the cluster judges them."""

@@ -1,0 +1,1 @@
+"""One leader among several pickers, by a Lease on Kubernetes."""
