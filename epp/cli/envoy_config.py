@@ -8,11 +8,34 @@ from pathlib import Path
 
 import click
 
-from epp.envoyconfig.bootstrap import bootstrap
-from epp.envoyconfig.settings import Balancing, EnvoySettings, Mode, is_ip_literal
+from epp.cli.flags import PORT, flag, switch
+
+PARAMETERS = (
+    flag("--output", type=click.Path(path_type=Path), text="A file; else standard output."),
+    flag("--listen", default="0.0.0.0:8081", text="Where clients connect."),
+    flag("--picker", default="127.0.0.1:9002", text="Its ext-proc port."),
+    switch("--picker-tls", default=True, text="The picker serves TLS, its certificate unverified."),
+    flag(
+        "--model-servers",
+        default="",
+        text="IP:port or name:port, several with commas. Without, Envoy knows only what is picked:"
+        " no fallback, and nothing is served while the picker is away.",
+    ),
+    flag(
+        "--mode",
+        type=click.Choice(["light", "full"]),
+        default="light",
+        text="How much of an exchange Envoy shows to the picker.",
+    ),
+    switch("--fail-open", default=True, text="Serve on without picks while the picker is away."),
+    flag("--admin-port", type=PORT, default=19000, text="On loopback."),
+    flag("--status-port", type=PORT, default=19001, text="/ready and Prometheus, for probes."),
+    flag("--envoy-version", default="1.40.0", text="That will read it."),
+)
 
 
-def write_envoy_config(
+@click.command("envoy-config", params=list(PARAMETERS))
+def envoy_config(
     *,
     output: Path | None,
     listen: str,
@@ -25,7 +48,10 @@ def write_envoy_config(
     status_port: int,
     envoy_version: str,
 ) -> None:
-    """To standard output where no file is given. Status 1, naming the flag, for what is wrong."""
+    """The configuration of an Envoy in front of this picker, as JSON."""
+    from epp.envoyconfig.bootstrap import bootstrap
+    from epp.envoyconfig.settings import Balancing, EnvoySettings, Mode, is_ip_literal
+
     servers = tuple(part.strip() for part in model_servers.split(",") if part.strip())
     named = any(not is_ip_literal(_host_of(server)) for server in servers)
     try:

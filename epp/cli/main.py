@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from epp.cli.envoy_config import envoy_config
 from epp.cli.flags import ALL, PORT, PickerGroup
 
 
@@ -82,33 +83,7 @@ def check_config(context: click.Context, /, file: str) -> None:
     check(file, context.parent.params, given_flags(context.parent))
 
 
-@cli.command("envoy-config")
-@click.option("--output", type=click.Path(path_type=Path), help="A file; else standard output.")
-@click.option("--listen", default="0.0.0.0:8081", show_default=True, help="Where clients connect.")
-@click.option("--picker", default="127.0.0.1:9002", show_default=True, help="Its ext-proc port.")
-@switch("--picker-tls", default=True, text="The picker serves TLS, its certificate unverified.")
-@click.option(
-    "--model-servers",
-    default="",
-    help="IP:port or name:port, several with commas. Without, Envoy knows only what is picked:"
-    " no fallback, and nothing is served while the picker is away.",
-)
-@click.option(
-    "--mode",
-    type=click.Choice(["light", "full"]),
-    default="light",
-    show_default=True,
-    help="How much of an exchange Envoy shows to the picker.",
-)
-@switch("--fail-open", default=True, text="Serve on without picks while the picker is away.")
-@click.option("--admin-port", type=PORT, default=19000, show_default=True, help="On loopback.")
-@click.option("--status-port", type=PORT, default=19001, show_default=True, help="For probes.")
-@click.option("--envoy-version", default="1.40.0", show_default=True, help="That will read it.")
-def envoy_config(**flags: Any) -> None:
-    """The configuration of an Envoy in front of this picker, as JSON."""
-    from epp.cli.envoy_config import write_envoy_config
-
-    write_envoy_config(**flags)
+cli.add_command(envoy_config)
 
 
 def main() -> None:

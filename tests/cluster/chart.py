@@ -32,9 +32,14 @@ class Chart:
         self._helm = tools.helm
         self._folder = folder  # for values files
 
-    def objects(self, *values: Mapping[str, object], release: str = RELEASE) -> list[Object]:
+    def objects(
+        self,
+        *values: Mapping[str, object],
+        release: str = RELEASE,
+        namespace: str = NAMESPACE,
+    ) -> list[Object]:
         """Of one release; later values win. Raises Refused."""
-        text = self._run("template", release, str(CHART), "-n", NAMESPACE, *self._files(values))
+        text = self._run("template", release, str(CHART), "-n", namespace, *self._files(values))
         return documents(text)
 
     def lint(self, *values: Mapping[str, object]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +9,8 @@ import pytest
 import yaml
 
 from scripts.render_manifests import ALL, Rendered, stale
-from tests.cluster.api import NAMESPACE as NAMESPACE_KIND
 from tests.cluster.api import Api, Object
 from tests.cluster.chart import (
-    NAMESPACE,
     SERVERS,
     Chart,
     Refused,
@@ -23,57 +19,9 @@ from tests.cluster.chart import (
     refusals,
     the_one,
 )
-from tests.cluster.control_plane import ControlPlane
-from tests.cluster.definitions import install, read_definitions
-from tests.cluster.tools import Tools, the_tools
+from tests.cluster.tools import Tools
 
 HERE = Path(__file__).parent
-USED = {
-    "Gateway",
-    "HTTPRoute",
-    "DestinationRule",
-    "EnvoyFilter",
-    "ScaledObject",
-    "ServiceMonitor",
-    "GCPBackendPolicy",
-    "HealthCheckPolicy",
-    "GCPRoutingExtension",
-    "PodMonitoring",
-}
-
-
-@pytest.fixture(scope="session")
-def tools() -> Tools:
-    found = the_tools()
-    if not found.exists:
-        go = "" if shutil.which("go") else ", which needs Go: there is no `go` on the path"
-        pytest.skip(f"no helm in {found.folder}: `make test-cluster` builds it{go}")
-    return found
-
-
-@pytest.fixture
-def chart(tools: Tools, tmp_path: Path) -> Chart:
-    return Chart(tools, tmp_path)
-
-
-@pytest.fixture(scope="session")
-def furnished(tools: Tools, control_plane: ControlPlane) -> ControlPlane:
-    """With the namespace, and the kinds of all that the chart can make."""
-    found = read_definitions(*sorted(tools.crds.iterdir()), HERE / "shapes")
-    used = [one for one in found if one["spec"]["names"]["kind"] in USED]
-
-    async def furnish() -> None:
-        async with Api(control_plane.url, control_plane.admin_context()) as api:
-            await install(api, used)
-            await api.create(NAMESPACE_KIND.of(NAMESPACE))
-
-    asyncio.run(furnish())
-    return control_plane
-
-
-@pytest.fixture
-def server(furnished: ControlPlane, api: Api) -> Api:
-    return api
 
 
 def values(**paths: object) -> Object:
