@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from epp.cli.envoy_config import envoy_config
+from epp.cli.envoy_drain import envoy_drain
 from epp.cli.flags import ALL, PORT, PickerGroup
 
 
@@ -84,6 +85,7 @@ def check_config(context: click.Context, /, file: str) -> None:
 
 
 cli.add_command(envoy_config)
+cli.add_command(envoy_drain)
 
 
 def main() -> None:

@@ -42,6 +42,11 @@ Argument: the root, and the address of the picker as Envoy sees it.
   - --log-level
   - warn
   - --disable-hot-restart
+  # Told to drain, it asks its clients to leave with their next answer.
+  - --drain-strategy
+  - immediate
+  - --drain-time-s
+  - {{ $router.proxy.preStopSleepSeconds | quote }}
   {{- if $router.proxy.concurrency }}
   - --concurrency
   - {{ $router.proxy.concurrency | quote }}
@@ -71,6 +76,20 @@ Argument: the root, and the address of the picker as Envoy sees it.
   - name: envoy
     mountPath: /envoy
     readOnly: true
+{{- end -}}
+
+{{/* Gets SIGTERM when Envoy's container begins to wait, and has it drain. */}}
+{{- define "epp.drainContainer" -}}
+{{- $router := include "epp.router" . | fromJson -}}
+- name: drain
+  image: {{ include "epp.image" (list $router.epp.image .Chart.AppVersion) }}
+  imagePullPolicy: {{ $router.epp.image.pullPolicy }}
+  args: [envoy-drain]
+  resources:
+    requests: {cpu: 10m, memory: 64Mi}
+    limits: {memory: 128Mi}
+  securityContext:
+    {{- include "epp.containerSecurity" . | nindent 4 }}
 {{- end -}}
 
 {{/* name:port of the headless Service of the model servers, once for each target port. */}}
