@@ -198,7 +198,7 @@ def test_a_network_policy_names_ports_that_there_are(chart: Chart) -> None:
         policy = the_one(objects, "NetworkPolicy")["spec"]
         pod = the_one(objects, "Deployment")["spec"]["template"]
         assert policy["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
-        names = {port["name"] for one in pod["spec"]["containers"] for port in one["ports"]}
+        names = {port["name"] for one in pod["spec"]["containers"] for port in one.get("ports", [])}
         admitted = {port["port"] for rule in policy["ingress"] for port in rule["ports"]}
         assert admitted <= names
         asks = [rule for rule in policy["ingress"] if {"port": "grpc"} in rule["ports"]]
