@@ -74,6 +74,19 @@ def test_reviews_are_allowed_only_where_tokens_are_asked_for(chart: Chart) -> No
         assert "--metrics-endpoint-auth=false" in container(objects, "epp")["args"]
 
 
+@pytest.mark.parametrize("everywhere", [False, True], ids=["one namespace", "all namespaces"])
+def test_the_body_router_reads_configmaps_where_its_role_lets_it(
+    chart: Chart, everywhere: bool
+) -> None:
+    given = {"bbr": {"enabled": True, "multiNamespace": everywhere}}
+    objects = chart.objects(SERVERS, given)
+    kind, name = ("ClusterRole", "inference-") if everywhere else ("Role", "")
+    [rule] = rules_of(objects, kind, f"{name}body-based-router")
+    assert (rule["resources"], rule["verbs"]) == (["configmaps"], ["get", "list", "watch"])
+    environment = container(objects, "bbr", "body-based-router").get("env", [])
+    assert [one["name"] for one in environment] == ([] if everywhere else ["NAMESPACE"])
+
+
 def arguments_of(objects: Sequence[Object], namespace: str, folder: Path) -> list[str]:
     """The container's, with its volume in a folder of ours and the names of ours."""
     for name, text in the_one(objects, "ConfigMap")["data"].items():
