@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import subprocess
@@ -13,6 +14,7 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
+from epp.cli.main import cli
 from epp.extproc.health import LIVENESS, READINESS
 from tests.cluster.accounts import PICKER_RULES, PODS
 from tests.cluster.api import Object
@@ -22,7 +24,8 @@ from tests.cluster.namespace import Namespace
 from tests.cluster.picker import StartPicker
 from tests.cluster.waiting import eventually, holds
 from tests.helpers.envoy import validate
-from tests.helpers.picker import running_picker
+from tests.helpers.gateway import health
+from tests.helpers.picker import free_ports, running_picker
 
 # What a picker on a machine that is shared must not be given, or gets from the fixture.
 FIXED = ("--grpc-port=", "--grpc-health-port=", "--metrics-port=", "--metrics-endpoint-auth=")
@@ -85,6 +88,33 @@ def test_the_body_router_reads_configmaps_where_its_role_lets_it(
     assert (rule["resources"], rule["verbs"]) == (["configmaps"], ["get", "list", "watch"])
     environment = container(objects, "bbr", "body-based-router").get("env", [])
     assert [one["name"] for one in environment] == ([] if everywhere else ["NAMESPACE"])
+
+
+async def test_the_body_router_takes_the_charts_arguments(chart: Chart) -> None:
+    if "bbr" not in cli.commands:
+        pytest.skip("this checkout has no `epp bbr`")
+    plugin = {
+        "type": "body-field-to-header",
+        "name": "model-extractor",
+        "json": {"field_name": "model", "header_name": "X-Gateway-Model-Name"},
+    }
+    given = {"bbr": {"enabled": True, "plugins": [plugin]}}
+    arguments = container(chart.objects(SERVERS, given), "bbr", "body-based-router")["args"]
+    ports = free_ports(3)
+    names = ("grpc-port", "grpc-health-port", "metrics-port")
+    last = [f"--{name}={port}" for name, port in zip(names, ports, strict=True)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "epp", *arguments, "--host=127.0.0.1", *last
+    )
+    try:
+
+        async def serves() -> bool:
+            return await health(ports[1]) == "SERVING"
+
+        await eventually("the body router serves", serves)
+    finally:
+        process.terminate()
+        await process.wait()
 
 
 def arguments_of(objects: Sequence[Object], namespace: str, folder: Path) -> list[str]:
