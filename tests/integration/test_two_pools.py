@@ -102,6 +102,8 @@ async def site() -> AsyncIterator[tuple[str, dict[str, PickerProcess]]]:
                 await server.start()
                 stack.push_async_callback(server.stop)
                 addresses.append(f"127.0.0.1:{server.port}")
+            # A connection that was accepted while the others ended gets its turn before its server.
+            stack.push_async_callback(asyncio.sleep, 0.1)
             picker = stack.enter_context(running_picker(addresses, document=document(pool)))
             pickers[pool] = picker
             settings[pool] = EnvoySettings(
