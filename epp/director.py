@@ -129,6 +129,7 @@ class Director:
     hash_prompt: Callable[[str, Payload], tuple[Sequence[int], int]]  # blocks, tokens in them
     endpoint_at: Callable[[str], Endpoint | None]
     control: Callable[[Arrival, str], str | None]  # a control value by name; None if absent
+    objective_by_model: Callable[[str], str]  # of requests that name none; empty if unknown
     answer_for: Callable[[str, str], Answer | None]  # method, path
     new_request_id: Callable[[], str]
     session_headers: tuple[str, ...] = ()
@@ -211,8 +212,8 @@ class Director:
     def _identify(self, begun: Begun, arrival: Arrival) -> None:
         """Who asks for what: payload, priority, flow, target model. Raises Refused."""
         facts = begun.facts
-        facts.objective = self.control(arrival, "inference-objective") or ""
-        facts.priority = self.router.priority_of(facts.objective, "")
+        named = self.control(arrival, "inference-objective")
+        self._rank(facts, named or self.objective_by_model(""), "")
         facts.flow = self.control(arrival, "inference-fairness-id") or DEFAULT_FLOW
         facts.session = next(
             (found for name in self.session_headers if (found := arrival.headers.get(name))), ""
@@ -221,8 +222,8 @@ class Director:
             return
         payload = read_request(facts.path, arrival.headers, arrival.body, complete=arrival.complete)
         begun.api = payload.api
+        self._rank(facts, named or self.objective_by_model(payload.model), payload.model)
         facts.model = facts.target_model = payload.model
-        facts.priority = self.router.priority_of(facts.objective, payload.model)
         facts.streaming = payload.streaming
         facts.prompt_tokens = payload.prompt_tokens
         facts.max_output_tokens = payload.max_output_tokens
@@ -235,3 +236,7 @@ class Director:
             if facts.target_model != payload.model:
                 begun.body = with_model(arrival.body, facts.target_model)
         facts.prefix_blocks, facts.prefix_tokens = self.hash_prompt(facts.target_model, payload)
+
+    def _rank(self, facts: RequestFacts, objective: str, model: str) -> None:
+        facts.objective = objective
+        facts.priority = self.router.priority_of(objective, model)

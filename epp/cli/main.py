@@ -7,6 +7,8 @@ from typing import Any
 import click
 
 from epp.cli.bbr import bbr
+from epp.cli.envoy_config import envoy_config
+from epp.cli.envoy_drain import envoy_drain
 from epp.cli.flags import ALL, PORT, PickerGroup
 
 
@@ -84,6 +86,8 @@ def check_config(context: click.Context, /, file: str | None) -> None:
 
 
 cli.add_command(bbr)
+cli.add_command(envoy_config)
+cli.add_command(envoy_drain)
 
 
 def main() -> None:

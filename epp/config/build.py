@@ -35,7 +35,14 @@ from epp.datalayer.discovery.file import FileDiscoverySettings
 from epp.datalayer.scraping.settings import ScrapeSettings
 from epp.flowcontrol.settings import BandSettings, FlowControlSettings
 from epp.prefixcache.settings import PrefixCacheSettings
-from epp.routing.settings import ModelRewrite, Objective, RoutingSettings, Rule, Target
+from epp.routing.settings import (
+    ModelObjective,
+    ModelRewrite,
+    Objective,
+    RoutingSettings,
+    Rule,
+    Target,
+)
 from epp.scheduling.catalogue import BadOffer, DuplicateType, discover
 from epp.scheduling.interfaces import Detector, Filter, Picker, Plugin, Scorer
 from epp.scheduling.plugins.max_score_picker import MaxScorePicker
@@ -281,5 +288,8 @@ def _routing(routing: Routing) -> RoutingSettings:
                 ),
             )
             for rewrite in routing.model_rewrites
+        ),
+        objectives_by_model=tuple(
+            ModelObjective(entry.objective, entry.models) for entry in routing.objectives_by_model
         ),
     )

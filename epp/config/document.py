@@ -164,11 +164,26 @@ class ModelRewriteEntry(Strict):
 
 
 @dataclass(frozen=True, slots=True)
+class ModelObjectiveEntry(Strict):
+    """Without models it is for every model that no other entry names."""
+
+    objective: str
+    models: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.objective:
+            raise ValueError("objective: is empty")
+        if "" in self.models:
+            raise ValueError("models: one is empty")
+
+
+@dataclass(frozen=True, slots=True)
 class Routing(Strict):
     """Ours: what InferenceObjective and InferenceModelRewrite objects say on Kubernetes."""
 
     objectives: tuple[ObjectiveEntry, ...] = ()
     model_rewrites: tuple[ModelRewriteEntry, ...] = ()
+    objectives_by_model: tuple[ModelObjectiveEntry, ...] = ()
     control_headers: Literal["client", "gateway"] = "client"  # whose priority and tenant counts
     session_headers: tuple[str, ...] = ("x-session-id", "session-id", "session_id")
 
@@ -177,6 +192,12 @@ class Routing(Strict):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"objectives: {name!r} stands twice")
+        models = [model for entry in self.objectives_by_model for model in entry.models]
+        for model in models:
+            if models.count(model) > 1:
+                raise ValueError(f"objectivesByModel: model {model!r} stands twice")
+        if sum(not entry.models for entry in self.objectives_by_model) > 1:
+            raise ValueError("objectivesByModel: more than one entry has no models")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from epp.envoyconfig.protojson import Json, address, duration, metadata_key, typed
-from epp.envoyconfig.settings import Balancing, EnvoySettings, is_ip_literal, split_authority
+from epp.envoyconfig.settings import (
+    Balancing,
+    EnvoySettings,
+    is_ip_literal,
+    split_authority,
+    split_name,
+)
 
 PICKER_CLUSTER = "picker"
 POOL_CLUSTER = "pool"
+ADMIN_CLUSTER = "admin"
 
 LB_NAMESPACE = "envoy.lb"
 DESTINATION = "x-gateway-destination-endpoint"
@@ -18,7 +25,19 @@ LB_POLICIES = "envoy.extensions.load_balancing_policies"
 
 
 def clusters(settings: EnvoySettings) -> list[Json]:
-    return [_picker(settings), _pool(settings)]
+    made = [_picker(settings), _pool(settings)]
+    if settings.status_port is not None and settings.admin_port is not None:
+        made.append(_admin(settings.admin_host, settings.admin_port))
+    return made
+
+
+def _admin(host: str, port: int) -> Json:
+    """Envoy's own admin interface, of which the status listener shows two pages."""
+    return {
+        **_common(ADMIN_CLUSTER),
+        "type": "STATIC",
+        "load_assignment": _assignment(ADMIN_CLUSTER, [address(host, port)]),
+    }
 
 
 def _picker(settings: EnvoySettings) -> Json:
@@ -60,11 +79,9 @@ def _pool(settings: EnvoySettings) -> Json:
     }
     match settings.balancing:
         case Balancing.OVERRIDE_HOST:
-            servers = [address(*split_authority(server)) for server in settings.model_servers]
             return {
                 **cluster,
-                "type": "STATIC",
-                "load_assignment": _assignment(POOL_CLUSTER, servers),
+                **_known_servers(settings),
                 "load_balancing_policy": _override_host(settings),
             }
         case Balancing.ORIGINAL_DST:
@@ -77,6 +94,24 @@ def _pool(settings: EnvoySettings) -> Json:
                     "http_header_name": DESTINATION,
                 },
             }
+
+
+def _known_servers(settings: EnvoySettings) -> Json:
+    if not settings.model_server_names:
+        servers = [address(*split_authority(server)) for server in settings.model_servers]
+        return {"type": "STATIC", "load_assignment": _assignment(POOL_CLUSTER, servers)}
+    names = [address(*split_name(server)) for server in settings.model_server_names]
+    return {
+        "cluster_type": typed(
+            "envoy.cluster.dns",
+            "envoy.extensions.clusters.dns.v3.DnsCluster",
+            # Until Envoy knows a new server, requests that it is picked for go to another one.
+            dns_refresh_rate="1s",
+            dns_failure_refresh_rate={"base_interval": "1s", "max_interval": "5s"},
+            dns_lookup_family="ALL",
+        ),
+        "load_assignment": _assignment(POOL_CLUSTER, names),
+    }
 
 
 def _override_host(settings: EnvoySettings) -> Json:

@@ -28,7 +28,7 @@ def http_filters(settings: EnvoySettings) -> list[Json]:
     filters = [_strip_client_routing(), _ask_picker(settings)]
     if settings.has_token_usage:
         filters.append(_token_usage())
-    filters.append(_router())
+    filters.append(router())
     return filters
 
 
@@ -91,7 +91,7 @@ def _token_usage() -> Json:
     )
 
 
-def _router() -> Json:
+def router() -> Json:
     return typed(
         "envoy.filters.http.router",
         "envoy.extensions.filters.http.router.v3.Router",

@@ -35,9 +35,12 @@ class EnvoySettings:
     listen_port: int  # 0: the kernel chooses
     picker_port: int  # ext-proc, and in light mode the access log service
     model_servers: tuple[str, ...] = ()  # IP:port, IPv6 in brackets
+    # Instead of them name:port, such as of a headless Service: Envoy follows what the names give.
+    model_server_names: tuple[str, ...] = ()
     listen_host: str = "127.0.0.1"
     admin_host: str = "127.0.0.1"
     admin_port: int | None = None  # 0: the kernel chooses; None: no admin interface
+    status_port: int | None = None  # on listen_host: /ready and /stats/prometheus; None: not
     picker_host: str = "127.0.0.1"  # a name is resolved by Envoy, again and again
     picker_tls: bool = False  # encrypted; the certificate is not verified, pickers sign their own
     mode: Mode = Mode.LIGHT
@@ -84,12 +87,27 @@ class EnvoySettings:
         _check_port("picker_port", self.picker_port, lowest=1)
         if self.admin_port is not None:
             _check_port("admin_port", self.admin_port, lowest=0)
+        if self.status_port is not None:
+            _check_port("status_port", self.status_port, lowest=0)
+            if not self.admin_port:
+                raise ValueError("status_port: shows the admin interface, which has no fixed port")
+        self._check_model_servers()
+
+    def _check_model_servers(self) -> None:
         for i, server in enumerate(self.model_servers):
             try:
                 split_authority(server)
             except ValueError as error:
                 raise ValueError(f"model_servers[{i}]: {error}") from None
-        if self.balancing is Balancing.OVERRIDE_HOST and not self.model_servers:
+        for i, server in enumerate(self.model_server_names):
+            try:
+                split_name(server)
+            except ValueError as error:
+                raise ValueError(f"model_server_names[{i}]: {error}") from None
+        if self.model_servers and self.model_server_names:
+            raise ValueError("model_server_names: model_servers are given too; only one may be")
+        known = self.model_servers or self.model_server_names
+        if self.balancing is Balancing.OVERRIDE_HOST and not known:
             raise ValueError("model_servers: is empty; override-host picks among known servers")
 
     def _check_timeouts(self) -> None:
@@ -139,6 +157,16 @@ def split_authority(authority: str) -> tuple[str, int]:
     if not (port.isascii() and port.isdecimal() and 0 < int(port) <= MAX_PORT):
         raise ValueError(f"{authority!r} has no port in 1..{MAX_PORT}")
     return literal, int(port)
+
+
+def split_name(authority: str) -> tuple[str, int]:
+    """The host name and the port of `name:port`. Raises ValueError; IP addresses are refused."""
+    host, _, port = authority.rpartition(":")
+    if not host or ":" in host or is_ip_literal(host):
+        raise ValueError(f"{authority!r} is not name:port")
+    if not (port.isascii() and port.isdecimal() and 0 < int(port) <= MAX_PORT):
+        raise ValueError(f"{authority!r} has no port in 1..{MAX_PORT}")
+    return host, int(port)
 
 
 def _check_port(field: str, port: int, lowest: int) -> None:

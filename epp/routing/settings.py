@@ -32,10 +32,19 @@ class ModelRewrite:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelObjective:
+    """The objective of requests for these models that name none, or whose word does not count."""
+
+    objective: str
+    models: tuple[str, ...] = ()  # exact names as the client sent them; empty is every model
+
+
+@dataclass(frozen=True, slots=True)
 class RoutingSettings:
     objectives: tuple[Objective, ...] = ()
     model_rewrites: tuple[ModelRewrite, ...] = ()  # the first that matches wins
     model_objectives: tuple[Objective, ...] = ()  # by model, where a request names no known one
+    objectives_by_model: tuple[ModelObjective, ...] = ()  # an exact model beats the generic entry
 
     def model_names(self) -> set[str]:
         """Every model that a rewrite names, as what is asked for or as a target."""
@@ -49,4 +58,5 @@ class RoutingSettings:
             (*self.objectives, *later.objectives),
             (*self.model_rewrites, *later.model_rewrites),
             (*self.model_objectives, *later.model_objectives),
+            (*self.objectives_by_model, *later.objectives_by_model),
         )

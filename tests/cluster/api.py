@@ -140,6 +140,17 @@ class Api:
         body: Mapping[str, object] | None = None,
         content_type: str = "application/json",
     ) -> Object:
+        found: Object = json.loads(await self.text(method, path, body, content_type))
+        return found
+
+    async def text(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None = None,
+        content_type: str = "application/json",
+    ) -> str:
+        """Of an answer that is perhaps no JSON, such as a log."""
         assert self._session is not None
         data = None if body is None else json.dumps(body)
         headers = {} if body is None else {"Content-Type": content_type}
@@ -147,8 +158,7 @@ class Api:
             text = await answer.text()
         if answer.status >= 300:
             raise ApiRefused(answer.status, _message(text))
-        found: Object = json.loads(text)
-        return found
+        return text
 
 
 def _message(text: str) -> str:

@@ -64,7 +64,7 @@ def the_build() -> Built:
     digest = hashlib.sha256(CRD_MODULE.encode())
     for name in ("go.mod", "go.sum", "main.go"):
         digest.update((SOURCE / name).read_bytes())
-    return Built(_cache() / f"{kubernetes_version()}-{digest.hexdigest()[:12]}")
+    return Built(cache() / f"{kubernetes_version()}-{digest.hexdigest()[:12]}")
 
 
 def build() -> Built:
@@ -117,7 +117,7 @@ def _go(arguments: Sequence[str]) -> str:
     return done.stdout
 
 
-def _cache() -> Path:
+def cache() -> Path:
     """EPP_KUBERNETES_CACHE, else a folder of the user's cache."""
     if given := os.environ.get(CACHE_VARIABLE):
         return Path(given).absolute()

@@ -12,15 +12,33 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.api import Api
+from tests.cluster.api import NAMESPACE, Api
 from tests.cluster.build import the_build
+from tests.cluster.chart import NAMESPACE as CHART_NAMESPACE
+from tests.cluster.chart import Chart
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.definitions import OWN, install, read_definitions
 from tests.cluster.installation import Install, installed
 from tests.cluster.namespace import Namespace, NewNamespace
 from tests.cluster.picker import StartPicker, running_picker
+from tests.cluster.tools import Tools, the_tools
 
 _serial = itertools.count(1)
+
+SHAPES = Path(__file__).parent / "shapes"
+# Kinds of the neighbours that the chart and the overlays have objects of.
+NEIGHBOURS = {
+    "Gateway",
+    "HTTPRoute",
+    "DestinationRule",
+    "EnvoyFilter",
+    "ScaledObject",
+    "ServiceMonitor",
+    "GCPBackendPolicy",
+    "HealthCheckPolicy",
+    "GCPRoutingExtension",
+    "PodMonitoring",
+}
 
 
 @pytest.fixture(scope="session")
@@ -82,3 +100,37 @@ def install_plan(control_plane: ControlPlane, namespace: Namespace) -> Install:
 async def _install_definitions(control_plane: ControlPlane, official: Path) -> None:
     async with Api(control_plane.url, control_plane.admin_context()) as client:
         await install(client, read_definitions(official, OWN))
+
+
+@pytest.fixture(scope="session")
+def tools() -> Tools:
+    found = the_tools()
+    if not found.exists:
+        go = "" if shutil.which("go") else ", which needs Go: there is no `go` on the path"
+        pytest.skip(f"no helm in {found.folder}: `make test-cluster` builds it{go}")
+    return found
+
+
+@pytest.fixture
+def chart(tools: Tools, tmp_path: Path) -> Chart:
+    return Chart(tools, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def furnished(tools: Tools, control_plane: ControlPlane) -> ControlPlane:
+    """With the namespace, and the kinds of all that the chart can make."""
+    found = read_definitions(*sorted(tools.crds.iterdir()), SHAPES)
+    used = [one for one in found if one["spec"]["names"]["kind"] in NEIGHBOURS]
+
+    async def furnish() -> None:
+        async with Api(control_plane.url, control_plane.admin_context()) as api:
+            await install(api, used)
+            await api.create(NAMESPACE.of(CHART_NAMESPACE))
+
+    asyncio.run(furnish())
+    return control_plane
+
+
+@pytest.fixture
+def server(furnished: ControlPlane, api: Api) -> Api:
+    return api

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.cluster.api import CRD, Api, ApiRefused, Kind, Object
+from tests.cluster.api import CRD, Api, ApiRefused, Object
 from tests.cluster.waiting import eventually
 
 OWN = Path(__file__).parent / "crds"
@@ -58,9 +58,9 @@ async def _established(api: Api, name: str) -> bool:
 async def _served(api: Api, definition: Object) -> bool:
     """Its path answers a while after it is established: 404 first, then 429."""
     spec = definition["spec"]
-    kind = Kind(f"{spec['group']}/{spec['versions'][0]['name']}", spec["names"]["kind"])
+    version = next(one["name"] for one in spec["versions"] if one["served"])
     try:
-        await api.list(kind, "default")
+        await api.call("GET", f"/apis/{spec['group']}/{version}/{spec['names']['plural']}")
     except ApiRefused as error:
         if error.status not in (404, 429):
             raise

@@ -64,6 +64,10 @@ def test_envoy_accepts(mode, balancing, fail_open, version, tmp_path):
         pytest.param({"picker_host": "::1", "listen_host": "::1"}, id="ipv6"),
         pytest.param({"admin_port": None, "subset_hint": False}, id="no admin, no hint"),
         pytest.param({"balancing": Balancing.ORIGINAL_DST, "model_servers": ()}, id="no servers"),
+        pytest.param(
+            {"model_servers": (), "model_server_names": ("gpus.example:8000",)}, id="names"
+        ),
+        pytest.param({"admin_port": 19000, "status_port": 19001}, id="status port"),
     ],
 )
 def test_envoy_accepts_the_rest(change, tmp_path):

@@ -235,3 +235,35 @@ def test_whatever_happens_the_ledger_ends_at_zero(steps: list[tuple[str, int]]) 
     assert picker.ledger.leases_held == 0
     assert len(picker.director) == 0
     assert all(endpoint.load.requests == 0 for endpoint in picker.store.endpoints)
+
+
+MODEL_OBJECTIVES = """
+routing:
+  objectives: [{name: gold, priority: 5}, {name: plain, priority: 1}]
+  objectivesByModel: [{objective: gold, models: [audit]}, {objective: plain}]
+  controlHeaders: %s
+"""
+
+
+@pytest.mark.parametrize(
+    ("trust", "model", "claim", "priority"),
+    [
+        pytest.param("gateway", "audit", "", 5, id="by-its-model"),
+        pytest.param("gateway", "chat", "", 1, id="by-the-entry-for-all"),
+        pytest.param("gateway", "chat", "gold", 1, id="a-claim-gains-nothing"),
+        pytest.param("gateway", "audit", "plain", 5, id="nor-does-it-lose"),
+        pytest.param("client", "chat", "gold", 5, id="a-client-that-counts"),
+        pytest.param("client", "chat", "", 1, id="a-client-that-says-nothing"),
+    ],
+)
+def test_the_model_says_what_nobody_who_counts_has_said(
+    trust: str, model: str, claim: str, priority: int
+) -> None:
+    director = a_picker(MODEL_OBJECTIVES % trust).director
+    headers = {"x_llm_d_inference_objective": claim} if claim else {}
+    assert director.begin(arrival(chat(model), **headers), 1.0).facts.priority == priority
+
+
+def test_without_a_body_the_entry_for_every_model_counts() -> None:
+    director = a_picker(MODEL_OBJECTIVES % "gateway").director
+    assert director.begin(arrival(), 1.0).facts.priority == 1

@@ -5,6 +5,7 @@ import pytest
 from epp.config.build import DEFAULT_DOCUMENT, read_configuration
 from epp.config.errors import ConfigError
 from epp.config.settings import Configuration
+from epp.routing.settings import ModelObjective
 from epp.scheduling.plugins.concurrency_detector import ConcurrencyDetector
 from epp.scheduling.plugins.random_picker import RandomPicker
 from epp.scheduling.plugins.utilization_detector import UtilizationDetector
@@ -131,10 +132,15 @@ routing:
     rules:
     - matches: [{model: {value: chat}}]
       targets: [{modelRewrite: a, weight: 9}, {modelRewrite: b, weight: 1}]
+  objectivesByModel: [{objective: gold, models: [chat]}, {objective: plain}]
   controlHeaders: gateway
 """
     )
     assert configuration.routing.objectives[0].priority == 10
+    assert configuration.routing.objectives_by_model == (
+        ModelObjective("gold", ("chat",)),
+        ModelObjective("plain"),
+    )
     [rewrite] = configuration.routing.model_rewrites
     assert rewrite.rules[0].models == ("chat",)
     assert [t.weight for t in rewrite.rules[0].targets] == [9, 1]
@@ -306,6 +312,21 @@ PROFILE = "schedulingProfiles: [{name: p, plugins: [%s]}]"
             "[{priority: 1, fairnessPolicyRef: round-robin-fairness-policy}]}",
             "flowControl.priorityBands[0].fairnessPolicyRef: references undefined plugin",
             id="undefined-policy",
+        ),
+        pytest.param(
+            "routing: {objectivesByModel: [{objective: a, models: [m, m]}]}",
+            "routing: objectivesByModel: model 'm' stands twice",
+            id="a-model-with-two-objectives",
+        ),
+        pytest.param(
+            "routing: {objectivesByModel: [{objective: a}, {objective: b}]}",
+            "routing: objectivesByModel: more than one entry has no models",
+            id="two-objectives-for-every-model",
+        ),
+        pytest.param(
+            "routing: {objectivesByModel: [{objective: ''}]}",
+            "routing.objectivesByModel[0]: objective: is empty",
+            id="an-objective-without-name",
         ),
         pytest.param("flowControl: {maxRequests: -1}", "maxRequests", id="negative-quantity"),
         pytest.param("flowControl: {defaultRequestTTL: soon}", "defaultRequestTTL", id="duration"),

@@ -116,3 +116,25 @@ def test_original_dst_goes_where_the_header_says():
         "http_header_name": "x-gateway-destination-endpoint",
     }
     assert "load_assignment" not in cluster
+
+
+def test_servers_by_name_are_followed_through_dns():
+    settings = replace(SETTINGS, model_servers=(), model_server_names=("gpus.example:8000",))
+    [_, pool] = clusters(settings)
+    dns = pool["cluster_type"]["typed_config"]
+    assert (dns["dns_refresh_rate"], dns["dns_lookup_family"]) == ("1s", "ALL")
+    [locality] = pool["load_assignment"]["endpoints"]
+    [server] = locality["lb_endpoints"]
+    assert server["endpoint"]["address"]["socket_address"] == {
+        "address": "gpus.example",
+        "port_value": 8000,
+    }
+
+
+def test_the_admin_interface_is_a_cluster_only_for_the_status_port():
+    assert [made["name"] for made in clusters(replace(SETTINGS, admin_port=19000))] == [
+        "picker",
+        "pool",
+    ]
+    [*_, admin] = clusters(replace(SETTINGS, admin_port=19000, status_port=19001))
+    assert admin["name"] == "admin"

@@ -57,6 +57,19 @@ def test_the_authority_of_every_endpoint_can_be_split_again(address, port):
     [
         pytest.param({"model_servers": ("10.0.0.1:1", "gpu:1")}, r"model_servers\[1\]", id="name"),
         pytest.param({"model_servers": ()}, "model_servers: is empty", id="no servers"),
+        pytest.param({"model_server_names": ("gpu:1",)}, "only one may be", id="both"),
+        pytest.param(
+            {"model_servers": (), "model_server_names": ("gpu:1", "gpu:0")},
+            r"model_server_names\[1\]: 'gpu:0' has no port",
+            id="name without port",
+        ),
+        pytest.param(
+            {"model_servers": (), "model_server_names": ("10.0.0.1:80",)},
+            r"model_server_names\[0\]: '10.0.0.1:80' is not name:port",
+            id="address for a name",
+        ),
+        pytest.param({"status_port": 19001}, "status_port", id="status without admin"),
+        pytest.param({"status_port": -1, "admin_port": 1}, "status_port", id="status port"),
         pytest.param({"listen_port": -1}, "listen_port", id="listen port"),
         pytest.param({"picker_port": 0}, "picker_port", id="picker port"),
         pytest.param({"admin_port": 65536}, "admin_port", id="admin port"),
