@@ -62,6 +62,9 @@ def local(**flags: Any) -> None:
 @click.option("--adapter", "adapters", multiple=True, help="LoRA adapter.")
 @click.option("--profile", default="8b-h100", show_default=True, help="Model and hardware.")
 @click.option("--speed", type=float, default=1.0, show_default=True, help="Engine time factor.")
+@click.option(
+    "--max-num-seqs", type=int, default=256, show_default=True, help="Requests run at a time."
+)
 def simulate(**flags: Any) -> None:
     """Simulated vLLM servers with the timing, metrics and errors of real ones."""
     from epp.cli.simulate import run_simulation

@@ -20,6 +20,7 @@ def run_simulation(
     adapters: tuple[str, ...],
     profile: str,
     speed: float,
+    max_num_seqs: int,
 ) -> None:
     """Without ports, one server on 8000."""
     try:
@@ -32,6 +33,7 @@ def run_simulation(
                 adapters=adapters,
                 profile=profile,
                 speed=speed,
+                max_num_seqs=max_num_seqs,
                 seed=index,
             )
             for index, port in enumerate(ports or (8000,))

@@ -113,3 +113,17 @@ def test_help(arguments: Sequence[str]) -> None:
     result = run(*arguments)
     assert result.exit_code == 0
     assert "Usage: epp" in result.output
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("--max-num-seqs=0", "max_num_seqs must be at least 1"),
+        ("--speed=0", "speed must be above 0"),
+        ("--profile=none", "profile 'none' is unknown"),
+    ],
+)
+def test_a_simulation_that_cannot_be_is_refused(option: str, text: str) -> None:
+    result = run("simulate", option)
+    assert result.exit_code == 2
+    assert text in result.output
