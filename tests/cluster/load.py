@@ -66,7 +66,7 @@ class Load:
 
 @asynccontextmanager
 async def running_load(
-    url: str, *, users: int = 6, tokens: int = 5, stream: bool = False
+    url: str, *, users: int = 6, model: str = "sim", tokens: int = 5, stream: bool = False
 ) -> AsyncIterator[Load]:
     """`tokens` are those of each answer."""
     load = Load()
@@ -77,7 +77,7 @@ async def running_load(
         while not stop.is_set():
             turn += 1
             prompt = f"{turn}, said user {number}"
-            answer = await ask(session, url, prompt, tokens=tokens, stream=stream)
+            answer = await ask(session, url, prompt, model=model, tokens=tokens, stream=stream)
             load.answers.append(answer)
             if answer.status != 200:
                 await asyncio.sleep(PAUSE_SECONDS)

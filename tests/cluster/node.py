@@ -18,7 +18,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.cluster.api import Api
+from tests.cluster.api import Api, Object
 from tests.cluster.chart import CHART, Refused
 from tests.cluster.tools import Tools
 
@@ -47,12 +47,29 @@ class Node:
         return Api(cluster["cluster"]["server"], context)
 
     def import_image(self, archive: Path) -> None:
-        command = ["ctr", "-a", str(self.containerd), "-n", "k8s.io", "images", "import"]
-        _run([*command, str(archive)])
+        self._ctr("images", "import", str(archive))
 
-    def install(self, release: str, namespace: str, *values: str) -> None:
-        """Or upgrades. Returns when everything is ready. Raises Refused."""
-        settings = [f"--set={value}" for value in values]
+    @contextmanager
+    def cut_off(self, pod: Object, address: str) -> Iterator[None]:
+        """Inside the block this Pod opens no connection to the address; others do."""
+        [status] = pod["status"]["containerStatuses"]
+        tasks = [line.split() for line in self._ctr("tasks", "ls").splitlines()]
+        [pid] = [task[1] for task in tasks if status["containerID"].endswith(f"/{task[0]}")]
+        route = ["nsenter", f"--net=/proc/{pid}/ns/net", "ip", "route"]
+        _run([*route, "add", "unreachable", f"{address}/32"])
+        try:
+            yield
+        finally:
+            _run([*route, "del", "unreachable", f"{address}/32"])
+
+    def install(
+        self, release: str, namespace: str, *values: str, files: Sequence[Path] = ()
+    ) -> None:
+        """Or upgrades. Returns when everything is ready. Raises Refused.
+
+        `values` win over those of the files, a later file over an earlier one.
+        """
+        settings = [f"--values={file}" for file in files] + [f"--set={one}" for one in values]
         wait = ["--install", "--wait", f"--timeout={READY_SECONDS}s"]
         self._helm("upgrade", release, str(CHART), f"--namespace={namespace}", *wait, *settings)
 
@@ -63,10 +80,18 @@ class Node:
             self.install(release, namespace, *values)
             yield
         finally:
-            self._helm("uninstall", release, f"--namespace={namespace}", "--wait")
+            self.uninstall(release, namespace)
+
+    def uninstall(self, release: str, namespace: str) -> None:
+        """Returns when its Pods are gone. One that is not there is no error."""
+        wait = ("--wait", "--ignore-not-found")
+        self._helm("uninstall", release, f"--namespace={namespace}", *wait)
 
     def _helm(self, *arguments: str) -> None:
         _run([str(self.tools.helm), f"--kubeconfig={self.kubeconfig}", *arguments])
+
+    def _ctr(self, *arguments: str) -> str:
+        return _run(["ctr", "-a", str(self.containerd), "-n", "k8s.io", *arguments])
 
 
 def given_node(tools: Tools) -> Node | None:
@@ -77,9 +102,10 @@ def given_node(tools: Tools) -> Node | None:
     return Node(Path(kubeconfig), Path(containerd), tools)
 
 
-def _run(command: Sequence[str]) -> None:
+def _run(command: Sequence[str]) -> str:
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=READY_SECONDS + 30, check=False
     )
     if done.returncode:
         raise Refused(done.stderr + done.stdout)
+    return done.stdout

@@ -11,17 +11,11 @@ import pytest
 import yaml
 
 from tests.cluster.api import NAMESPACE, POD, SERVICE_ACCOUNT, Api, Kind, Object
-from tests.cluster.build import the_build
 from tests.cluster.chart import MANIFESTS
-from tests.cluster.definitions import OWN, install, read_definitions
-from tests.cluster.image import envoy_root, picker_root, write_image
 from tests.cluster.load import running_load
-from tests.cluster.node import CONTAINERD, KUBECONFIG, Node, given_node
-from tests.cluster.tools import Tools
+from tests.cluster.node import Node
 from tests.cluster.waiting import eventually
 
-PICKER_IMAGE = "localhost/epp:0.1.0"
-ENVOY_IMAGE = "docker.io/envoyproxy/envoy:distroless-v1.40.0"
 SERVICE = Kind("v1", "Service")
 RBAC = "rbac.authorization.k8s.io/v1"
 # Of a release, and what it must take with it.
@@ -48,31 +42,6 @@ ALONE = (
     "router.proxy.preStopSleepSeconds=5",
     "router.proxy.resources.requests.cpu=100m",
 )
-
-
-@pytest.fixture(scope="session")
-def node(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Node:
-    """With the images of this checkout and the CRDs."""
-    found = given_node(tools)
-    if found is None:
-        pytest.skip(f"no cluster with a node: {KUBECONFIG} and {CONTAINERD} name one")
-    folder = tmp_path_factory.mktemp("images")
-    programs = (
-        (PICKER_IMAGE, picker_root, ["/usr/local/bin/python3", "-m", "epp"]),
-        (ENVOY_IMAGE, envoy_root, ["/usr/local/bin/envoy"]),
-    )
-    for number, (name, fill, entrypoint) in enumerate(programs):
-        root, archive = folder / f"root-{number}", folder / f"image-{number}.tar"
-        root.mkdir()
-        write_image(archive, name, root, entrypoint, fill(root))
-        found.import_image(archive)
-
-    async def furnish() -> None:
-        async with found.api() as api:
-            await install(api, read_definitions(the_build().crds, OWN))
-
-    asyncio.run(furnish())
-    return found
 
 
 @pytest.fixture
