@@ -40,14 +40,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster(tools: Tools) -> Iterator[Cluster]:
-    """With the images of this checkout and the CRDs; skips where it cannot be."""
+def built() -> Built:
+    """Skips where there can be no node."""
     if reason := missing():
         pytest.skip(f"no node can run here: the test {reason}")
-    built = the_build()
-    if not built.exists:
+    found = the_build()
+    if not found.exists:
         go = "" if shutil.which("go") else ", which needs Go: there is no `go` on the path"
-        pytest.skip(f"no kubelet in {built.folder}: `make test-node` builds it{go}")
+        pytest.skip(f"no kubelet in {found.folder}: `make test-node` builds it{go}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def cluster(built: Built, tools: Tools) -> Iterator[Cluster]:
+    """With the images of this checkout and the CRDs."""
+    # `tools` is for helm: without it nothing is started.
     with tempfile.TemporaryDirectory(prefix="epp-node-") as folder:
         running = Cluster(built, Path(folder))
         try:
