@@ -20,8 +20,6 @@ from tests.cluster.control_plane import ControlPlane
 from tests.cluster.definitions import OWN, install, read_definitions
 from tests.cluster.installation import Install, installed
 from tests.cluster.namespace import Namespace, NewNamespace
-from tests.cluster.node import CONTAINERD, KUBECONFIG, Node, given_node
-from tests.cluster.node_images import import_images
 from tests.cluster.picker import StartPicker, running_picker
 from tests.cluster.tools import Tools, the_tools
 
@@ -136,19 +134,3 @@ def furnished(tools: Tools, control_plane: ControlPlane) -> ControlPlane:
 @pytest.fixture
 def server(furnished: ControlPlane, api: Api) -> Api:
     return api
-
-
-@pytest.fixture(scope="session")
-def node(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Node:
-    """With the images of this checkout and the CRDs."""
-    found = given_node(tools)
-    if found is None:
-        pytest.skip(f"no cluster with a node: {KUBECONFIG} and {CONTAINERD} name one")
-    import_images(found, tmp_path_factory.mktemp("images"))
-
-    async def furnish() -> None:
-        async with found.api() as api:
-            await install(api, read_definitions(the_build().crds, OWN))
-
-    asyncio.run(furnish())
-    return found

@@ -17,18 +17,20 @@ from typing import Any
 
 import aiohttp
 
-from tests.cluster.api import NAMESPACE, POD, POOL, Api, ApiRefused, Kind, Object
+from tests.cluster.api import NAMESPACE, POD, POOL, Api, ApiRefused, Object
 from tests.cluster.chart import MANIFESTS, documents
-from tests.cluster.istio.control_plane import SYSTEM
-from tests.cluster.istio.gateway import ADMIN_PORT, GATEWAY_LABEL, gateway_objects
-from tests.cluster.node import Node
+from tests.cluster.node.cluster import Cluster
+from tests.cluster.node.helm import Helm
+from tests.cluster.node.istio.control_plane import SYSTEM
+from tests.cluster.node.istio.gateway import ADMIN_PORT, GATEWAY_LABEL, gateway_objects
+from tests.cluster.node.objects import DEPLOYMENT, SERVICE
 from tests.cluster.waiting import eventually
 
 OVERLAYS = MANIFESTS / "overlays"
 POOLS = ("reasoning", "governance")
 REPLICAS, PLACES = 2, 4  # of model servers of a pool, and of requests that run in each
-SERVICE = Kind("v1", "Service")
-DEPLOYMENT = Kind("apps/v1", "Deployment")
+# Under this name the cluster has the real one.
+ENVOY_IMAGE = "docker.io/envoyproxy/envoy:distroless-v1.40.0"
 SECONDS = 60.0
 # A node of a test has few cores.
 CPU = ("router.epp.resources.requests.cpu=50m", "bbr.resources.requests.cpu=50m")
@@ -36,7 +38,8 @@ CPU = ("router.epp.resources.requests.cpu=50m", "bbr.resources.requests.cpu=50m"
 
 @dataclass(frozen=True, slots=True)
 class TwoPools:
-    node: Node
+    cluster: Cluster
+    helm: Helm
     namespace: str
     url: str  # of the gateway
     admin_url: str  # of its Envoy
@@ -47,7 +50,7 @@ class TwoPools:
         own.append(OVERLAYS / "two-pools-kind/istio-values.yaml")
         if (extra := OVERLAYS / f"two-pools-kind/{pool}-istio-values.yaml").exists():
             own.append(extra)
-        self.node.install(pool, self.namespace, *CPU, *values, files=(*own, *files))
+        self.helm.install(pool, self.namespace, *CPU, *values, files=(*own, *files))
 
     async def pods(self, api: Api, selector: str) -> list[Object]:
         """Those that are not ending."""
@@ -144,27 +147,27 @@ def picker_selector(pool: str) -> str:
 
 
 @contextmanager
-def installed_pools(node: Node, envoy_image: str, xds: tuple[str, int]) -> Iterator[TwoPools]:
+def installed_pools(cluster: Cluster, helm: Helm, xds: tuple[str, int]) -> Iterator[TwoPools]:
     """Ready inside the block: both pools accepted, and each model answered once."""
     namespace = f"istio-{uuid.uuid4().hex[:8]}"
     with ExitStack() as stack:
-        stack.callback(asyncio.run, _remove(node, namespace))
-        address = asyncio.run(_furnish(node, namespace, envoy_image, xds))
+        stack.callback(lambda: asyncio.run(_remove(cluster, namespace)))
+        address = asyncio.run(_furnish(cluster, namespace, xds))
         # Its Pod's address is not known before it runs.
-        bare = TwoPools(node, namespace, f"http://{address}", "")
+        bare = TwoPools(cluster, helm, namespace, f"http://{address}", "")
         for pool in POOLS:
-            stack.callback(node.uninstall, pool, namespace)
+            stack.callback(helm.uninstall, pool, namespace)
             bare.install(pool)
         proxy = asyncio.run(_wait_until_served(bare))
-        yield TwoPools(node, namespace, bare.url, f"http://{proxy}:{ADMIN_PORT}")
+        yield TwoPools(cluster, helm, namespace, bare.url, f"http://{proxy}:{ADMIN_PORT}")
 
 
-async def _furnish(node: Node, namespace: str, envoy_image: str, xds: tuple[str, int]) -> str:
+async def _furnish(cluster: Cluster, namespace: str, xds: tuple[str, int]) -> str:
     """Everything but the pickers; the address of the gateway's Service."""
-    async with node.api() as api:
+    async with cluster.api() as api:
         await api.create(NAMESPACE.of(namespace))
         [gateway] = _documents("two-pools-kind/gateway.yaml")
-        own = gateway_objects(gateway, namespace, envoy_image, xds)
+        own = gateway_objects(gateway, namespace, ENVOY_IMAGE, xds)
         for one in (
             *own,
             *_documents("two-pools/pools/routes.yaml"),
@@ -193,7 +196,7 @@ def _of_little_room(deployment: Object) -> Object:
 
 async def _wait_until_served(pools: TwoPools) -> str:
     """The address of the gateway's Pod."""
-    async with pools.node.api() as api:
+    async with pools.cluster.api() as api:
         for pool in POOLS:
 
             async def accepted(pool: str = pool) -> bool:
@@ -218,10 +221,9 @@ async def _wait_until_served(pools: TwoPools) -> str:
         return str((await pools.gateway_pod(api))["status"]["podIP"])
 
 
-async def _remove(node: Node, *namespaces: str) -> None:
-    async with node.api() as api:
-        for name in namespaces:
-            await api.delete(NAMESPACE, name)
+async def _remove(cluster: Cluster, namespace: str) -> None:
+    async with cluster.api() as api:
+        await api.delete(NAMESPACE, namespace)
 
 
 async def make_system_namespace(api: Api) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import io
 import json
+import os
 import sys
 import time
 import uuid
@@ -19,25 +20,23 @@ import pytest
 import yaml
 
 from tests.cluster.api import Api
-from tests.cluster.chart import ROOT
+from tests.cluster.build import Built
 from tests.cluster.definitions import install, read_definitions
-from tests.cluster.istio.build import GIVEN, pilot_discovery
-from tests.cluster.istio.control_plane import running_istiod
-from tests.cluster.istio.two_pools import (
+from tests.cluster.load import Answer, ask, running_load
+from tests.cluster.node.cluster import Cluster
+from tests.cluster.node.helm import Helm
+from tests.cluster.node.istio.build import GIVEN, pilot_discovery
+from tests.cluster.node.istio.control_plane import running_istiod
+from tests.cluster.node.istio.two_pools import (
     OVERLAYS,
     POOLS,
     TwoPools,
     installed_pools,
     make_system_namespace,
-    picker_selector,
 )
-from tests.cluster.load import Answer, ask, running_load
-from tests.cluster.node import Node
-from tests.cluster.node_images import ENVOY_IMAGE
+from tests.cluster.node.objects import container
 from tests.cluster.tools import Tools
 from tests.cluster.waiting import eventually
-
-pytestmark = pytest.mark.timeout(300)
 
 MARK = "x-test-mark"
 DESTINATION = "x-gateway-destination-endpoint"
@@ -46,16 +45,18 @@ ASKED = 20
 
 
 @pytest.fixture(scope="module")
-def pools(node: Node, tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoPools]:
+def pools(
+    cluster: Cluster, tools: Tools, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TwoPools]:
     program = pilot_discovery()
     if not program.exists():
         pytest.skip(
-            f"no {program}: `python -m tests.cluster.istio.build` builds Istio's control plane"
-            f" (13 minutes, Go), or {GIVEN} names one"
+            f"no {program}: `make istio` builds Istio's control plane, which needs Go,"
+            f" or {GIVEN} names one"
         )
 
     async def furnish() -> None:
-        async with node.api() as api:
+        async with cluster.api() as api:
             theirs = [
                 path for path in tools.crds.iterdir() if path.name.startswith(("istio", "sigs"))
             ]
@@ -65,15 +66,15 @@ def pools(node: Node, tools: Tools, tmp_path_factory: pytest.TempPathFactory) ->
     asyncio.run(furnish())
     folder = tmp_path_factory.mktemp("istiod")
     with (
-        running_istiod(program, node.kubeconfig, folder) as xds,
-        installed_pools(node, ENVOY_IMAGE, xds) as found,
+        running_istiod(program, cluster.kubeconfig, folder) as xds,
+        installed_pools(cluster, Helm(tools, cluster.kubeconfig), xds) as found,
     ):
         yield found
 
 
 @pytest.fixture
 async def api(pools: TwoPools) -> AsyncIterator[Api]:
-    async with pools.node.api() as client:
+    async with pools.cluster.api() as client:
         yield client
 
 
@@ -102,14 +103,22 @@ async def marked(session: aiohttp.ClientSession, server: str, mark: str) -> list
     return [one for one in found if [MARK, mark] in one["headers"]]
 
 
-async def test_the_script_of_the_two_pools_proves_routing_and_order(pools: TwoPools) -> None:
+async def test_the_script_of_the_two_pools_proves_routing_and_order(
+    pools: TwoPools, built: Built, tmp_path: Path
+) -> None:
     """With bodies alone: pools by model, claims that count for nothing, audits before the rest."""
-    command = f"cd {ROOT} && {sys.executable} -m tests.cluster.istio.pod_logs {pools.namespace}"
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(f'#!/bin/sh\nexec {built.program} kubectl "$@"\n')
+    kubectl.chmod(0o755)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         str(OVERLAYS / "two-pools/verify.py"),
-        *(f"--url={pools.url}", "--users=40", "--seconds=15"),
-        *(f"--{pool}-log={command} {picker_selector(pool)} epp" for pool in POOLS),
+        *(f"--url={pools.url}", f"--namespace={pools.namespace}", "--users=40", "--seconds=15"),
+        env={
+            **os.environ,
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "KUBECONFIG": str(pools.cluster.kubeconfig),
+        },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -210,7 +219,8 @@ async def test_who_served_arrives_at_the_picker(
             lines = await pools.decisions(api, "governance", since)
             return [line for line in lines if line["endpoint"] == lost]
 
-        with pools.node.cut_off(await pools.gateway_pod(api), lost.partition(":")[0]):
+        envoy = container(await pools.gateway_pod(api), "envoy")["containerID"]
+        with pools.cluster.cut_off(envoy, lost.partition(":")[0]):
             await eventually("the lost server is picked", asked_in_vain, 30.0)
         assert {answer.status for answer in answers} == {200}
         lines = await decided(pools, api, "governance", since, len(answers))

@@ -1,6 +1,6 @@
 """Builds Istio's control plane from Go modules, once, into the cache of the cluster tests.
 
-`python -m tests.cluster.istio.build` needs Go and its module proxy: 13 minutes the first time.
+`make istio` needs Go and its module proxy: about 13 minutes the first time.
 """
 
 from __future__ import annotations

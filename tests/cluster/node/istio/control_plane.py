@@ -6,7 +6,6 @@ What only Istio's own build of Envoy knows is switched off.
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +14,11 @@ from urllib.request import urlopen
 
 import yaml
 
-from tests.cluster.control_plane import Program, ProgramFailed
+from tests.cluster.program import Program
 from tests.helpers.picker import free_ports
 
 SYSTEM = "istio-system"
 START_SECONDS = 60.0
-POLL_SECONDS = 0.2
 ENVIRONMENT = {
     "POD_NAMESPACE": SYSTEM,
     "POD_NAME": "istiod",
@@ -61,7 +59,7 @@ def running_istiod(program: Path, kubeconfig: Path, folder: Path) -> Iterator[tu
         folder,
     )
     try:
-        _wait_until_ready(istiod, f"http://127.0.0.1:{http_port}/ready")
+        istiod.wait_until(lambda: _answers(f"http://127.0.0.1:{http_port}/ready"), START_SECONDS)
         yield address, xds_port
     finally:
         istiod.kill()
@@ -75,14 +73,9 @@ def _address_towards(url: str) -> str:
         return str(probe.getsockname()[0])
 
 
-def _wait_until_ready(istiod: Program, url: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        istiod.check()
-        try:
-            with urlopen(url, timeout=5):
-                return
-        except OSError:  # refused, or 503 while it reads what there is
-            if time.monotonic() > deadline:
-                raise ProgramFailed(f"istiod not ready:\n{istiod.tail()}") from None
-        time.sleep(POLL_SECONDS)  # noqa: TID251
+def _answers(url: str) -> bool:
+    try:
+        with urlopen(url, timeout=5):
+            return True
+    except OSError:  # refused, or 503 while it reads what there is
+        return False
