@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 IMAGE := localhost/epp:0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help venv compiled run check format test test-compiled cluster test-cluster manifests image kind bench instructions protos constraints clean
+.PHONY: help venv compiled run check format test test-compiled cluster test-cluster test-node manifests image kind bench instructions protos constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,12 +41,15 @@ test: $(VENV)/.installed ## all tests but the cluster's, with a real Envoy on lo
 test-compiled: venv ## the tests again, on the compiled build
 	EPP_COMPILED=always $(BIN)/pytest -q tests/unit tests/integration
 
-cluster: $(VENV)/.installed ## build etcd, kube-apiserver, helm and kustomize, once, into a cache outside the clone; needs Go
+cluster: $(VENV)/.installed ## build Kubernetes, etcd, helm and kustomize, once, into a cache outside the clone; needs Go
 	$(BIN)/python -m tests.cluster.build
 	$(BIN)/python -m tests.cluster.tools
 
 test-cluster: cluster ## the tests on a real Kubernetes API server
-	EPP_COMPILED=never $(BIN)/pytest -q tests/cluster
+	EPP_COMPILED=never $(BIN)/pytest -q tests/cluster --ignore=tests/cluster/node
+
+test-node: cluster ## the chart on a real node; needs root and Debian's containerd
+	EPP_COMPILED=never $(BIN)/pytest -q -rs tests/cluster/node
 
 manifests: $(VENV)/.installed ## write the parts of manifests/ that are the chart's; needs helm
 	$(BIN)/python scripts/render_manifests.py

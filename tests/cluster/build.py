@@ -1,6 +1,6 @@
-"""Builds etcd and kube-apiserver from Go modules, once per version, into a cache outside the clone.
+"""Builds Kubernetes and etcd from Go modules, once per version, into a cache outside the clone.
 
-`python -m tests.cluster.build` needs Go and its module proxy: 6 to 17 minutes and some gigabytes of
+`python -m tests.cluster.build` needs Go and its module proxy: 9 to 23 minutes and some gigabytes of
 Go's caches the first time, nothing at all the next.
 """
 
@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SOURCE = Path(__file__).parent / "kube_api"
+SOURCE = Path(__file__).parent / "kube"
+SOURCE_FILES = ("go.mod", "go.sum", "main.go", "pause/main.go")
 CACHE_VARIABLE = "EPP_KUBERNETES_CACHE"
 # The official CRDs come out of the module, checked by Go's checksum database.
 CRD_MODULE = "sigs.k8s.io/gateway-api-inference-extension@v1.5.0"
@@ -39,8 +40,13 @@ class Built:
 
     @property
     def program(self) -> Path:
-        """Takes `etcd` or `kube-apiserver` as its first argument."""
-        return self.folder / "kube-api"
+        """Takes the name of the program that it is to be as its first argument: `kubelet`."""
+        return self.folder / "kube"
+
+    @property
+    def pause(self) -> Path:
+        """The first process of a Pod: static, and needs no arguments."""
+        return self.folder / "pause"
 
     @property
     def crds(self) -> Path:
@@ -49,7 +55,7 @@ class Built:
 
     @property
     def exists(self) -> bool:
-        return self.program.exists() and self.crds.is_dir()
+        return self.program.exists() and self.pause.exists() and self.crds.is_dir()
 
 
 def kubernetes_version() -> str:
@@ -62,7 +68,7 @@ def kubernetes_version() -> str:
 def the_build() -> Built:
     """Where the build of these sources is, or will be."""
     digest = hashlib.sha256(CRD_MODULE.encode())
-    for name in ("go.mod", "go.sum", "main.go"):
+    for name in SOURCE_FILES:
         digest.update((SOURCE / name).read_bytes())
     return Built(cache() / f"{kubernetes_version()}-{digest.hexdigest()[:12]}")
 
@@ -79,7 +85,8 @@ def build() -> Built:
     with tempfile.TemporaryDirectory(prefix="building-", dir=built.folder.parent) as aside:
         fresh = Path(aside) / "whole"
         fresh.mkdir()
-        _go(_build_arguments(fresh / "kube-api"))
+        _go(_build_arguments(fresh / "kube", "."))
+        _go(_build_arguments(fresh / "pause", "./pause"))
         module = json.loads(_go(["mod", "download", "-json", CRD_MODULE]))
         shutil.copytree(
             Path(module["Dir"]) / CRD_FOLDER, fresh / "crds", copy_function=shutil.copyfile
@@ -92,14 +99,23 @@ def build() -> Built:
     return built
 
 
-def _build_arguments(program: Path) -> Sequence[str]:
+def _build_arguments(program: Path, package: str) -> Sequence[str]:
     version = kubernetes_version()
     major, minor, *_ = version.split(".")
     # Without it the server calls itself v0.0.0, and features that ask for its version are off.
     facts = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor}
     flags = [f"-X k8s.io/component-base/version.{name}={fact}" for name, fact in facts.items()]
     linker = " ".join(["-s -w", *flags, f"-X k8s.io/client-go/pkg/version.gitVersion=v{version}"])
-    return ["build", "-trimpath", "-buildvcs=false", "-ldflags", linker, "-o", str(program), "."]
+    return [
+        "build",
+        "-trimpath",
+        "-buildvcs=false",
+        "-ldflags",
+        linker,
+        "-o",
+        str(program),
+        package,
+    ]
 
 
 def _go(arguments: Sequence[str]) -> str:
@@ -130,7 +146,7 @@ def main() -> None:
         if shutil.which("go") is None:
             print("there is no `go` on the path: the tests on a cluster will be skipped")
             return
-        print(f"building Kubernetes {kubernetes_version()}: 6 to 17 minutes the first time")
+        print(f"building Kubernetes {kubernetes_version()}: 9 to 23 minutes the first time")
     try:
         built = build()
     except CannotBuild as error:

@@ -1,6 +1,7 @@
-"""etcd and kube-apiserver on loopback for one session; the API server can be killed and come back.
+"""etcd and kube-apiserver for one session; the API server can be killed and come back.
 
-There is no controller manager and no node: objects are what tests make of them.
+By themselves, on loopback, objects are what tests make of them: there is no controller manager and
+no node.
 """
 
 from __future__ import annotations
@@ -9,45 +10,62 @@ import asyncio
 import base64
 import json
 import ssl
-import subprocess
-import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.request import Request, urlopen
 
 import yaml
 
-from epp.local.processes import die_with_parent
 from tests.cluster.build import Built
 from tests.cluster.certificates import Authority, KeyPair, bare_keys
+from tests.cluster.program import Program
 from tests.helpers.picker import free_ports
 
 HOST = "127.0.0.1"
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
-POLL_SECONDS = 0.1
-LOG_TAIL_CHARACTERS = 4000
 ISSUER = "https://kubernetes.default.svc.cluster.local"
+# Of an API server with nothing beside it.
+ALONE = {
+    # Nobody makes the default service accounts that it asks for.
+    "disable-admission-plugins": "ServiceAccount",
+    "endpoint-reconciler-type": "none",  # it refuses loopback addresses
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a control plane runs. The default is this machine's loopback."""
+
+    address: str = HOST  # of the API server
+    services: str = "10.96.0.0/16"
+    enter: Sequence[str] = ()  # a command that runs the command after it there
+    flags: Mapping[str, object] = field(default_factory=lambda: ALONE)  # of the API server
 
 
 class ControlPlane:
     """Call from the main thread: what is started dies with the thread that started it."""
 
-    def __init__(self, built: Built, folder: Path) -> None:
+    def __init__(self, built: Built, folder: Path, site: Site | None = None) -> None:
         self._built = built
         self._folder = folder
+        self._site = site or Site()
         self._etcd_port, self._peer_port, self._api_port = free_ports(3)
         self.authority = Authority(folder)
         self.admin = self.authority.client("admin", ["system:masters"])
-        self._serving = self.authority.server("kube-apiserver", [HOST, "10.96.0.1"])
-        self._token_keys = bare_keys(folder, "service-accounts")
+        its_service = str(ip_network(self._site.services)[1])
+        addresses = [*{HOST, self._site.address}, its_service]
+        self._serving = self.authority.server("kube-apiserver", addresses)
+        self.token_keys = bare_keys(folder, "service-accounts")
         self._etcd: Program | None = None
         self._api_server: Program | None = None
 
     @property
     def url(self) -> str:
-        return f"https://{HOST}:{self._api_port}"
+        return f"https://{self._site.address}:{self._api_port}"
 
     @property
     def api_port(self) -> int:
@@ -55,9 +73,15 @@ class ControlPlane:
 
     def start(self) -> None:
         """Returns when the API server is ready. Raises ProgramFailed."""
-        self._etcd = Program("etcd", self._command("etcd", self._etcd_flags()), self._folder)
+        self._etcd = self.run("etcd", self._etcd_flags())
         self._start_api_server()
         self._wait_until_ready()
+
+    def run(self, program: str, flags: Mapping[str, object]) -> Program:
+        """Starts one of the programs of the build, where this control plane runs."""
+        arguments = [f"--{name}={value}" for name, value in flags.items()]
+        command = [*self._site.enter, str(self._built.program), program, *arguments]
+        return Program(program, command, self._folder)
 
     def stop(self) -> None:
         for program in (self._api_server, self._etcd):
@@ -129,24 +153,12 @@ class ControlPlane:
         return path
 
     def _start_api_server(self) -> None:
-        command = self._command("kube-apiserver", self._api_server_flags())
-        self._api_server = Program("kube-apiserver", command, self._folder)
+        self._api_server = self.run("kube-apiserver", self._api_server_flags())
 
     def _wait_until_ready(self) -> None:
         assert self._api_server is not None
-        context, deadline = self.admin_context(), time.monotonic() + START_SECONDS
-        while not _answers(f"{self.url}/readyz", context):
-            self._api_server.check()
-            if time.monotonic() > deadline:
-                tail = self._api_server.tail()
-                raise ProgramFailed(f"kube-apiserver not ready after {START_SECONDS:g} s:\n{tail}")
-            time.sleep(POLL_SECONDS)  # noqa: TID251
-
-    def _command(self, program: str, flags: dict[str, object]) -> list[str]:
-        return [
-            *(str(self._built.program), program),
-            *(f"--{name}={value}" for name, value in flags.items()),
-        ]
+        context = self.admin_context()
+        self._api_server.wait_until(lambda: _answers(f"{self.url}/readyz", context), START_SECONDS)
 
     def _etcd_flags(self) -> dict[str, object]:
         client, peer = (f"http://{HOST}:{port}" for port in (self._etcd_port, self._peer_port))
@@ -164,21 +176,23 @@ class ControlPlane:
     def _api_server_flags(self) -> dict[str, object]:
         return {
             "etcd-servers": f"http://{HOST}:{self._etcd_port}",
-            "bind-address": HOST,
+            "bind-address": self._site.address,
             "secure-port": self._api_port,
             "tls-cert-file": self._serving.public,
             "tls-private-key-file": self._serving.private,
             "client-ca-file": self.authority.file,
             "service-account-issuer": ISSUER,
-            "service-account-key-file": self._token_keys.public,
-            "service-account-signing-key-file": self._token_keys.private,
-            "service-cluster-ip-range": "10.96.0.0/16",
+            "service-account-key-file": self.token_keys.public,
+            "service-account-signing-key-file": self.token_keys.private,
+            "service-cluster-ip-range": self._site.services,
             "authorization-mode": "RBAC",
-            # Nobody makes the default service accounts that it asks for.
-            "disable-admission-plugins": "ServiceAccount",
-            "endpoint-reconciler-type": "none",  # it refuses loopback addresses
+            # To a kubelet, where there is one: for logs.
+            "kubelet-client-certificate": self.admin.public,
+            "kubelet-client-key": self.admin.private,
+            "kubelet-preferred-address-types": "InternalIP",
             "profiling": "false",
             "v": 1,
+            **self._site.flags,
         }
 
     def _etcd_call(self, method: str, **body: object) -> dict[str, dict[str, str]]:
@@ -190,40 +204,6 @@ class ControlPlane:
         with urlopen(request, timeout=STOP_SECONDS) as answer:
             found: dict[str, dict[str, str]] = json.load(answer)
             return found
-
-
-class ProgramFailed(Exception):
-    """A program ended, or does not get ready; with the end of its log."""
-
-
-class Program:
-    """One process with its log, which a restart continues."""
-
-    def __init__(self, name: str, command: Sequence[str], folder: Path) -> None:
-        self._name = name
-        self._log = folder / f"{name}.log"
-        with self._log.open("ab") as output:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=die_with_parent,
-            )
-
-    def check(self) -> None:
-        """Raises ProgramFailed if it has ended."""
-        code = self._process.poll()
-        if code is not None:
-            raise ProgramFailed(f"{self._name} ended with {code}:\n{self.tail()}")
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait(STOP_SECONDS)
-
-    def tail(self) -> str:
-        return self._log.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
 
 
 def _answers(url: str, context: ssl.SSLContext) -> bool:
