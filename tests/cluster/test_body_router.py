@@ -17,7 +17,7 @@ from tests.helpers.bodyrouting import BASE_MODEL_HEADER, BodyRouterProcess, runn
 from tests.helpers.gateway import a_gateway, request_body, request_headers
 
 CONFIG_MAP = Kind("v1", "ConfigMap")
-RULE: Object = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]}
+RULE: Object = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch"]}
 LABEL = "inference.networking.k8s.io/bbr-managed"
 NEW_LABEL = "inference.llm-d.ai/ipp-managed"
 TRIED_AGAIN_SECONDS = 60.0

@@ -85,7 +85,7 @@ def test_the_body_router_reads_configmaps_where_its_role_lets_it(
     objects = chart.objects(SERVERS, given)
     kind, name = ("ClusterRole", "inference-") if everywhere else ("Role", "")
     [rule] = rules_of(objects, kind, f"{name}body-based-router")
-    assert (rule["resources"], rule["verbs"]) == (["configmaps"], ["get", "list", "watch"])
+    assert (rule["resources"], rule["verbs"]) == (["configmaps"], ["list", "watch"])
     environment = container(objects, "bbr", "body-based-router").get("env", [])
     assert [one["name"] for one in environment] == ([] if everywhere else ["NAMESPACE"])
 
