@@ -38,8 +38,12 @@ format: $(VENV)/.installed ## format and fix what can be fixed
 test: $(VENV)/.installed ## all tests but the cluster's, with a real Envoy on loopback
 	EPP_COMPILED=never $(BIN)/pytest -q --ignore=tests/cluster
 
-test-compiled: venv ## the tests again, on the compiled build
-	EPP_COMPILED=always $(BIN)/pytest -q tests/unit tests/integration
+# Those that go the way of a request.
+COMPILED_TESTS := $(addprefix tests/integration/test_,cancellation_storm.py ext_proc_port.py \
+	h2spec.py many_streams.py scale.py through_envoy.py)
+
+test-compiled: venv ## unit tests and those of the request path again, on the compiled build
+	EPP_COMPILED=always $(BIN)/pytest -q tests/unit $(COMPILED_TESTS)
 
 cluster: $(VENV)/.installed ## build Kubernetes, etcd, helm and kustomize, once, into a cache outside the clone; needs Go
 	$(BIN)/python -m tests.cluster.build
