@@ -21,7 +21,6 @@ from epp.flowcontrol.legacy import LegacyAdmission
 from epp.payloads.payload import Payload
 from epp.prefixcache.approximate import ApproximateIndex
 from epp.prefixcache.blocks import hash_chain, tokens_in
-from epp.routing.objective_by_model import objective_by_model
 from epp.routing.router import ModelRouter
 
 
@@ -99,7 +98,6 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         hash_prompt=_prompt_hasher(configuration),
         endpoint_at=lambda authority: _endpoint_at(store, authority),
         control=_control_reader(configuration),
-        objective_by_model=objective_by_model(configuration.routing.objectives_by_model),
         answer_for=_model_lister(models, store),
         new_request_id=outside.new_request_id,
         session_headers=configuration.session_headers,

@@ -88,6 +88,10 @@ class Usage(Protocol):
 
 
 class Router(Protocol):
+    def objective_of(self, named: str, model: str) -> str:
+        """`named` by someone whose word counts, empty if nobody; `model` is empty if unknown."""
+        ...
+
     def priority_of(self, objective: str, model: str) -> int: ...
     def target_of(self, model: str, requested: str, spread_key: str) -> str:
         """The model name to send. `requested` comes from the rewrite header, empty if none."""
@@ -129,7 +133,6 @@ class Director:
     hash_prompt: Callable[[str, Payload], tuple[Sequence[int], int]]  # blocks, tokens in them
     endpoint_at: Callable[[str], Endpoint | None]
     control: Callable[[Arrival, str], str | None]  # a control value by name; None if absent
-    objective_by_model: Callable[[str], str]  # of requests that name none; empty if unknown
     answer_for: Callable[[str, str], Answer | None]  # method, path
     new_request_id: Callable[[], str]
     session_headers: tuple[str, ...] = ()
@@ -212,8 +215,8 @@ class Director:
     def _identify(self, begun: Begun, arrival: Arrival) -> None:
         """Who asks for what: payload, priority, flow, target model. Raises Refused."""
         facts = begun.facts
-        named = self.control(arrival, "inference-objective")
-        self._rank(facts, named or self.objective_by_model(""), "")
+        named = self.control(arrival, "inference-objective") or ""
+        self._rank(facts, named, "")  # for a body that cannot be read, too
         facts.flow = self.control(arrival, "inference-fairness-id") or DEFAULT_FLOW
         facts.session = next(
             (found for name in self.session_headers if (found := arrival.headers.get(name))), ""
@@ -222,7 +225,7 @@ class Director:
             return
         payload = read_request(facts.path, arrival.headers, arrival.body, complete=arrival.complete)
         begun.api = payload.api
-        self._rank(facts, named or self.objective_by_model(payload.model), payload.model)
+        self._rank(facts, named, payload.model)
         facts.model = facts.target_model = payload.model
         facts.streaming = payload.streaming
         facts.prompt_tokens = payload.prompt_tokens
@@ -237,6 +240,6 @@ class Director:
                 begun.body = with_model(arrival.body, facts.target_model)
         facts.prefix_blocks, facts.prefix_tokens = self.hash_prompt(facts.target_model, payload)
 
-    def _rank(self, facts: RequestFacts, objective: str, model: str) -> None:
-        facts.objective = objective
-        facts.priority = self.router.priority_of(objective, model)
+    def _rank(self, facts: RequestFacts, named: str, model: str) -> None:
+        facts.objective = self.router.objective_of(named, model)
+        facts.priority = self.router.priority_of(facts.objective, model)

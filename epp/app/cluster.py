@@ -12,7 +12,14 @@ from epp.datalayer.discovery.kubernetes.discovery import KubernetesDiscovery, Ou
 from epp.datalayer.discovery.kubernetes.settings import KubernetesSettings
 from epp.datalayer.discovery.kubernetes.view import ClusterRouting
 from epp.extproc.health import Health
-from epp.routing.settings import ModelRewrite, Objective, RoutingSettings, Rule, Target
+from epp.routing.settings import (
+    ModelPriority,
+    ModelRewrite,
+    Objective,
+    RoutingSettings,
+    Rule,
+    Target,
+)
 from epp.telemetry.metrics import Metrics
 
 
@@ -70,5 +77,5 @@ def routing_settings(cluster: ClusterRouting) -> RoutingSettings:
             )
             for name, rules in cluster.rewrites
         ),
-        tuple(Objective(model, priority) for model, priority in cluster.model_priorities),
+        tuple(ModelPriority(model, priority) for model, priority in cluster.model_priorities),
     )

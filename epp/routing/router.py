@@ -42,7 +42,7 @@ def split_of(rewrite: str, targets: Sequence[Target]) -> Split:
 class ModelRouter:
     """Exact rules beat the ones that match every model; among equals the first listed wins.
 
-    A matching rule overrides the rewrite that a header asks for.
+    So do objectives by model. A matching rule overrides the rewrite that a header asks for.
     """
 
     def __init__(
@@ -55,7 +55,14 @@ class ModelRouter:
     def update(self, settings: RoutingSettings) -> None:
         """From the next request on these settings hold, and nothing of the ones before."""
         self._priorities = {o.name: o.priority for o in reversed(settings.objectives)}
-        self._model_priorities = {o.name: o.priority for o in reversed(settings.model_objectives)}
+        self._model_priorities = {m.model: m.priority for m in reversed(settings.model_priorities)}
+        self._model_objectives: dict[str, str] = {}
+        self._objective_of_others = ""
+        for entry in settings.objectives_by_model:
+            for model in entry.models:
+                self._model_objectives.setdefault(model, entry.objective)
+            if not entry.models and not self._objective_of_others:
+                self._objective_of_others = entry.objective
         self._exact: dict[str, Split] = {}
         self._generic: Split | None = None
         for rewrite in settings.model_rewrites:
@@ -65,6 +72,10 @@ class ModelRouter:
                     self._exact.setdefault(model, split)
                 if not rule.models and self._generic is None:
                     self._generic = split
+
+    def objective_of(self, named: str, model: str) -> str:
+        """What was named by someone whose word counts, else that of the model; empty if none."""
+        return named or self._model_objectives.get(model, self._objective_of_others)
 
     def priority_of(self, objective: str, model: str) -> int:
         """That of the objective if it is known, else of the model; 0 if that is unknown too."""

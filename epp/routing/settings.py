@@ -32,6 +32,14 @@ class ModelRewrite:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelPriority:
+    """The priority of requests for a model that name no known objective."""
+
+    model: str
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ModelObjective:
     """The objective of requests for these models that name none, or whose word does not count."""
 
@@ -43,7 +51,7 @@ class ModelObjective:
 class RoutingSettings:
     objectives: tuple[Objective, ...] = ()
     model_rewrites: tuple[ModelRewrite, ...] = ()  # the first that matches wins
-    model_objectives: tuple[Objective, ...] = ()  # by model, where a request names no known one
+    model_priorities: tuple[ModelPriority, ...] = ()  # the first of a model counts
     objectives_by_model: tuple[ModelObjective, ...] = ()  # an exact model beats the generic entry
 
     def model_names(self) -> set[str]:
@@ -57,6 +65,6 @@ class RoutingSettings:
         return RoutingSettings(
             (*self.objectives, *later.objectives),
             (*self.model_rewrites, *later.model_rewrites),
-            (*self.model_objectives, *later.model_objectives),
+            (*self.model_priorities, *later.model_priorities),
             (*self.objectives_by_model, *later.objectives_by_model),
         )

@@ -7,7 +7,14 @@ from epp.datalayer.discovery.kubernetes.objects import Rule as ClusterRule
 from epp.datalayer.discovery.kubernetes.objects import Target as ClusterTarget
 from epp.datalayer.discovery.kubernetes.view import ClusterRouting
 from epp.extproc.health import Health
-from epp.routing.settings import ModelRewrite, Objective, RoutingSettings, Rule, Target
+from epp.routing.settings import (
+    ModelPriority,
+    ModelRewrite,
+    Objective,
+    RoutingSettings,
+    Rule,
+    Target,
+)
 
 
 def test_what_the_cluster_says_of_routing() -> None:
@@ -16,7 +23,7 @@ def test_what_the_cluster_says_of_routing() -> None:
     assert routing_settings(cluster) == RoutingSettings(
         (Objective("gold", 5),),
         (ModelRewrite("canary", (Rule((Target("b", 90), Target("c")), ("a",)),)),),
-        (Objective("m", -1),),
+        (ModelPriority("m", -1),),
     )
 
 

@@ -5,7 +5,15 @@ from collections import Counter
 import pytest
 
 from epp.routing.router import ModelRouter
-from epp.routing.settings import ModelRewrite, Objective, RoutingSettings, Rule, Target
+from epp.routing.settings import (
+    ModelObjective,
+    ModelPriority,
+    ModelRewrite,
+    Objective,
+    RoutingSettings,
+    Rule,
+    Target,
+)
 
 
 def router(*rewrites: ModelRewrite, seen: list[tuple[str, str, str]] | None = None) -> ModelRouter:
@@ -85,7 +93,7 @@ def test_the_names_of_all_rules() -> None:
 
 
 def test_the_model_decides_where_no_known_objective_is_named() -> None:
-    models = (Objective("chat", 3), Objective("chat", 9), Objective("bulk", -1))
+    models = (ModelPriority("chat", 3), ModelPriority("chat", 9), ModelPriority("bulk", -1))
     routes = ModelRouter(
         RoutingSettings((Objective("gold", 10),), (), models), lambda *_decision: None
     )
@@ -109,10 +117,41 @@ def test_of_two_settings_the_first_counts() -> None:
     later = RoutingSettings(
         (Objective("gold", 2), Objective("blue", 3)),
         (rewrite(Target("b")), rewrite(Target("c"), models=("y",))),
-        (Objective("m", 4),),
+        (ModelPriority("m", 4),),
     )
     routes = ModelRouter(first.followed_by(later), lambda *_decision: None)
     assert (routes.priority_of("gold", ""), routes.priority_of("blue", "")) == (1, 3)
     assert routes.priority_of("", "m") == 4
     assert routes.target_of("chat", "", "k") == "a"
     assert routes.target_of("y", "", "k") == "c"
+
+
+ENTRIES = (
+    ModelObjective("interactive"),
+    ModelObjective("audit", ("auditor", "auditor-v2")),
+    ModelObjective("late", ("auditor",)),
+)
+
+
+def by_model(*entries: ModelObjective) -> ModelRouter:
+    return ModelRouter(RoutingSettings(objectives_by_model=entries), lambda *_decision: None)
+
+
+@pytest.mark.parametrize(
+    ("model", "objective"),
+    [
+        pytest.param("auditor", "audit", id="exact-and-first"),
+        pytest.param("auditor-v2", "audit", id="another-of-the-entry"),
+        pytest.param("chat", "interactive", id="every-other-model"),
+        pytest.param("", "interactive", id="no-model"),
+    ],
+)
+def test_objective_of_a_model(model: str, objective: str) -> None:
+    assert by_model(*ENTRIES).objective_of("", model) == objective
+    assert by_model(*ENTRIES).objective_of("named", model) == "named"
+
+
+def test_without_a_generic_entry_other_models_have_none() -> None:
+    routes = by_model(*ENTRIES[1:])
+    models = ("auditor", "chat", "")
+    assert [routes.objective_of("", model) for model in models] == ["audit", "", ""]
