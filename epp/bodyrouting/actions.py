@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum, auto
+from enum import StrEnum
 
 from epp.core.refusal import Refused
-
-
-class Phase(IntEnum):
-    REQUEST = auto()
-    RESPONSE = auto()
+from epp.extproc.actions import (
+    AnswerResponseBody,
+    AnswerResponseHeaders,
+    AnswerTrailers,
+    EndStream,
+    SendBody,
+)
 
 
 class Outcome(StrEnum):
@@ -46,30 +48,6 @@ class AnswerRequestBody:
 
 
 @dataclass(slots=True)
-class SendBody:
-    """A piece of a full-duplex body. The codec cuts it to the size that gateways take."""
-
-    phase: Phase
-    data: bytes
-    end_of_stream: bool
-
-
-@dataclass(slots=True)
-class AnswerResponseHeaders:
-    pass
-
-
-@dataclass(slots=True)
-class AnswerResponseBody:
-    """For modes in which the gateway waits for each body message to be answered."""
-
-
-@dataclass(slots=True)
-class AnswerTrailers:
-    phase: Phase
-
-
-@dataclass(slots=True)
 class Refuse:
     refusal: Refused
 
@@ -83,11 +61,6 @@ class Note:
     missing: tuple[str, ...] = ()  # fields that are not there
     empty: tuple[str, ...] = ()  # fields whose value is an empty text
     base_model_unknown: bool = False  # nobody has said which base model it belongs to
-
-
-@dataclass(slots=True)
-class EndStream:
-    """Nothing more will be said: the gateway goes on alone."""
 
 
 Action = (

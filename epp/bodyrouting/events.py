@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from epp.extproc.events import BodyMode
+from epp.extproc.events import (
+    BodyMode,
+    Closed,
+    HalfClosed,
+    RequestBody,
+    RequestTrailers,
+    ResponseBody,
+    ResponseTrailers,
+)
 
 
 @dataclass(slots=True)
@@ -18,45 +26,13 @@ class RequestHeaders:
 
 
 @dataclass(slots=True)
-class RequestBody:
-    data: bytes
-    end_of_stream: bool = False
-
-
-@dataclass(slots=True)
-class RequestTrailers:
-    pass
-
-
-@dataclass(slots=True)
 class ResponseHeaders:
-    pass
-
-
-@dataclass(slots=True)
-class ResponseBody:
-    data: bytes
-    end_of_stream: bool = False
-
-
-@dataclass(slots=True)
-class ResponseTrailers:
     pass
 
 
 @dataclass(slots=True)
 class Expired:
     """The body took too long to arrive."""
-
-
-@dataclass(slots=True)
-class HalfClosed:
-    """The gateway will send nothing more, but still reads."""
-
-
-@dataclass(slots=True)
-class Closed:
-    """The stream is gone, in whatever way."""
 
 
 Event = (

@@ -8,14 +8,17 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from epp.bodyrouting.actions import Action, EndStream, Note, Outcome, Refuse
+from epp.bodyrouting.actions import Action, Note, Outcome, Refuse
 from epp.bodyrouting.basemodels import BaseModels
-from epp.bodyrouting.codec import BodyCodec, MalformedMessage
-from epp.bodyrouting.events import Closed, Event, Expired, HalfClosed
+from epp.bodyrouting.codec import BodyCodec
+from epp.bodyrouting.events import Event, Expired
 from epp.bodyrouting.exchange import BodyExchange
 from epp.bodyrouting.metrics import BodyRouterMetrics
 from epp.bodyrouting.settings import RoutingSettings
 from epp.core.refusal import Reason, Refused
+from epp.extproc.actions import EndStream
+from epp.extproc.events import Closed, HalfClosed
+from epp.extproc.messages import MalformedMessage
 from epp.extproc.order import OutOfTurn
 from epp.extproc.transport.interfaces import Metadata, Status, Stream
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, assert_never
 
-from google.protobuf.message import DecodeError
-
 from epp._pb import ext_proc_pb2 as pb
 from epp.extproc import body_messages, header_messages, route_messages
 from epp.extproc import headers as names
@@ -39,46 +37,30 @@ from epp.extproc.events import (
     ResponseHeaders,
     ResponseTrailers,
 )
+from epp.extproc.messages import (
+    RESPONSE_BODY_GOES_ON,
+    RESPONSE_HEADERS_GO_ON,
+    TRAILERS_GO_ON,
+    body_mode,
+    body_pieces,
+    immediate_message,
+    parsed,
+    set_header,
+)
 
-MAX_CHUNK_BYTES: Final = 62_000  # of a body message; gateways take at least this
 LISTS_METADATA: Final = ("x-epp-gateway", "lists")
 EXT_PROC_ATTRIBUTES: Final = "envoy.filters.http.ext_proc"
-OVERWRITE: Final = pb.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
-
 # What stands beside headers is kept decoded; clients cannot make it large or many.
 KEPT_AROUND: Final = 512
 KEPT_BESIDE_BYTES: Final = 2048
 
-BODY_KINDS: Final = {
-    Phase.REQUEST: body_messages.REQUEST_BODY,
-    Phase.RESPONSE: body_messages.RESPONSE_BODY,
-}
-
 _STRIP_ALL: Final = pb.HeaderMutation(remove_headers=(names.DESTINATION, *names.STRIPPED))
-
-_MODES: Final = {mode.value: mode for mode in BodyMode}
 
 # Answers that are the same for every request.
 _GO_ON: Final = pb.ProcessingResponse(
     request_headers=pb.HeadersResponse(response=pb.CommonResponse(header_mutation=_STRIP_ALL))
 ).SerializeToString()
 _BODY_GOES_ON: Final = pb.ProcessingResponse(request_body=pb.BodyResponse()).SerializeToString()
-_RESPONSE_GOES_ON: Final = pb.ProcessingResponse(
-    response_headers=pb.HeadersResponse()
-).SerializeToString()
-_RESPONSE_BODY_GOES_ON: Final = pb.ProcessingResponse(
-    response_body=pb.BodyResponse()
-).SerializeToString()
-_REQUEST_TRAILERS_GO_ON: Final = pb.ProcessingResponse(
-    request_trailers=pb.TrailersResponse()
-).SerializeToString()
-_RESPONSE_TRAILERS_GO_ON: Final = pb.ProcessingResponse(
-    response_trailers=pb.TrailersResponse()
-).SerializeToString()
-
-
-class MalformedMessage(Exception):
-    """The bytes are no ext-proc message."""
 
 
 class Codec:
@@ -125,10 +107,7 @@ class Codec:
 
     def _uncommon(self, data: bytes) -> Event | None:
         """A message of any other kind or shape, judged by the generated code."""
-        try:
-            message = pb.ProcessingRequest.FromString(data)
-        except DecodeError as error:
-            raise MalformedMessage(f"not a ProcessingRequest: {error}") from error
+        message = parsed(data)
         match message.WhichOneof("request"):
             case "request_body":
                 body = message.request_body
@@ -153,10 +132,10 @@ class Codec:
     def encode(self, action: Action) -> Iterable[bytes]:
         """The messages that say it, in order; none for what is not for the gateway."""
         if isinstance(action, SendBody):  # by far the most frequent
-            return _body_messages(action)
+            return body_pieces(action)
         match action:
             case AnswerResponseBody():
-                return (_RESPONSE_BODY_GOES_ON,)
+                return (RESPONSE_BODY_GOES_ON,)
             case AnswerRequestHeaders(route):
                 return (self._request_headers_answer(route),)
             case AnswerRequestBody(route, replacement):
@@ -168,7 +147,7 @@ class Codec:
             case AskForTime(seconds):
                 return (_time_request(seconds),)
             case Immediate():
-                return (_immediate(action),)
+                return (immediate_message(action),)
             case Begin() | Responding() | Finish() | EndStream():
                 return ()
             case _:
@@ -186,23 +165,14 @@ class Codec:
         return route_messages.answer(route_messages.REQUEST_BODY, route, facts, replacement)
 
     def _trailers_answer(self, phase: Phase, route: Route | None) -> bytes:
-        if phase is Phase.RESPONSE:
-            return _RESPONSE_TRAILERS_GO_ON
-        if route is None:
-            return _REQUEST_TRAILERS_GO_ON
+        if phase is Phase.RESPONSE or route is None:
+            return TRAILERS_GO_ON[phase]
         return route_messages.trailers_answer(route, self._facts(route))
 
     def _facts(self, route: Route) -> bytes:
         if route.record is None:
             return b""
         return route_messages.facts_struct(self._own, route.record)
-
-
-def _mode(value: int) -> BodyMode:
-    mode = _MODES.get(value)
-    if mode is None:
-        raise MalformedMessage(f"unknown body mode {value}")
-    return mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,14 +188,11 @@ class Around:
 
 def _around(beside: bytes) -> Around:
     """Raises MalformedMessage."""
-    try:
-        message = pb.ProcessingRequest.FromString(beside)
-    except DecodeError as error:
-        raise MalformedMessage(f"not a ProcessingRequest: {error}") from error
+    message = parsed(beside)
     request_mode = response_mode = BodyMode.FULL_DUPLEX_STREAMED
     if message.HasField("protocol_config"):
-        request_mode = _mode(message.protocol_config.request_body_mode)
-        response_mode = _mode(message.protocol_config.response_body_mode)
+        request_mode = body_mode(message.protocol_config.request_body_mode)
+        response_mode = body_mode(message.protocol_config.response_body_mode)
     subset, control = _subset(message), _control(message)
     return Around(request_mode, response_mode, subset, control, _served(message))
 
@@ -286,51 +253,19 @@ def _control(message: pb.ProcessingRequest) -> Mapping[str, str] | None:
     return {key: value.string_value for key, value in fields.items()}
 
 
-def _set(mutation: pb.HeaderMutation, key: str, value: str) -> None:
-    option = mutation.set_headers.add()
-    option.header.key = key
-    option.header.raw_value = value.encode("utf-8", "surrogateescape")
-    option.append_action = OVERWRITE
-
-
 def _response_headers_answer(action: AnswerResponseHeaders) -> bytes:
     if not action.set_headers and not action.drop_content_length:
-        return _RESPONSE_GOES_ON
+        return RESPONSE_HEADERS_GO_ON
     reply = pb.ProcessingResponse()
     mutation = reply.response_headers.response.header_mutation
     for key, value in action.set_headers.items():
-        _set(mutation, key, value)
+        set_header(mutation, key, value)
     if action.drop_content_length:
         mutation.remove_headers.append("content-length")
     return reply.SerializeToString()
 
 
-def _body_messages(action: SendBody) -> Iterable[bytes]:
-    kind = BODY_KINDS[action.phase]
-    data, size, last = action.data, len(action.data), action.end_of_stream
-    if size <= MAX_CHUNK_BYTES:
-        return (body_messages.reply(kind, data, end_of_stream=last),)
-    view = memoryview(data)
-    pieces = (view[at : at + MAX_CHUNK_BYTES] for at in range(0, size, MAX_CHUNK_BYTES))
-    ends = range(MAX_CHUNK_BYTES, size + MAX_CHUNK_BYTES, MAX_CHUNK_BYTES)
-    return [
-        body_messages.reply(kind, piece, end_of_stream=last and end >= size)
-        for piece, end in zip(pieces, ends, strict=True)
-    ]
-
-
 def _time_request(seconds: float) -> bytes:
     reply = pb.ProcessingResponse()
     reply.override_message_timeout.FromMilliseconds(int(seconds * 1000))
-    return reply.SerializeToString()
-
-
-def _immediate(action: Immediate) -> bytes:
-    reply = pb.ProcessingResponse()
-    answer = reply.immediate_response
-    answer.status.code = action.status
-    for key, value in action.headers.items():
-        _set(answer.headers, key, value)
-    answer.body = action.body
-    answer.details = action.details
     return reply.SerializeToString()

@@ -13,7 +13,7 @@ from epp.core.decision import Answer, Outcome, Placed, Waiting
 from epp.core.refusal import Reason, Refused
 from epp.director import Begun, Cause, Ending
 from epp.extproc.actions import Action, Begin, EndStream, Finish, Responding
-from epp.extproc.codec import Codec, MalformedMessage
+from epp.extproc.codec import Codec
 from epp.extproc.events import (
     Answered,
     Closed,
@@ -26,6 +26,7 @@ from epp.extproc.events import (
 )
 from epp.extproc.exchange import Exchange, Limits
 from epp.extproc.http_status import immediate
+from epp.extproc.messages import MalformedMessage
 from epp.extproc.order import OutOfTurn
 from epp.extproc.switchboard import Switchboard
 from epp.extproc.transport.interfaces import Metadata, Status, Stream

@@ -5,32 +5,27 @@ from typing import Any
 import pytest
 from envoy.service.ext_proc.v3 import external_processor_pb2 as xds
 
-from epp.bodyrouting.actions import (
-    AnswerRequestBody,
-    AnswerRequestHeaders,
+from epp.bodyrouting.actions import AnswerRequestBody, AnswerRequestHeaders, Note, Outcome, Refuse
+from epp.bodyrouting.codec import BodyCodec
+from epp.bodyrouting.events import Event, RequestHeaders, ResponseHeaders
+from epp.bodyrouting.settings import BASE_MODEL_HEADER, MODEL_HEADER, RoutingSettings
+from epp.core.refusal import Reason, Refused
+from epp.extproc.actions import (
     AnswerResponseBody,
     AnswerResponseHeaders,
     AnswerTrailers,
     EndStream,
-    Note,
-    Outcome,
     Phase,
-    Refuse,
     SendBody,
 )
-from epp.bodyrouting.codec import MAX_CHUNK_BYTES, BodyCodec, MalformedMessage
-from epp.bodyrouting.events import (
-    Event,
+from epp.extproc.events import (
+    BodyMode,
     RequestBody,
-    RequestHeaders,
     RequestTrailers,
     ResponseBody,
-    ResponseHeaders,
     ResponseTrailers,
 )
-from epp.bodyrouting.settings import BASE_MODEL_HEADER, MODEL_HEADER, RoutingSettings
-from epp.core.refusal import Reason, Refused
-from epp.extproc.events import BodyMode
+from epp.extproc.messages import MAX_CHUNK_BYTES, MalformedMessage
 from tests.helpers import gateway
 
 CODEC = BodyCodec(RoutingSettings().headers())

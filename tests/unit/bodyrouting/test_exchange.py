@@ -13,29 +13,12 @@ from epp.bodyrouting.actions import (
     Action,
     AnswerRequestBody,
     AnswerRequestHeaders,
-    AnswerResponseBody,
-    AnswerResponseHeaders,
-    AnswerTrailers,
-    EndStream,
     Note,
     Outcome,
-    Phase,
     Refuse,
-    SendBody,
 )
 from epp.bodyrouting.basemodels import BaseModels
-from epp.bodyrouting.events import (
-    Closed,
-    Event,
-    Expired,
-    HalfClosed,
-    RequestBody,
-    RequestHeaders,
-    RequestTrailers,
-    ResponseBody,
-    ResponseHeaders,
-    ResponseTrailers,
-)
+from epp.bodyrouting.events import Event, Expired, RequestHeaders, ResponseHeaders
 from epp.bodyrouting.exchange import SMALL_PIECE_BYTES, BodyExchange
 from epp.bodyrouting.settings import (
     BASE_MODEL_HEADER,
@@ -44,7 +27,23 @@ from epp.bodyrouting.settings import (
     RoutingSettings,
 )
 from epp.core.refusal import Reason
-from epp.extproc.events import BodyMode
+from epp.extproc.actions import (
+    AnswerResponseBody,
+    AnswerResponseHeaders,
+    AnswerTrailers,
+    EndStream,
+    Phase,
+    SendBody,
+)
+from epp.extproc.events import (
+    BodyMode,
+    Closed,
+    HalfClosed,
+    RequestBody,
+    RequestTrailers,
+    ResponseBody,
+    ResponseTrailers,
+)
 from epp.extproc.order import OutOfTurn
 
 FULL = BodyMode.FULL_DUPLEX_STREAMED

@@ -20,7 +20,7 @@ from epp.extproc.actions import (
     Route,
     SendBody,
 )
-from epp.extproc.codec import MAX_CHUNK_BYTES, Codec, MalformedMessage
+from epp.extproc.codec import Codec
 from epp.extproc.events import (
     BodyMode,
     RequestBody,
@@ -30,6 +30,7 @@ from epp.extproc.events import (
     ResponseHeaders,
     ResponseTrailers,
 )
+from epp.extproc.messages import MAX_CHUNK_BYTES, MalformedMessage
 
 
 def a_codec(**metadata: str) -> Codec:
