@@ -19,6 +19,7 @@ from epp.flowcontrol.attempt import PlacingAttempt
 from epp.flowcontrol.controller import FlowController
 from epp.flowcontrol.legacy import LegacyAdmission
 from epp.payloads.payload import Payload
+from epp.payloads.request import read_request
 from epp.prefixcache.approximate import ApproximateIndex
 from epp.prefixcache.blocks import hash_chain, tokens_in
 from epp.routing.router import ModelRouter
@@ -30,6 +31,9 @@ class Outside:
 
     rng: random.Random
     new_request_id: Callable[[], str]
+    read_payload: Callable[[Arrival], Payload] = lambda arrival: read_request(
+        arrival.path, arrival.headers, arrival.body, complete=arrival.complete
+    )
     on_rewrite: Callable[[str, str, str], None] = lambda _rewrite, _model, _target: None
 
 
@@ -95,6 +99,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         queue=queue,
         load=ledger,
         index=index,
+        read_payload=outside.read_payload,
         hash_prompt=_prompt_hasher(configuration),
         endpoint_at=lambda authority: _endpoint_at(store, authority),
         control=_control_reader(configuration),

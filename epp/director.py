@@ -15,7 +15,7 @@ from epp.core.endpoint import Endpoint
 from epp.core.refusal import Reason, Refused
 from epp.core.request import DEFAULT_FLOW, RequestFacts
 from epp.payloads.payload import Payload
-from epp.payloads.request import read_request, with_model
+from epp.payloads.request import with_model
 
 
 @dataclass(slots=True)
@@ -30,6 +30,11 @@ class Arrival:
     subset: frozenset[str] | None = None
     takes_lists: bool = False
     control: Mapping[str, str] | None = None  # control values set by the gateway itself
+
+    @property
+    def path(self) -> str:
+        """Without the query."""
+        return self.headers.get(":path", "").partition("?")[0]
 
 
 @dataclass(slots=True, eq=False)
@@ -105,7 +110,7 @@ class Queue(Protocol):
 
 
 class Load(Protocol):
-    def reserve(self, endpoint: Endpoint, prompt_tokens: int) -> Lease: ...
+    def prefilled(self, lease: Lease) -> bool: ...
     def move(self, lease: Lease, endpoint: Endpoint) -> None: ...
     def release(self, lease: Lease) -> bool: ...
 
@@ -130,6 +135,7 @@ class Director:
     queue: Queue
     load: Load
     index: PrefixIndex
+    read_payload: Callable[[Arrival], Payload]  # raises Refused for what no engine would take
     hash_prompt: Callable[[str, Payload], tuple[Sequence[int], int]]  # blocks, tokens in them
     endpoint_at: Callable[[str], Endpoint | None]
     control: Callable[[Arrival, str], str | None]  # a control value by name; None if absent
@@ -142,7 +148,7 @@ class Director:
         headers = arrival.headers
         request_id = headers.get("x-request-id", "")
         generated = "" if request_id else self.new_request_id()
-        path = headers.get(":path", "").partition("?")[0]
+        path = arrival.path
         facts = RequestFacts(
             request_id=request_id or generated,
             received_at=arrival.received_at,
@@ -184,7 +190,16 @@ class Director:
             if succeeded and server is not None:
                 self.index.add(server, facts.prefix_blocks)
 
-    def finish(self, facts: RequestFacts, now: float) -> list[tuple[RequestFacts, Outcome]]:
+    def first_token(self, facts: RequestFacts) -> None:
+        """A server has computed the prompt. Never told where the response is not seen."""
+        flight = self._flights.get(facts)
+        if flight is not None:
+            for lease in flight.leases:
+                self.load.prefilled(lease)
+
+    def finish(
+        self, facts: RequestFacts, ending: Ending, now: float
+    ) -> list[tuple[RequestFacts, Outcome]]:
         """However it ended. Returns the waiting requests whose turn this made."""
         self.queue.abandon(facts)
         flight = self._flights.pop(facts, None)
@@ -223,7 +238,7 @@ class Director:
         )
         if not arrival.has_body:
             return
-        payload = read_request(facts.path, arrival.headers, arrival.body, complete=arrival.complete)
+        payload = self.read_payload(arrival)
         begun.api = payload.api
         self._rank(facts, named, payload.model)
         facts.model = facts.target_model = payload.model

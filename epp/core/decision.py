@@ -19,6 +19,8 @@ class Lease:
 
     endpoint: Endpoint
     prompt_tokens: int
+    uncached_tokens: int  # of the prompt: what the endpoint has to compute, as far as we know
+    prefilling: bool = True  # no first token so far
     held: bool = True
 
 

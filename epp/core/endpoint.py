@@ -39,6 +39,8 @@ class Load:
 
     requests: int = 0  # ours, placed and not finished
     prompt_tokens: int = 0  # ours, estimated prompt tokens of those requests
+    uncached_tokens: int = 0  # of them, those that the server had to compute when it was picked
+    prefilling_tokens: int = 0  # of these, those of requests without a first token so far
     requests_at_reading: int = 0  # ours at the time of the last scrape
     foreign: float = 0.0  # smoothed requests in the engine that are not ours
     waiting: int = 0  # estimated requests queued in the engine now

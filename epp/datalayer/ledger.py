@@ -26,19 +26,27 @@ class Ledger:
         self.leases_held = 0
         self._batch: dict[Endpoint, int] = {}  # requests known to fit the engine's batch
 
-    def reserve(self, endpoint: Endpoint, prompt_tokens: int) -> Lease:
-        lease = Lease(endpoint, prompt_tokens)
+    def reserve(self, endpoint: Endpoint, prompt_tokens: int, uncached_tokens: int) -> Lease:
+        lease = Lease(endpoint, prompt_tokens, uncached_tokens)
         self.leases_held += 1
-        self._add(endpoint, 1, prompt_tokens)
+        self._add(lease, 1)
         return lease
+
+    def prefilled(self, lease: Lease) -> bool:
+        """The first token came. Whether that is news."""
+        if not lease.held or not lease.prefilling:
+            return False
+        lease.prefilling = False
+        lease.endpoint.load.prefilling_tokens -= lease.uncached_tokens
+        return True
 
     def move(self, lease: Lease, endpoint: Endpoint) -> None:
         """Another endpoint served than the one picked."""
         if not lease.held or lease.endpoint is endpoint:
             return
-        self._add(lease.endpoint, -1, -lease.prompt_tokens)
+        self._add(lease, -1)
         lease.endpoint = endpoint
-        self._add(endpoint, 1, lease.prompt_tokens)
+        self._add(lease, 1)
 
     def release(self, lease: Lease) -> bool:
         """Whether this call gave the place back; a second call does nothing."""
@@ -46,7 +54,7 @@ class Ledger:
             return False
         lease.held = False
         self.leases_held -= 1
-        self._add(lease.endpoint, -1, -lease.prompt_tokens)
+        self._add(lease, -1)
         return True
 
     def read(self, endpoint: Endpoint, metrics: EndpointMetrics, own_at_start: int) -> None:
@@ -77,11 +85,15 @@ class Ledger:
         """The endpoint left the pool. Its leases may still be released."""
         self._batch.pop(endpoint, None)
 
-    def _add(self, endpoint: Endpoint, requests: int, prompt_tokens: int) -> None:
-        load = endpoint.load
-        load.requests += requests
-        load.prompt_tokens += prompt_tokens
-        self._estimate(endpoint)
+    def _add(self, lease: Lease, sign: int) -> None:
+        """Put a lease on its endpoint, or with `sign` -1 take it off."""
+        load = lease.endpoint.load
+        load.requests += sign
+        load.prompt_tokens += sign * lease.prompt_tokens
+        load.uncached_tokens += sign * lease.uncached_tokens
+        if lease.prefilling:
+            load.prefilling_tokens += sign * lease.uncached_tokens
+        self._estimate(lease.endpoint)
 
     def _estimate(self, endpoint: Endpoint) -> None:
         """Requests queued in the engine now: the last reading, moved by what we did since.

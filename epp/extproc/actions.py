@@ -45,6 +45,11 @@ class Responding:
 
 
 @dataclass(slots=True)
+class FirstToken:
+    """A streamed answer has its first byte: the prompt has been computed. Only in full mode."""
+
+
+@dataclass(slots=True)
 class Finish:
     """Exactly one for every `Begin`."""
 
@@ -115,6 +120,7 @@ class EndStream:
 Action = (
     Begin
     | Responding
+    | FirstToken
     | Finish
     | AnswerRequestHeaders
     | AnswerRequestBody

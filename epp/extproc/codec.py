@@ -21,6 +21,7 @@ from epp.extproc.actions import (
     Begin,
     EndStream,
     Finish,
+    FirstToken,
     Immediate,
     Phase,
     Responding,
@@ -148,7 +149,7 @@ class Codec:
                 return (_time_request(seconds),)
             case Immediate():
                 return (immediate_message(action),)
-            case Begin() | Responding() | Finish() | EndStream():
+            case Begin() | Responding() | FirstToken() | Finish() | EndStream():
                 return ()
             case _:
                 assert_never(action)

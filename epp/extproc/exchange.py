@@ -23,6 +23,7 @@ from epp.extproc.actions import (
     Begin,
     EndStream,
     Finish,
+    FirstToken,
     Immediate,
     Phase,
     Responding,
@@ -307,11 +308,13 @@ class Exchange:
         return actions
 
     def _read_response(self, event: ResponseBody, now: float) -> list[Action]:
+        actions: list[Action]
+        first = False
         if event.data and not self._saw_response_bytes:
             self._saw_response_bytes = True
             self._ending.first_chunk_at = now
+            first = self._asked and self._ending.streaming
         self._ending.response_bytes += len(event.data)
-        actions: list[Action]
         if self._reader is not None:
             data = self._reader.feed(event.data, event.end_of_stream)
             actions = [SendBody(Phase.RESPONSE, data, event.end_of_stream)]
@@ -321,6 +324,8 @@ class Exchange:
             actions = [AnswerResponseBody()]
         if event.end_of_stream:
             actions += self._complete(now)
+        elif first:
+            actions.append(FirstToken())
         return actions
 
     def _end_response_with_trailers(self, _event: ResponseTrailers, now: float) -> list[Action]:

@@ -12,7 +12,7 @@ from typing import Final
 from epp.core.decision import Answer, Outcome, Placed, Waiting
 from epp.core.refusal import Reason, Refused
 from epp.director import Begun, Cause, Ending
-from epp.extproc.actions import Action, Begin, EndStream, Finish, Responding
+from epp.extproc.actions import Action, Begin, EndStream, Finish, FirstToken, Responding
 from epp.extproc.codec import Codec
 from epp.extproc.events import (
     Answered,
@@ -132,6 +132,10 @@ class ExtProcSession:
         assert self._begun is not None
         self._board.director.responding(self._begun.facts, action.served, action.status)
 
+    def _first_token(self, _action: FirstToken) -> None:
+        assert self._begun is not None
+        self._board.director.first_token(self._begun.facts)
+
     def _finish(self, action: Finish) -> None:
         self._release(action.ending)
 
@@ -177,6 +181,7 @@ class ExtProcSession:
 OURS: Final[Mapping[type[Action], Callable[..., None]]] = {
     Begin: ExtProcSession._begin,
     Responding: ExtProcSession._responding,
+    FirstToken: ExtProcSession._first_token,
     Finish: ExtProcSession._finish,
     EndStream: ExtProcSession._end_stream,
 }

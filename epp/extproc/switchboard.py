@@ -79,7 +79,7 @@ class Switchboard:
     def finish(self, begun: Begun, ending: Ending) -> None:
         now = self.now()
         self._waiters.pop(begun.facts, None)
-        outcomes = self.director.finish(begun.facts, now)
+        outcomes = self.director.finish(begun.facts, ending, now)
         self.observer.finished(begun, ending, now)
         self.deliver(outcomes)
 

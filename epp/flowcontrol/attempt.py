@@ -47,7 +47,7 @@ class PlacingAttempt:
     candidates: Callable[[], Sequence[Endpoint]]  # the endpoints that can be reached
     with_room: Callable[[Sequence[Endpoint], float], Sequence[Endpoint]] | None  # None: all
     match_prefix: Callable[[Sequence[int], Sequence[Endpoint]], Mapping[Endpoint, int]]
-    reserve: Callable[[Endpoint, int], Lease]
+    reserve: Callable[[Endpoint, int, int], Lease]  # tokens of the prompt, of them not cached
     rng: random.Random
     use_subset: bool = True
     max_endpoints: int = 1  # listed for every gateway
@@ -115,5 +115,8 @@ class PlacingAttempt:
         record.scores = scheduled.scores
         record.picked = ordered
         record.cached_tokens = min(facts.cached_tokens.get(picked, 0), facts.prompt_tokens)
-        leases = (self.reserve(picked, facts.prompt_tokens),) if facts.needs_room else ()
+        leases: tuple[Lease, ...] = ()
+        if facts.needs_room:
+            tokens = facts.prompt_tokens
+            leases = (self.reserve(picked, tokens, tokens - record.cached_tokens),)
         return Placed(Endpoints(ordered, leases), record)

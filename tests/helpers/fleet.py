@@ -13,12 +13,13 @@ from epp.core.decision import Outcome, Placed
 from epp.core.endpoint import EndpointMetrics
 from epp.core.request import RequestFacts
 from epp.datalayer.store import EndpointSpec
-from epp.director import Arrival
+from epp.director import Arrival, Cause, Ending
 from epp.simulation.engine import Engine
 from epp.simulation.profiles import PROFILES
 from epp.simulation.requests import EngineRequest
 from epp.simulation.scheduler import EngineSettings
 
+ENDING = Ending(Cause.NATURAL)
 ARRIVAL_HEADERS = {":path": "/v1/chat/completions", ":method": "POST"}
 
 
@@ -85,7 +86,7 @@ class Fleet:
                         owner = self._owner.pop(id(request), None)
                         if owner is not None:
                             picker, facts = owner
-                            self._deliver(picker, picker.director.finish(facts, at))
+                            self._deliver(picker, picker.director.finish(facts, ENDING, at))
         self.now = end
         for engine in self.engines:
             engine.advance(end)

@@ -13,8 +13,9 @@ from epp.core.decision import Answer, Placed, Waiting
 from epp.core.endpoint import Endpoint
 from epp.core.refusal import Reason, Refused
 from epp.datalayer.store import EndpointSpec
-from epp.director import Arrival, Begun
+from epp.director import Arrival, Begun, Cause, Ending
 
+ENDING = Ending(Cause.NATURAL)
 HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
 PLUGINS = """
 plugins:
@@ -77,7 +78,7 @@ def test_a_request_is_read_identified_and_placed() -> None:
     assert (facts.model, facts.priority, facts.flow) == ("m", 5, "t")
     assert (facts.request_id, begun.generated_request_id) == ("made-up", "made-up")
     assert placed(begun).load.requests == 1
-    picker.director.finish(facts, 2.0)
+    picker.director.finish(facts, ENDING, 2.0)
     assert placed(begun).load.requests == 0
 
 
@@ -148,7 +149,7 @@ def test_the_end_of_one_is_the_turn_of_the_next() -> None:
     picker = a_picker(endpoints=1)
     first, _, third = (picker.director.begin(arrival(chat()), 0.0) for _ in range(3))
     assert isinstance(third.outcome, Waiting)
-    [(facts, outcome)] = picker.director.finish(first.facts, 1.0)
+    [(facts, outcome)] = picker.director.finish(first.facts, ENDING, 1.0)
     assert facts is third.facts
     assert isinstance(outcome, Placed)
     assert outcome.record.waited_seconds == 1.0
@@ -172,7 +173,7 @@ def test_the_load_and_the_credit_move_to_who_served() -> None:
     picker.director.responding(begun.facts, other.authority, 200)
     assert (picked.load.requests, other.load.requests) == (0, 1)
     assert list(picker.index.match(begun.facts.prefix_blocks, [picked, other])) == [other]
-    picker.director.finish(begun.facts, 1.0)
+    picker.director.finish(begun.facts, ENDING, 1.0)
     assert other.load.requests == 0
 
 
@@ -181,7 +182,7 @@ def test_a_server_that_we_do_not_know_takes_the_credit_of_nobody() -> None:
     begun = picker.director.begin(arrival(chat(text="word " * 200)), 0.0)
     picker.director.responding(begun.facts, "10.9.9.9:1", 200)
     assert not picker.index.match(begun.facts.prefix_blocks, picker.store.endpoints)
-    picker.director.finish(begun.facts, 1.0)
+    picker.director.finish(begun.facts, ENDING, 1.0)
     assert picker.ledger.leases_held == 0
 
 
@@ -190,7 +191,7 @@ def test_a_vanished_endpoint_still_gets_its_leases_back() -> None:
     begun = picker.director.begin(arrival(chat()), 0.0)
     picker.store.apply([])
     picker.director.responding(begun.facts, "", 200)
-    picker.director.finish(begun.facts, 1.0)
+    picker.director.finish(begun.facts, ENDING, 1.0)
     assert picker.ledger.leases_held == 0
 
 
@@ -198,7 +199,7 @@ def test_finishing_twice_or_without_a_place_does_nothing() -> None:
     picker = a_picker(endpoints=0)
     begun = picker.director.begin(arrival(chat()), 0.0)
     assert isinstance(begun.outcome, Refused)
-    assert picker.director.finish(begun.facts, 1.0) == []
+    assert picker.director.finish(begun.facts, ENDING, 1.0) == []
     picker.director.responding(begun.facts, "", 200)
     assert len(picker.director) == 0
 
@@ -228,10 +229,10 @@ def test_whatever_happens_the_ledger_ends_at_zero(steps: list[tuple[str, int]]) 
             facts = live[number % len(live)].facts
             picker.director.responding(facts, f"10.0.0.{number % 4}:80", 200 + number * 30)
         elif live:
-            picker.director.finish(live.pop(number % len(live)).facts, now)
+            picker.director.finish(live.pop(number % len(live)).facts, ENDING, now)
         assert picker.ledger.leases_held == len(picker.director)
     for begun in live:
-        picker.director.finish(begun.facts, 1e6)
+        picker.director.finish(begun.facts, ENDING, 1e6)
     assert picker.ledger.leases_held == 0
     assert len(picker.director) == 0
     assert all(endpoint.load.requests == 0 for endpoint in picker.store.endpoints)
@@ -267,3 +268,16 @@ def test_the_model_says_what_nobody_who_counts_has_said(
 def test_without_a_body_the_entry_for_every_model_counts() -> None:
     director = a_picker(MODEL_OBJECTIVES % "gateway").director
     assert director.begin(arrival(), 1.0).facts.priority == 1
+
+
+def test_the_first_token_ends_the_prefill_and_only_that() -> None:
+    picker = a_picker(endpoints=1)
+    begun = picker.director.begin(arrival(chat()), 0.0)
+    [endpoint] = picker.store.endpoints
+    tokens = endpoint.load.prefilling_tokens
+    assert tokens == endpoint.load.uncached_tokens > 0
+    picker.director.first_token(begun.facts)
+    assert (endpoint.load.prefilling_tokens, endpoint.load.requests) == (0, 1)
+    picker.director.finish(begun.facts, ENDING, 1.0)
+    picker.director.first_token(begun.facts)
+    assert (endpoint.load.prefilling_tokens, endpoint.load.uncached_tokens) == (0, 0)

@@ -18,7 +18,7 @@ def a_reading(waiting: int, running: int, at: float = 100.0) -> EndpointMetrics:
 
 def test_reserve_and_release_are_exact() -> None:
     ledger, endpoint = Ledger(), an_endpoint()
-    lease = ledger.reserve(endpoint, 700)
+    lease = ledger.reserve(endpoint, 700, 700)
     assert (endpoint.load.requests, endpoint.load.prompt_tokens) == (1, 700)
     assert ledger.release(lease)
     assert (endpoint.load.requests, endpoint.load.prompt_tokens, ledger.leases_held) == (0, 0, 0)
@@ -26,7 +26,7 @@ def test_reserve_and_release_are_exact() -> None:
 
 def test_a_second_release_changes_nothing() -> None:
     ledger, endpoint = Ledger(), an_endpoint()
-    lease = ledger.reserve(endpoint, 1)
+    lease = ledger.reserve(endpoint, 1, 1)
     ledger.release(lease)
     assert not ledger.release(lease)
     assert endpoint.load.requests == 0
@@ -34,7 +34,7 @@ def test_a_second_release_changes_nothing() -> None:
 
 def test_a_reservation_moves_with_the_retry() -> None:
     ledger, first, second = Ledger(), an_endpoint(), an_endpoint()
-    lease = ledger.reserve(first, 5)
+    lease = ledger.reserve(first, 5, 5)
     ledger.move(lease, second)
     assert (first.load.requests, second.load.requests) == (0, 1)
     ledger.release(lease)
@@ -43,7 +43,7 @@ def test_a_reservation_moves_with_the_retry() -> None:
 
 def test_a_released_lease_does_not_move() -> None:
     ledger, first, second = Ledger(), an_endpoint(), an_endpoint()
-    lease = ledger.reserve(first, 5)
+    lease = ledger.reserve(first, 5, 5)
     ledger.release(lease)
     ledger.move(lease, second)
     assert second.load.requests == 0
@@ -59,7 +59,7 @@ def test_the_first_reading_after_a_restart_is_believed_whole() -> None:
 def test_our_own_requests_are_not_foreign() -> None:
     ledger, endpoint = Ledger(), an_endpoint()
     for _ in range(6):
-        ledger.reserve(endpoint, 1)
+        ledger.reserve(endpoint, 1, 1)
     ledger.read(endpoint, a_reading(waiting=2, running=4), own_at_start=6)
     assert endpoint.load.foreign == 0
 
@@ -88,13 +88,13 @@ def test_waiting_is_the_reading_moved_by_what_was_placed_since(
     ledger, endpoint = Ledger(), an_endpoint()
     ledger.read(endpoint, a_reading(waiting, running), own_at_start=0)
     for _ in range(placed_since):
-        ledger.reserve(endpoint, 1)
+        ledger.reserve(endpoint, 1, 1)
     assert endpoint.load.waiting == expected
 
 
 def test_a_finished_request_lets_a_waiting_one_in() -> None:
     ledger, endpoint = Ledger(), an_endpoint()
-    leases = [ledger.reserve(endpoint, 1) for _ in range(6)]
+    leases = [ledger.reserve(endpoint, 1, 1) for _ in range(6)]
     ledger.read(endpoint, a_reading(waiting=2, running=4), own_at_start=6)
     ledger.release(leases[0])
     assert endpoint.load.waiting == 1
@@ -105,14 +105,14 @@ def test_a_batch_once_seen_is_room_that_need_not_be_probed_again() -> None:
     ledger.read(endpoint, a_reading(0, 40, at=100.0), own_at_start=0)
     ledger.read(endpoint, a_reading(0, 10, at=100.1), own_at_start=0)
     for _ in range(30):
-        ledger.reserve(endpoint, 1)
+        ledger.reserve(endpoint, 1, 1)
     assert endpoint.load.waiting == 0
 
 
 def test_without_any_reading_there_is_no_evidence_of_waiting() -> None:
     ledger, endpoint = Ledger(), an_endpoint()
     for _ in range(50):
-        ledger.reserve(endpoint, 1)
+        ledger.reserve(endpoint, 1, 1)
     ledger.read(endpoint, EndpointMetrics(), own_at_start=50)
     assert endpoint.load.waiting == 0
 
@@ -130,7 +130,7 @@ def test_the_load_is_always_the_sum_of_the_leases_held(steps: list[tuple[str, in
     for at, (kind, number) in enumerate(steps):
         endpoint = endpoints[number % 3]
         if kind == "reserve":
-            leases.append(ledger.reserve(endpoint, number))
+            leases.append(ledger.reserve(endpoint, number, number))
         elif kind == "read":
             reading = a_reading(number % 7, number, at=float(at))
             ledger.read(endpoint, reading, endpoint.load.requests)
@@ -146,3 +146,31 @@ def test_the_load_is_always_the_sum_of_the_leases_held(steps: list[tuple[str, in
             assert endpoint.load.prompt_tokens == sum(lease.prompt_tokens for lease in own)
             assert endpoint.load.waiting >= 0
             assert endpoint.load.foreign >= 0
+
+
+def test_tokens_to_compute_are_held_until_the_first_token() -> None:
+    ledger, endpoint = Ledger(), an_endpoint()
+    lease = ledger.reserve(endpoint, 700, 200)
+    assert (endpoint.load.uncached_tokens, endpoint.load.prefilling_tokens) == (200, 200)
+    assert ledger.prefilled(lease)
+    assert (endpoint.load.uncached_tokens, endpoint.load.prefilling_tokens) == (200, 0)
+    assert not ledger.prefilled(lease)
+    ledger.release(lease)
+    assert (endpoint.load.uncached_tokens, endpoint.load.prefilling_tokens) == (0, 0)
+
+
+def test_a_release_before_the_first_token_holds_nothing_back() -> None:
+    ledger, endpoint = Ledger(), an_endpoint()
+    lease = ledger.reserve(endpoint, 700, 200)
+    ledger.release(lease)
+    assert not ledger.prefilled(lease)
+    assert (endpoint.load.uncached_tokens, endpoint.load.prefilling_tokens) == (0, 0)
+
+
+def test_a_prefill_moves_with_the_retry() -> None:
+    ledger, first, second = Ledger(), an_endpoint(), an_endpoint()
+    lease = ledger.reserve(first, 700, 200)
+    ledger.move(lease, second)
+    assert (first.load.prefilling_tokens, second.load.prefilling_tokens) == (0, 200)
+    ledger.prefilled(lease)
+    assert (first.load.prefilling_tokens, second.load.prefilling_tokens) == (0, 0)

@@ -21,6 +21,7 @@ from epp.extproc.actions import (
     Begin,
     EndStream,
     Finish,
+    FirstToken,
     Immediate,
     Phase,
     Responding,
@@ -212,6 +213,26 @@ def test_response_trailers_end_the_response() -> None:
         *(ResponseHeaders(200), [Responding, AnswerResponseHeaders]),
         *(ResponseBody(b"x"), [SendBody]),
         *(ResponseTrailers(), [AnswerTrailers, Finish]),
+    )
+
+
+def test_the_first_bytes_of_a_streamed_answer_are_its_first_token() -> None:
+    play(
+        forwarded(),
+        *(ResponseHeaders(200, "text/event-stream"), [Responding, AnswerResponseHeaders]),
+        *(ResponseBody(b""), [SendBody]),
+        *(ResponseBody(b"data: 1\n\n"), [SendBody, FirstToken]),
+        *(ResponseBody(b"data: 2\n\n"), [SendBody]),
+        *(ResponseBody(b"data: 3\n\n", True), [SendBody, Finish]),
+    )
+
+
+def test_an_answer_in_one_piece_has_no_first_token() -> None:
+    play(
+        forwarded(),
+        *(ResponseHeaders(200, "application/json"), [Responding, AnswerResponseHeaders]),
+        *(ResponseBody(b'{"id":'), [SendBody]),
+        *(ResponseBody(b"1}", True), [SendBody, Finish]),
     )
 
 

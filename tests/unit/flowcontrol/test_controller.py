@@ -45,7 +45,7 @@ class Desk:
         self.attempts += 1
         for endpoint in self.endpoints:
             if allows(facts.subset, endpoint) and endpoint.load.requests < 1:
-                lease = self.held[facts] = self.ledger.reserve(endpoint, 1)
+                lease = self.held[facts] = self.ledger.reserve(endpoint, 1, 1)
                 return Placed(Endpoints((endpoint,), (lease,)), record_of(facts, now))
         return None
 
