@@ -5,6 +5,7 @@ import pytest
 from epp.config.build import DEFAULT_DOCUMENT, read_configuration
 from epp.config.errors import ConfigError
 from epp.config.settings import Configuration
+from epp.prefixcache.settings import PrefixCacheSettings
 from epp.routing.settings import ModelObjective
 from epp.scheduling.plugins.concurrency_detector import ConcurrencyDetector
 from epp.scheduling.plugins.random_picker import RandomPicker
@@ -60,6 +61,18 @@ schedulingProfiles:
     [scorer] = configuration.profile.scorers
     assert (scorer.name, scorer.weight) == ("mine", 4)
     assert configuration.profile.picker == RandomPicker(3)
+
+
+def test_the_prefix_cache_has_its_parameters() -> None:
+    configuration = read(
+        "plugins: [{type: approx-prefix-cache-producer, "
+        "parameters: {blockSizeTokens: 256, autoTune: false, lruCapacityPerServer: 9}}]"
+    )
+    assert configuration.prefix_cache == PrefixCacheSettings(
+        auto_tune=False, block_size_tokens=256, lru_capacity_per_server=9
+    )
+    text = "plugins: [{type: approx-prefix-cache-producer, parameters: {blockSizeToken: 9}}]"
+    assert problems(text) == "plugins[0].parameters.blockSizeToken: unknown field"
 
 
 def test_without_a_profile_all_plugins_are_in_one() -> None:
