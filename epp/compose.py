@@ -7,13 +7,13 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from epp.config.settings import Configuration
-from epp.core.decision import Answer
+from epp.core.decision import Answer, Outcome
 from epp.core.endpoint import Endpoint, EndpointMetrics
 from epp.core.request import RequestFacts
 from epp.datalayer.ledger import Ledger
 from epp.datalayer.models.catalogue import ModelCatalogue
 from epp.datalayer.store import Change, EndpointStore
-from epp.director import Arrival, Director
+from epp.director import Arrival, Director, Reading
 from epp.extproc.headers import read_control
 from epp.flowcontrol.attempt import PlacingAttempt
 from epp.flowcontrol.controller import FlowController
@@ -23,6 +23,7 @@ from epp.payloads.request import read_request
 from epp.prefixcache.approximate import ApproximateIndex
 from epp.prefixcache.blocks import hash_chain, tokens_in
 from epp.routing.router import ModelRouter
+from epp.routing.settings import RoutingSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,37 @@ class Outside:
     on_rewrite: Callable[[str, str, str], None] = lambda _rewrite, _model, _target: None
 
 
+Queue = FlowController | LegacyAdmission
+
+
 @dataclass(frozen=True, slots=True)
+class _Rooms:
+    """What remembers. It stays when the configuration changes."""
+
+    store: EndpointStore
+    ledger: Ledger
+    index: ApproximateIndex
+    outside: Outside
+    use_subset: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Policy:
+    """What the configuration makes of the rooms: without memory, made anew with each one."""
+
+    attempt: PlacingAttempt
+    fit_class: Callable[[RequestFacts], Hashable]
+    saturation_for: Callable[[RequestFacts, float], float]
+    reading: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Reconfigured:
+    outcomes: list[tuple[RequestFacts, Outcome]]  # of waiting requests whose turn this made
+    index_anew: bool  # what was known of prefixes is forgotten
+
+
+@dataclass(slots=True)
 class Picker:
     """A composed picker. One event loop, or one simulation, is its only user."""
 
@@ -47,8 +78,10 @@ class Picker:
     index: ApproximateIndex
     models: ModelCatalogue
     router: ModelRouter
-    queue: FlowController | LegacyAdmission
+    queue: Queue
     director: Director
+    _rooms: _Rooms
+    _cluster: RoutingSettings = RoutingSettings()
 
     def read(self, endpoint: Endpoint, metrics: EndpointMetrics, own_at_start: int) -> None:
         """A scrape came."""
@@ -57,34 +90,60 @@ class Picker:
     def saturation(self, now: float) -> float:
         return self.configuration.detector.saturation(self.store.candidates, now)
 
+    def route(self, cluster: RoutingSettings) -> RoutingSettings:
+        """Take in what the cluster says of routing; what the configuration says counts before it.
+
+        Returns both together.
+        """
+        self._cluster = cluster
+        routing = self.configuration.routing.followed_by(cluster)
+        self.router.update(routing)
+        return routing
+
+    def reconfigure(self, configuration: Configuration, now: float) -> Reconfigured:
+        """Swap all that is configuration, between two decisions. Rooms keep what they remember.
+
+        Discovery and the kind of admission must be those that run. Raises what a plugin may raise,
+        and then nothing has changed.
+        """
+        if (configuration.flow_control is None) is not (self.configuration.flow_control is None):
+            raise ValueError("another kind of admission needs a picker of its own")
+        policy = _policy(configuration, self._rooms)
+        same_filters = configuration.profile.filters == self.configuration.profile.filters
+        if isinstance(self.queue, LegacyAdmission):
+            self.queue.reconfigure(policy.attempt, policy.saturation_for)
+        else:
+            assert configuration.flow_control is not None
+            self.queue.reconfigure(
+                configuration.flow_control,
+                policy.attempt,
+                policy.fit_class,
+                same_classes=same_filters,
+            )
+        index_anew = self.index.reconfigure(configuration.prefix_cache)
+        if index_anew:
+            for facts in self.queue.requests():
+                facts.prefix_blocks, facts.prefix_tokens = (), 0
+        self.configuration = configuration
+        self.director.reading = policy.reading
+        self.route(self._cluster)
+        return Reconfigured(self.director.something_changed(now), index_anew)
+
 
 def compose(configuration: Configuration, outside: Outside, *, use_subset: bool = True) -> Picker:
     store, ledger = EndpointStore(), Ledger()
     index = ApproximateIndex(configuration.prefix_cache)
     models = ModelCatalogue()
-    profile, detector = configuration.profile, configuration.detector
+    rooms = _Rooms(store, ledger, index, outside, use_subset)
+    policy = _policy(configuration, rooms)
     limits = configuration.flow_control
-    attempt = PlacingAttempt(
-        scheduler=profile,
-        candidates=lambda: store.candidates,
-        with_room=detector.with_room if limits is not None else None,
-        match_prefix=index.match,
-        reserve=ledger.reserve,
-        rng=outside.rng,
-        use_subset=use_subset,
-    )
-
-    def fit_class(facts: RequestFacts) -> Hashable:
-        return facts.subset, profile.fit_key(facts)
-
-    def saturation_for(facts: RequestFacts, now: float) -> float:
-        return detector.saturation(attempt.saturation_candidates(facts), now)
-
-    queue: FlowController | LegacyAdmission
+    queue: Queue
     if limits is None:
-        queue = LegacyAdmission(attempt, saturation_for)
+        queue = LegacyAdmission(policy.attempt, policy.saturation_for)
     else:
-        queue = FlowController(limits, attempt, fit_class, lambda: not store.candidates)
+        queue = FlowController(
+            limits, policy.attempt, policy.fit_class, lambda: not store.candidates
+        )
 
     def forget(change: Change) -> None:
         for endpoint in change.removed:
@@ -100,14 +159,38 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         load=ledger,
         index=index,
         read_payload=outside.read_payload,
-        hash_prompt=_prompt_hasher(configuration),
+        reading=policy.reading,
         endpoint_at=lambda authority: _endpoint_at(store, authority),
-        control=_control_reader(configuration),
         answer_for=_model_lister(models, store),
         new_request_id=outside.new_request_id,
+    )
+    return Picker(configuration, store, ledger, index, models, router, queue, director, rooms)
+
+
+def _policy(configuration: Configuration, rooms: _Rooms) -> _Policy:
+    profile, detector = configuration.profile, configuration.detector
+    attempt = PlacingAttempt(
+        scheduler=profile,
+        candidates=lambda: rooms.store.candidates,
+        with_room=detector.with_room if configuration.flow_control is not None else None,
+        match_prefix=rooms.index.match,
+        reserve=rooms.ledger.reserve,
+        rng=rooms.outside.rng,
+        use_subset=rooms.use_subset,
+    )
+
+    def fit_class(facts: RequestFacts) -> Hashable:
+        return facts.subset, profile.fit_key(facts)
+
+    def saturation_for(facts: RequestFacts, now: float) -> float:
+        return detector.saturation(attempt.saturation_candidates(facts), now)
+
+    reading = Reading(
+        hash_prompt=_prompt_hasher(configuration),
+        control=_control_reader(configuration),
         session_headers=configuration.session_headers,
     )
-    return Picker(configuration, store, ledger, index, models, router, queue, director)
+    return _Policy(attempt, fit_class, saturation_for, reading)
 
 
 def _endpoint_at(store: EndpointStore, authority: str) -> Endpoint | None:

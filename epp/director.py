@@ -120,6 +120,15 @@ class PrefixIndex(Protocol):
     def remove(self, endpoint: Endpoint, blocks: Sequence[int]) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a request is read, as the configuration says. Swapped whole when that changes."""
+
+    hash_prompt: Callable[[str, Payload], tuple[Sequence[int], int]]  # blocks, tokens in them
+    control: Callable[[Arrival, str], str | None]  # a control value by name; None if absent
+    session_headers: tuple[str, ...] = ()
+
+
 @dataclass(slots=True)
 class Flight:
     """What one placed request holds."""
@@ -129,19 +138,17 @@ class Flight:
     serves: Endpoint
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Director:
     router: Router
     queue: Queue
     load: Load
     index: PrefixIndex
     read_payload: Callable[[Arrival], Payload]  # raises Refused for what no engine would take
-    hash_prompt: Callable[[str, Payload], tuple[Sequence[int], int]]  # blocks, tokens in them
+    reading: Reading
     endpoint_at: Callable[[str], Endpoint | None]
-    control: Callable[[Arrival, str], str | None]  # a control value by name; None if absent
     answer_for: Callable[[str, str], Answer | None]  # method, path
     new_request_id: Callable[[], str]
-    session_headers: tuple[str, ...] = ()
     _flights: dict[RequestFacts, Flight] = field(default_factory=dict)
 
     def begin(self, arrival: Arrival, now: float) -> Begun:
@@ -229,12 +236,12 @@ class Director:
 
     def _identify(self, begun: Begun, arrival: Arrival) -> None:
         """Who asks for what: payload, priority, flow, target model. Raises Refused."""
-        facts = begun.facts
-        named = self.control(arrival, "inference-objective") or ""
+        facts, reading = begun.facts, self.reading
+        named = reading.control(arrival, "inference-objective") or ""
         self._rank(facts, named, "")  # for a body that cannot be read, too
-        facts.flow = self.control(arrival, "inference-fairness-id") or DEFAULT_FLOW
+        facts.flow = reading.control(arrival, "inference-fairness-id") or DEFAULT_FLOW
         facts.session = next(
-            (found for name in self.session_headers if (found := arrival.headers.get(name))), ""
+            (found for name in reading.session_headers if (found := arrival.headers.get(name))), ""
         )
         if not arrival.has_body:
             return
@@ -246,14 +253,14 @@ class Director:
         facts.prompt_tokens = payload.prompt_tokens
         facts.max_output_tokens = payload.max_output_tokens
         if payload.can_rewrite:
-            requested = self.control(arrival, "model-name-rewrite") or ""
+            requested = reading.control(arrival, "model-name-rewrite") or ""
             spread_key = facts.session or facts.request_id
             facts.target_model = self.router.target_of(payload.model, requested, spread_key)
             if not facts.target_model:
                 raise Refused(Reason.BAD_REQUEST, "model not found in request body")
             if facts.target_model != payload.model:
                 begun.body = with_model(arrival.body, facts.target_model)
-        facts.prefix_blocks, facts.prefix_tokens = self.hash_prompt(facts.target_model, payload)
+        facts.prefix_blocks, facts.prefix_tokens = reading.hash_prompt(facts.target_model, payload)
 
     def _rank(self, facts: RequestFacts, named: str, model: str) -> None:
         facts.objective = self.router.objective_of(named, model)

@@ -69,6 +69,11 @@ DOCUMENT = (
     flag("--config-file", default="", text="The EndpointPickerConfig document."),
     flag("--config-text", default="", text="The document itself."),
     switch(
+        "--enable-config-reload",
+        default=True,
+        text="Take over a changed --config-file while running. SIGHUP does so in any case.",
+    ),
+    switch(
         "--allow-experimental-plugins",
         default=False,
         text="Accepted: no plugin of this picker needs it.",

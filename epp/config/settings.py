@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from epp.datalayer.discovery.file import FileDiscoverySettings
 from epp.datalayer.scraping.settings import ScrapeSettings
@@ -25,3 +27,4 @@ class Configuration:
     session_headers: tuple[str, ...] = ()
     scraping: ScrapeSettings = ScrapeSettings()
     differences: tuple[str, ...] = ()  # from the Go picker, that this document meets
+    document: Mapping[str, Any] = field(default_factory=dict, compare=False)  # what it was made of

@@ -40,6 +40,32 @@ class FlowController:
         self._released_at: deque[float] = deque(maxlen=RATE_SAMPLES)
         self._closed = False
 
+    def reconfigure(
+        self,
+        settings: FlowControlSettings,
+        attempt: Attempt,
+        fit_class: Callable[[RequestFacts], Hashable],
+        *,
+        same_classes: bool = False,
+    ) -> None:
+        """From now on these hold. Who waits keeps the place and gets the new budget's deadline.
+
+        `same_classes` says that `fit_class` tells the same requests apart as the one before. Raises
+        what `fit_class` raises, and then nothing has changed. Call `something_changed` next.
+        """
+        if not same_classes:
+            self._room.reclass(fit_class)
+        same_budgets = settings.budgets == self._settings.budgets
+        self._settings = settings
+        self._attempt = attempt
+        self._fit_class = fit_class
+        if not same_budgets:
+            self._room.reset_deadlines(self._deadline_of)
+
+    def requests(self) -> Iterator[RequestFacts]:
+        """All that wait, in order of arrival."""
+        return self._room.requests()
+
     def waiting(self) -> Iterator[tuple[int, int, int]]:
         """Priority, requests and bytes of every band where someone waits."""
         return self._room.bands()
@@ -65,7 +91,8 @@ class FlowController:
         facts.waiting_since = now
         facts.deadline = self._deadline_of(facts)
         self._room.enter(facts, fit_class, facts.deadline)
-        return Waiting(facts.deadline)
+        # Budgets may start anew or change while it waits; this is what no budget goes beyond.
+        return Waiting(now + self._settings.max_wait_seconds)
 
     def abandon(self, facts: RequestFacts) -> None:
         """The client left. Frees its place in the waiting room at once."""

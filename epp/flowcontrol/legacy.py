@@ -20,6 +20,19 @@ class LegacyAdmission:
         self._attempt = attempt
         self._saturation = saturation
 
+    def reconfigure(
+        self,
+        attempt: Callable[[RequestFacts, float], Placed | None],
+        saturation: Callable[[RequestFacts, float], float],
+    ) -> None:
+        """From now on these hold."""
+        self._attempt = attempt
+        self._saturation = saturation
+
+    def requests(self) -> Iterator[RequestFacts]:
+        """Nobody waits."""
+        return iter(())
+
     def place(self, facts: RequestFacts, now: float) -> Outcome | Waiting:
         if facts.priority < 0 and facts.needs_room and self._saturation(facts, now) >= 1.0:
             detail = "system saturated, sheddable request dropped"

@@ -27,6 +27,11 @@ class FlowControlSettings:
     default_negative_band: BandSettings = BandSettings()
     bands: Mapping[int, BandSettings] = field(default_factory=dict)  # by priority
 
+    @property
+    def budgets(self) -> tuple[float, float, float]:
+        """All that deadlines are made of."""
+        return (self.request_ttl_seconds, self.no_endpoint_ttl_seconds, self.max_wait_seconds)
+
     def band(self, priority: int) -> BandSettings:
         template = self.default_negative_band if priority < 0 else self.default_band
         return self.bands.get(priority, template)

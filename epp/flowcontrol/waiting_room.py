@@ -50,6 +50,10 @@ class WaitingRoom:
     def __contains__(self, facts: RequestFacts) -> bool:
         return facts in self._tickets
 
+    def requests(self) -> Iterator[RequestFacts]:
+        """All that wait, in order of arrival."""
+        return iter(self._tickets)
+
     def band_size(self, priority: int) -> tuple[int, int]:
         """Requests and bytes that wait at a priority."""
         band = self._bands.get(priority)
@@ -138,6 +142,16 @@ class WaitingRoom:
         for facts, ticket in self._tickets.items():
             ticket.deadline = deadline_of(facts)
         self._rebuild_deadlines()
+
+    def reclass(self, fit_class_of: Callable[[RequestFacts], Hashable]) -> None:
+        """Other rules say who fits where; places in line stay. If they raise, all does. O(n)."""
+        classed = [(ticket, fit_class_of(facts)) for facts, ticket in self._tickets.items()]
+        for band in self._bands.values():
+            band.classes.clear()
+        for ticket, fit_class in classed:  # in order of arrival
+            ticket.fit_class = fit_class
+            band = self._bands[ticket.facts.priority]
+            band.classes.setdefault(fit_class, OrderedDict())[ticket.facts] = ticket
 
     def _push(self, ticket: Ticket) -> None:
         heapq.heappush(self._deadlines, (ticket.deadline, ticket.serial, ticket))
