@@ -124,9 +124,10 @@ class Picker:
         if index_anew:
             for facts in self.queue.requests():
                 facts.prefix_blocks, facts.prefix_tokens = (), 0
-        self.configuration = configuration
+        before, self.configuration = self.configuration, configuration
         self.director.reading = policy.reading
-        self.route(self._cluster)
+        if configuration.routing != before.routing:
+            self.route(self._cluster)
         return Reconfigured(self.director.something_changed(now), index_anew)
 
 

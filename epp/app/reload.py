@@ -7,8 +7,11 @@ changes nothing: the last good one stays in force.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,7 @@ log = logging.getLogger(__name__)
 
 MAX_FILE_BYTES = 1 << 20  # a ConfigMap has no more
 POLL_SECONDS = 0.5
+TURN_SECONDS = 0.0005  # that requests wait for the interpreter while a thread decodes
 
 # Puts a configuration in force, all or nothing.
 Apply = Callable[[Configuration], None]
@@ -98,7 +102,8 @@ class ConfigurationReload:
             if content == self._examined and not asked:
                 return
             self._examined = content
-            found = await asyncio.to_thread(_examine, content, self._running.document)
+            with _beside_requests():
+                found = await asyncio.to_thread(_examine, content, self._running.document)
             self._take(found, asked)
         except Unreadable as error:
             self._examined = None
@@ -161,6 +166,23 @@ class ConfigurationReload:
         metrics.config_applied_at.labels().set(status.applied_at)
         metrics.config_is_good.labels().set(0.0 if status.problem else 1.0)
         metrics.config_needs_restart.labels().set(1.0 if status.needs_restart else 0.0)
+
+
+@contextlib.contextmanager
+def _beside_requests() -> Iterator[None]:
+    """A thread that works for a while takes short turns, and sets off no collection of garbage.
+
+    It would look through the whole document in the making, which stalls every thread.
+    """
+    turn, collects = sys.getswitchinterval(), gc.isenabled()
+    sys.setswitchinterval(TURN_SECONDS)
+    gc.disable()
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(turn)
+        if collects:
+            gc.enable()
 
 
 def _examine(content: bytes, running: Mapping[str, Any]) -> _Examined:

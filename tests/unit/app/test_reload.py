@@ -135,7 +135,7 @@ async def test_a_wrong_file_changes_nothing_and_is_said_once(
     ("content", "problem"),
     [
         (b"", "document: is not a mapping"),
-        (b"a: [", "line 1"),
+        (b"a: ]", "line 1, column 4"),
         (b"\xff\xfe\xff", "document: 'utf-8' codec"),
         (b"#" * (MAX_FILE_BYTES + 1), "document: more than"),
         (b"[" * 100_000, "document: "),

@@ -354,7 +354,9 @@ PROFILE = "schedulingProfiles: [{name: p, plugins: [%s]}]"
             id="rule-without-targets",
         ),
         pytest.param("plugins: []\nplugins: []", "duplicate key 'plugins'", id="duplicate-key"),
-        pytest.param("plugins: [", "line 3", id="no-yaml"),
+        pytest.param("plugins: [a, b: {]", "line 3, column 18", id="no-yaml"),
+        pytest.param("plugins: [", "line 4, column 1", id="yaml-without-an-end"),
+        pytest.param("plugins: " + "[" * 10_000, "document: ", id="endlessly-deep"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(body: str, text: str) -> None:
