@@ -58,6 +58,7 @@ def test_every_plugin_is_found_by_its_type() -> None:
         "kv-cache-utilization-scorer",
         "label-selector-filter",
         "lora-affinity-scorer",
+        "marginal-cost-scorer",
         "max-score-picker",
         "prefix-cache-scorer",
         "queue-scorer",
