@@ -62,7 +62,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
     store, ledger = EndpointStore(), Ledger()
     index = ApproximateIndex(configuration.prefix_cache)
     models = ModelCatalogue()
-    profile, detector = configuration.profile, configuration.detector
+    profile, detector = configuration.profile.with_new_memory(), configuration.detector
     limits = configuration.flow_control
     attempt = PlacingAttempt(
         scheduler=profile,
@@ -106,6 +106,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         answer_for=_model_lister(models, store),
         new_request_id=outside.new_request_id,
         session_headers=configuration.session_headers,
+        succeeded=profile.finished,
     )
     return Picker(configuration, store, ledger, index, models, router, queue, director)
 
@@ -134,7 +135,7 @@ def _model_lister(
 def _prompt_hasher(
     configuration: Configuration,
 ) -> Callable[[str, Payload], tuple[Sequence[int], int]]:
-    if not any(weighted.scorer.reads_prefix for weighted in configuration.profile.scorers):
+    if not configuration.profile.reads_prefix:
         return lambda _model, _payload: ((), 0)  # nobody would look at it
     block_tokens = configuration.prefix_cache.block_tokens
     max_tokens = configuration.prefix_cache.max_tokens
