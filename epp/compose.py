@@ -24,6 +24,7 @@ from epp.prefixcache.approximate import ApproximateIndex
 from epp.prefixcache.blocks import hash_chain, tokens_in
 from epp.routing.router import ModelRouter
 from epp.routing.settings import RoutingSettings
+from epp.scheduling.profile import Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class _Rooms:
 class _Policy:
     """What the configuration makes of the rooms: without memory, made anew with each one."""
 
+    profile: Profile  # with the memory of its stateful plugins
     attempt: PlacingAttempt
     fit_class: Callable[[RequestFacts], Hashable]
     saturation_for: Callable[[RequestFacts, float], float]
@@ -81,6 +83,7 @@ class Picker:
     queue: Queue
     director: Director
     _rooms: _Rooms
+    _profile: Profile
     _cluster: RoutingSettings = RoutingSettings()
 
     def read(self, endpoint: Endpoint, metrics: EndpointMetrics, own_at_start: int) -> None:
@@ -108,8 +111,9 @@ class Picker:
         """
         if (configuration.flow_control is None) is not (self.configuration.flow_control is None):
             raise ValueError("another kind of admission needs a picker of its own")
-        policy = _policy(configuration, self._rooms)
-        same_filters = configuration.profile.filters == self.configuration.profile.filters
+        profile = configuration.profile.with_memory_of(self._profile)
+        policy = _policy(configuration, profile, self._rooms)
+        same_filters = profile.filters == self._profile.filters
         if isinstance(self.queue, LegacyAdmission):
             self.queue.reconfigure(policy.attempt, policy.saturation_for)
         else:
@@ -125,7 +129,9 @@ class Picker:
             for facts in self.queue.requests():
                 facts.prefix_blocks, facts.prefix_tokens = (), 0
         before, self.configuration = self.configuration, configuration
+        self._profile = profile
         self.director.reading = policy.reading
+        self.director.succeeded = profile.finished
         if configuration.routing != before.routing:
             self.route(self._cluster)
         return Reconfigured(self.director.something_changed(now), index_anew)
@@ -136,7 +142,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
     index = ApproximateIndex(configuration.prefix_cache)
     models = ModelCatalogue()
     rooms = _Rooms(store, ledger, index, outside, use_subset)
-    policy = _policy(configuration, rooms)
+    policy = _policy(configuration, configuration.profile.with_new_memory(), rooms)
     limits = configuration.flow_control
     queue: Queue
     if limits is None:
@@ -164,12 +170,25 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         endpoint_at=lambda authority: _endpoint_at(store, authority),
         answer_for=_model_lister(models, store),
         new_request_id=outside.new_request_id,
+        succeeded=policy.profile.finished,
     )
-    return Picker(configuration, store, ledger, index, models, router, queue, director, rooms)
+    return Picker(
+        configuration,
+        store,
+        ledger,
+        index,
+        models,
+        router,
+        queue,
+        director,
+        rooms,
+        policy.profile,
+    )
 
 
-def _policy(configuration: Configuration, rooms: _Rooms) -> _Policy:
-    profile, detector = configuration.profile, configuration.detector
+def _policy(configuration: Configuration, profile: Profile, rooms: _Rooms) -> _Policy:
+    """`profile` is that of the configuration, with its memory."""
+    detector = configuration.detector
     attempt = PlacingAttempt(
         scheduler=profile,
         candidates=lambda: rooms.store.candidates,
@@ -191,7 +210,7 @@ def _policy(configuration: Configuration, rooms: _Rooms) -> _Policy:
         control=_control_reader(configuration),
         session_headers=configuration.session_headers,
     )
-    return _Policy(attempt, fit_class, saturation_for, reading)
+    return _Policy(profile, attempt, fit_class, saturation_for, reading)
 
 
 def _endpoint_at(store: EndpointStore, authority: str) -> Endpoint | None:
@@ -218,7 +237,7 @@ def _model_lister(
 def _prompt_hasher(
     configuration: Configuration,
 ) -> Callable[[str, Payload], tuple[Sequence[int], int]]:
-    if not any(weighted.scorer.reads_prefix for weighted in configuration.profile.scorers):
+    if not configuration.profile.reads_prefix:
         return lambda _model, _payload: ((), 0)  # nobody would look at it
     block_tokens = configuration.prefix_cache.block_tokens
     max_tokens = configuration.prefix_cache.max_tokens

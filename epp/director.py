@@ -136,6 +136,7 @@ class Flight:
     leases: tuple[Lease, ...]
     credited: Sequence[int]  # prefix blocks that its endpoint did not have before
     serves: Endpoint
+    succeeded: bool = False  # so far as its response was seen
 
 
 @dataclass(slots=True)
@@ -149,6 +150,7 @@ class Director:
     endpoint_at: Callable[[str], Endpoint | None]
     answer_for: Callable[[str, str], Answer | None]  # method, path
     new_request_id: Callable[[], str]
+    succeeded: Callable[[RequestFacts, Endpoint, float], None] = lambda _facts, _served, _now: None
     _flights: dict[RequestFacts, Flight] = field(default_factory=dict)
 
     def begin(self, arrival: Arrival, now: float) -> Begun:
@@ -186,7 +188,7 @@ class Director:
             return
         picked = flight.serves
         server = picked if served in ("", picked.authority) else self.endpoint_at(served)
-        succeeded = 200 <= status < 300
+        succeeded = flight.succeeded = 200 <= status < 300
         if server is not None and server is not picked:
             for lease in flight.leases:
                 if lease.endpoint is picked:
@@ -210,7 +212,11 @@ class Director:
         """However it ended. Returns the waiting requests whose turn this made."""
         self.queue.abandon(facts)
         flight = self._flights.pop(facts, None)
-        if flight is None or not flight.leases:
+        if flight is None:
+            return []
+        if flight.succeeded:
+            self.succeeded(facts, flight.serves, now)
+        if not flight.leases:
             return []
         for lease in flight.leases:
             self.load.release(lease)

@@ -44,6 +44,7 @@ COMPILED = (
     "payloads/*.py",
     "prefixcache/*.py",
     "routing/*.py",
+    "scheduling/marginal_cost.py",
     "scheduling/profile.py",
     "scheduling/ranges.py",
     "scheduling/readings.py",

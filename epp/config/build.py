@@ -45,7 +45,8 @@ from epp.routing.settings import (
     Target,
 )
 from epp.scheduling.catalogue import BadOffer, DuplicateType, discover
-from epp.scheduling.interfaces import Detector, Filter, Picker, Plugin, Scorer
+from epp.scheduling.interfaces import Detector, Filter, Picker, Plugin, Preference, Scorer
+from epp.scheduling.memory import remembering
 from epp.scheduling.plugins.max_score_picker import MaxScorePicker
 from epp.scheduling.plugins.utilization_detector import UtilizationDetector
 from epp.scheduling.profile import Profile, WeightedScorer
@@ -172,12 +173,15 @@ class _Builder:
         if len(profiles) > 1:
             raise ConfigError(["schedulingProfiles: no profile handler configured for several"])
         filters: list[Filter] = []
+        preferences: list[Preference] = []
         scorers: list[WeightedScorer] = []
         picker: Picker | None = None
         for where, name, weight in self._profile_plugins():
-            plugin = self._find(name, where)
+            plugin = remembering(name, self._find(name, where))
             if isinstance(plugin, Filter):
                 filters.append(plugin)
+            elif isinstance(plugin, Preference):
+                preferences.append(plugin)
             elif isinstance(plugin, Scorer):
                 scorers.append(WeightedScorer(name, plugin, 1.0 if weight is None else weight))
             elif isinstance(plugin, Picker):
@@ -186,9 +190,14 @@ class _Builder:
                 picker = plugin
             else:
                 raise ConfigError([f"{where}: '{name}' is no filter, scorer or picker"])
-        picker = picker or self._only(Picker) or MaxScorePicker()  # type: ignore[type-abstract]
+        picker = picker or self._any_picker() or MaxScorePicker()
         name = profiles[0].name if profiles else "default"
-        return Profile(name, tuple(filters), tuple(scorers), picker)
+        return Profile(name, tuple(filters), tuple(scorers), picker, tuple(preferences))
+
+    def _any_picker(self) -> Picker | None:
+        """For a profile that names none."""
+        plugins = (remembering(name, plugin) for name, plugin in self.instances.items())
+        return next((plugin for plugin in plugins if isinstance(plugin, Picker)), None)
 
     def _profile_plugins(self) -> list[tuple[str, str, float | None]]:
         """Place, reference and weight. Without a profile, all plugins that could be in one."""

@@ -76,6 +76,29 @@ def test_the_load_and_the_prefixes_are_still_known() -> None:
     assert second.record.cached_tokens > 0
 
 
+ROUND_ROBIN = (
+    HEAD
+    + """
+plugins: [{type: round-robin-picker}, {type: queue-scorer}]
+schedulingProfiles:
+- {name: p, plugins: [{pluginRef: queue-scorer, weight: %d}, {pluginRef: round-robin-picker}]}
+"""
+)
+
+
+def test_what_a_stateful_plugin_remembers_stays() -> None:
+    picker = a_picker(read_configuration(ROUND_ROBIN % 1), endpoints=3)
+    picked = []
+    for number in range(6):
+        if number:
+            picker.reconfigure(read_configuration(ROUND_ROBIN % number), float(number))
+        placed = arrive(picker).placed
+        assert placed is not None
+        picked.append(placed.decision.ordered[0].name)
+    assert picked[:3] == picked[3:]  # in turn, whatever changes in between
+    assert sorted(picked[:3]) == ["e0", "e1", "e2"]
+
+
 def test_a_larger_capacity_is_the_turn_of_who_waits() -> None:
     picker = a_picker(read(places=1))
     begun = [arrive(picker) for _ in range(4)]

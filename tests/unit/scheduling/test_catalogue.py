@@ -52,17 +52,24 @@ class Install:
 
 def test_every_plugin_is_found_by_its_type() -> None:
     assert set(discover()) == {
+        "active-blocks-scorer",
         "active-request-scorer",
         "concurrency-detector",
         "header-based-testing-filter",
         "kv-cache-utilization-scorer",
         "label-selector-filter",
+        "lmetric-scorer",
         "lora-affinity-scorer",
+        "marginal-cost-scorer",
         "max-score-picker",
+        "power-of-two-picker",
+        "prefix-cache-affinity-filter",
         "prefix-cache-scorer",
         "queue-scorer",
         "random-picker",
+        "round-robin-picker",
         "running-requests-size-scorer",
+        "token-load-scorer",
         "utilization-detector",
         "weighted-random-picker",
     }
