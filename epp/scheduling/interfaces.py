@@ -94,7 +94,10 @@ class Detector(Filter):
 
     @abstractmethod
     def with_room(self, endpoints: Sequence[Endpoint], now: float) -> Sequence[Endpoint]:
-        """Those where one more request may be placed, in order. `now` is monotonic seconds."""
+        """Those where one more request may be placed, in order; where there are none, it waits.
+
+        `now` is monotonic seconds.
+        """
 
     @abstractmethod
     def saturation(self, endpoints: Sequence[Endpoint], now: float) -> float:

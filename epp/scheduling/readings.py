@@ -140,15 +140,30 @@ def drawn(endpoints: list[Endpoint], count: int, rng: random.Random) -> list[End
     return endpoints[:count]
 
 
-def below_limits(
+def unless_all_are_full(
     endpoints: Sequence[Endpoint],
     kv_cache_usage: float,
     has_room: Callable[[Endpoint], bool],
-) -> list[Endpoint]:
-    """Those without a queue and with less KV cache in use, and of the others who has room."""
-    return [
-        endpoint
-        for endpoint in endpoints
-        if (not endpoint.load.waiting and endpoint.metrics.kv_cache_usage < kv_cache_usage)
-        or has_room(endpoint)
-    ]
+) -> Sequence[Endpoint]:
+    """All but those out of places, as long as one has room.
+
+    A queue for memory or behind prompts may still be the best place: scorers know its price.
+    Has room: without a queue and with less KV cache in use, and of the others whom `has_room` says.
+    """
+    room = False
+    closed: set[Endpoint] | None = None
+    for endpoint in endpoints:
+        load = endpoint.load
+        if (not load.waiting and endpoint.metrics.kv_cache_usage < kv_cache_usage) or has_room(
+            endpoint
+        ):
+            room = True
+        elif load.out_of_places:
+            if closed is None:
+                closed = set()
+            closed.add(endpoint)
+    if not room:
+        return ()
+    if closed is None:
+        return endpoints
+    return [endpoint for endpoint in endpoints if endpoint not in closed]

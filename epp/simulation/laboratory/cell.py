@@ -28,11 +28,12 @@ class Cell:
     sees_tokens: bool = True
     faults: tuple[Fault, ...] = ()
     warm: bool = True  # else from cold caches, measured from the first request on
+    max_num_seqs: int = 256  # requests that a server runs at a time
 
 
 def simulate(cell: Cell) -> Outcome:
     workload = CATALOGUE[cell.workload]
-    fleet = FleetSettings(parse_fleet(cell.fleet))
+    fleet = FleetSettings(parse_fleet(cell.fleet), max_num_seqs=cell.max_num_seqs)
     if workload.adapters:
         fleet = replace(fleet, adapter_load_seconds=0.03, adapter_first_load_seconds=0.8)
     settings = RunSettings(
