@@ -15,7 +15,7 @@ from epp.datalayer.models.catalogue import ModelCatalogue
 from epp.datalayer.store import Change, EndpointStore
 from epp.director import Arrival, Director, Reading
 from epp.extproc.headers import read_control
-from epp.flowcontrol.attempt import PlacingAttempt
+from epp.flowcontrol.attempt import PlacingAttempt, Sample
 from epp.flowcontrol.controller import FlowController
 from epp.flowcontrol.legacy import LegacyAdmission
 from epp.payloads.payload import Payload
@@ -37,6 +37,7 @@ class Outside:
         arrival.path, arrival.headers, arrival.body, complete=arrival.complete
     )
     on_rewrite: Callable[[str, str, str], None] = lambda _rewrite, _model, _target: None
+    sample: Sample | None = None  # asked before every attempt to place a request
 
 
 Queue = FlowController | LegacyAdmission
@@ -54,7 +55,7 @@ class _Rooms:
 
 
 @dataclass(frozen=True, slots=True)
-class _Policy:
+class Policy:
     """What the configuration makes of the rooms: without memory, made anew with each one."""
 
     profile: Profile  # with the memory of its stateful plugins
@@ -82,8 +83,8 @@ class Picker:
     router: ModelRouter
     queue: Queue
     director: Director
+    policy: Policy
     _rooms: _Rooms
-    _profile: Profile
     _cluster: RoutingSettings = RoutingSettings()
 
     def read(self, endpoint: Endpoint, metrics: EndpointMetrics, own_at_start: int) -> None:
@@ -93,15 +94,24 @@ class Picker:
     def saturation(self, now: float) -> float:
         return self.configuration.detector.saturation(self.store.candidates, now)
 
+    @property
+    def routing(self) -> RoutingSettings:
+        """What the configuration and the cluster say together."""
+        return self.configuration.routing.followed_by(self._cluster)
+
+    @property
+    def use_subset(self) -> bool:
+        """Whether the gateway's subset hint binds."""
+        return self._rooms.use_subset
+
     def route(self, cluster: RoutingSettings) -> RoutingSettings:
         """Take in what the cluster says of routing; what the configuration says counts before it.
 
         Returns both together.
         """
         self._cluster = cluster
-        routing = self.configuration.routing.followed_by(cluster)
-        self.router.update(routing)
-        return routing
+        self.router.update(self.routing)
+        return self.routing
 
     def reconfigure(self, configuration: Configuration, now: float) -> Reconfigured:
         """Swap all that is configuration, between two decisions. Rooms keep what they remember.
@@ -111,9 +121,9 @@ class Picker:
         """
         if (configuration.flow_control is None) is not (self.configuration.flow_control is None):
             raise ValueError("another kind of admission needs a picker of its own")
-        profile = configuration.profile.with_memory_of(self._profile)
+        profile = configuration.profile.with_memory_of(self.policy.profile)
         policy = _policy(configuration, profile, self._rooms)
-        same_filters = profile.filters == self._profile.filters
+        same_filters = profile.filters == self.policy.profile.filters
         if isinstance(self.queue, LegacyAdmission):
             self.queue.reconfigure(policy.attempt, policy.saturation_for)
         else:
@@ -129,7 +139,7 @@ class Picker:
             for facts in self.queue.requests():
                 facts.prefix_blocks, facts.prefix_tokens = (), 0
         before, self.configuration = self.configuration, configuration
-        self._profile = profile
+        self.policy = policy
         self.director.reading = policy.reading
         self.director.succeeded = profile.finished
         if configuration.routing != before.routing:
@@ -181,12 +191,12 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         router,
         queue,
         director,
+        policy,
         rooms,
-        policy.profile,
     )
 
 
-def _policy(configuration: Configuration, profile: Profile, rooms: _Rooms) -> _Policy:
+def _policy(configuration: Configuration, profile: Profile, rooms: _Rooms) -> Policy:
     """`profile` is that of the configuration, with its memory."""
     detector = configuration.detector
     attempt = PlacingAttempt(
@@ -196,6 +206,7 @@ def _policy(configuration: Configuration, profile: Profile, rooms: _Rooms) -> _P
         match_prefix=rooms.index.match,
         reserve=rooms.ledger.reserve,
         rng=rooms.outside.rng,
+        sample=rooms.outside.sample,
         use_subset=rooms.use_subset,
     )
 
@@ -210,7 +221,7 @@ def _policy(configuration: Configuration, profile: Profile, rooms: _Rooms) -> _P
         control=_control_reader(configuration),
         session_headers=configuration.session_headers,
     )
-    return _Policy(profile, attempt, fit_class, saturation_for, reading)
+    return Policy(profile, attempt, fit_class, saturation_for, reading)
 
 
 def _endpoint_at(store: EndpointStore, authority: str) -> Endpoint | None:

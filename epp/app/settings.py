@@ -57,4 +57,5 @@ class ServeSettings:
     elects_leader: bool = False  # ready only as the holder of the lease
     access_log: bool = True  # take the gateway's access log on the ext-proc port
     log_requests: bool = True
+    replay_sampling: float = 0.0  # share of decisions that are recorded to be taken again
     metrics_families: Families = Families.BOTH

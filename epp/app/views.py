@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from epp.admin.server import AdminViews
 from epp.admin.status import ConfigurationStatus, StatusSources, status
+from epp.app.explaining import RunningExplainer
 from epp.app.settings import ServeSettings
 from epp.compose import Picker
 from epp.extproc.health import Health
@@ -39,6 +41,12 @@ def admin_views(watched: Watched) -> AdminViews:
         metrics=lambda: with_twins(metrics.registry.collect(), families),
         ready=lambda: watched.health.ready,
         status=lambda: status(sources),
+        explainer=RunningExplainer(
+            watched.picker,
+            lambda: watched.observer.recent,
+            watched.now,
+            random.Random(),
+        ).explainer(),
     )
 
 

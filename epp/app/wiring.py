@@ -28,6 +28,7 @@ from epp.datalayer.discovery.file import FileDiscovery
 from epp.datalayer.models.fetcher import ModelListFetcher
 from epp.datalayer.scraping.scraper import Scraper
 from epp.datalayer.scraping.settings import ScrapeSettings
+from epp.explain.sampling import DecisionSampler
 from epp.extproc import access_log
 from epp.extproc.counted import counted
 from epp.extproc.exchange import Limits
@@ -40,6 +41,7 @@ from epp.extproc.transport.http2.server import Http2Server, Http2Settings
 from epp.extproc.transport.http2.settings import Limits as Http2Limits
 from epp.extproc.transport.interfaces import Metadata, OpenSession, Server, Services, Stream
 from epp.extproc.transport.tls import Certificates
+from epp.flowcontrol.attempt import Sample
 from epp.telemetry.logs import LineWriter, RequestLog
 from epp.telemetry.loop_stall import watch_loop
 from epp.telemetry.metrics import Metrics
@@ -123,7 +125,9 @@ def _core(settings: ServeSettings, configuration: Configuration, writer: LineWri
     now = time.monotonic
     metrics = Metrics(pool_name=settings.pool_name)
     metrics.model_cap.exempt(configuration.routing.model_names())
-    picker = compose(configuration, _outside(metrics), use_subset=settings.use_subset)
+    sampler = DecisionSampler(settings.replay_sampling, random.Random())
+    outside = _outside(metrics, sampler if settings.replay_sampling else None)
+    picker = sampler.picker = compose(configuration, outside, use_subset=settings.use_subset)
     observer = RequestObserver(metrics, RequestLog(writer, enabled=settings.log_requests))
     board = Switchboard(
         picker.director,
@@ -200,11 +204,12 @@ def grpc_server(
     return GrpcioServer(grpcio, services, certificates)
 
 
-def _outside(metrics: Metrics) -> Outside:
+def _outside(metrics: Metrics, sample: Sample | None) -> Outside:
     return Outside(
         rng=random.Random(),
         new_request_id=lambda: str(uuid.uuid4()),
         on_rewrite=metrics.rewrote,
+        sample=sample,
     )
 
 

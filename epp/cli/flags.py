@@ -170,6 +170,12 @@ REQUESTS = (
         default="50ms",
         text="Scrape an endpoint at the most so often; 50ms is the least.",
     ),
+    flag(
+        "--replay-sampling",
+        type=click.FloatRange(0.0, 1.0),
+        default=0.0,
+        text="Share of decisions recorded with all they read, for epp explain and epp replay.",
+    ),
 )
 
 GUARD_OF_METRICS = (

@@ -56,6 +56,7 @@ def serve_settings(flags: Mapping[str, Any]) -> ServeSettings:
         metrics_guard=metrics_guard_of(flags),
         elects_leader=flags["ha_enable_leader_election"],
         log_requests=log_threshold(flags).requests,
+        replay_sampling=flags["replay_sampling"],
         metrics_families=Families(flags["metrics_families"]),
     )
 

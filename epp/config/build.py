@@ -178,14 +178,18 @@ class _Builder:
             raise ConfigError(["schedulingProfiles: no profile handler configured for several"])
         filters: list[Filter] = []
         preferences: list[Preference] = []
+        filter_names: list[str] = []
+        preference_names: list[str] = []
         scorers: list[WeightedScorer] = []
         picker: Picker | None = None
         for where, name, weight in self._profile_plugins():
             plugin = remembering(name, self._find(name, where))
             if isinstance(plugin, Filter):
                 filters.append(plugin)
+                filter_names.append(name)
             elif isinstance(plugin, Preference):
                 preferences.append(plugin)
+                preference_names.append(name)
             elif isinstance(plugin, Scorer):
                 scorers.append(WeightedScorer(name, plugin, 1.0 if weight is None else weight))
             elif isinstance(plugin, Picker):
@@ -196,7 +200,15 @@ class _Builder:
                 raise ConfigError([f"{where}: '{name}' is no filter, scorer or picker"])
         picker = picker or self._any_picker() or MaxScorePicker()
         name = profiles[0].name if profiles else "default"
-        return Profile(name, tuple(filters), tuple(scorers), picker, tuple(preferences))
+        return Profile(
+            name,
+            tuple(filters),
+            tuple(scorers),
+            picker,
+            tuple(preferences),
+            tuple(filter_names),
+            tuple(preference_names),
+        )
 
     def _any_picker(self) -> Picker | None:
         """For a profile that names none."""

@@ -9,13 +9,8 @@ import orjson
 
 MAX_CHANGES = 20  # more are counted, not listed
 MAX_VALUE = 80  # characters of a value that is shown
-NAMES = (
-    "name",
-    "pluginRef",
-    "type",
-    "priority",
-    "objective",
-)  # by which entries of lists are known
+# By which entries of lists are known.
+NAMES = ("name", "pluginRef", "type", "priority", "objective", "stage")
 
 Json = object
 

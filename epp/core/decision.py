@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, Protocol
 
 from epp.core.endpoint import Endpoint
 from epp.core.refusal import Refused
 from epp.core.request import RequestFacts
 
-RECORD_VERSION: Final = 1
+RECORD_VERSION: Final = 2
+
+Stage = tuple[str, Sequence[Endpoint]]  # of a decision: its name, and who was left after it
 
 
 @dataclass(slots=True, eq=False)
@@ -22,6 +24,14 @@ class Lease:
     uncached_tokens: int  # of the prompt: what the endpoint has to compute, as far as we know
     prefilling: bool = True  # no first token so far
     held: bool = True
+
+
+class Replayable(Protocol):
+    """All that a decision read: enough to take it again."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able. Takes a while; may be called on another thread."""
+        ...
 
 
 @dataclass(slots=True)
@@ -43,8 +53,11 @@ class DecisionRecord:
     candidates: Sequence[Endpoint] = ()  # what the scorers saw
     totals: Sequence[float] = ()  # weighted sums
     scores: Mapping[str, Sequence[float]] = field(default_factory=dict)  # by scorer name
+    weights: Mapping[str, float] = field(default_factory=dict)  # by scorer name
+    stages: Sequence[Stage] = ()  # how the pool became the candidates
     picked: tuple[Endpoint, ...] = ()  # best first; empty when refused
     cached_tokens: int = 0  # of the prompt, on the pick, as far as the index knows
+    snapshot: Replayable | None = None  # only of those that were chosen to be recorded
     refusal: str = ""  # reason word
     detail: str = ""
 
@@ -63,6 +76,7 @@ class DecisionRecord:
             "prefix_tokens": self.prefix_tokens,
             "cached_tokens": self.cached_tokens,
             "picked": [endpoint.authority for endpoint in self.picked],
+            "weights": dict(self.weights),
             "candidates": [
                 {
                     "endpoint": endpoint.authority,

@@ -5,12 +5,25 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
-from epp.core.decision import Endpoints, Lease, Placed, record_of
+from epp.core.decision import (
+    DecisionRecord,
+    Endpoints,
+    Lease,
+    Placed,
+    Replayable,
+    Stage,
+    record_of,
+)
 from epp.core.endpoint import Endpoint
 from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts, allows
+
+# Stages of a decision that are not plugins of the document.
+POOL: Final = "pool"  # the endpoints that can be reached
+SUBSET: Final = "gateway's subset"
+ROOM: Final = "room"  # as the saturation detector judges it
 
 
 class Scheduled(Protocol):
@@ -24,11 +37,13 @@ class Scheduled(Protocol):
     def totals(self) -> Sequence[float]: ...
     @property
     def scores(self) -> Mapping[str, Sequence[float]]: ...
+    @property
+    def weights(self) -> Mapping[str, float]: ...
 
 
 class Scheduler(Protocol):
     def narrow(
-        self, request: RequestFacts, endpoints: Sequence[Endpoint]
+        self, request: RequestFacts, endpoints: Sequence[Endpoint], stages: list[Stage]
     ) -> Sequence[Endpoint]: ...
     def rank(
         self,
@@ -36,6 +51,7 @@ class Scheduler(Protocol):
         endpoints: Sequence[Endpoint],
         rng: random.Random,
         count: int,
+        stages: list[Stage],
     ) -> Scheduled: ...
     def decided(
         self,
@@ -44,6 +60,10 @@ class Scheduler(Protocol):
         picked: Endpoint,
         now: float,
     ) -> None: ...
+
+
+# What an attempt draws from, and what it will have read; None if it is not to be recorded.
+Sample = Callable[[RequestFacts, float], tuple[random.Random, Replayable] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,42 +76,72 @@ class PlacingAttempt:
     match_prefix: Callable[[Sequence[int], Sequence[Endpoint]], Mapping[Endpoint, int]]
     reserve: Callable[[Endpoint, int, int], Lease]  # tokens of the prompt, of them not cached
     rng: random.Random
+    sample: Sample | None = None  # None: nothing is recorded to be taken again
     use_subset: bool = True
     max_endpoints: int = 1  # listed for every gateway
     max_fallbacks: int = 3  # listed after the pick for a gateway that takes lists
 
     def __call__(self, facts: RequestFacts, now: float) -> Placed | None:
+        rng, snapshot, headers = self.rng, None, facts.headers
+        if self.sample is not None and (sampled := self.sample(facts, now)) is not None:
+            rng, snapshot = sampled
+        record = self.consider(facts, now, rng, [])
+        if record is None:
+            return None
+        if snapshot is not None:
+            record.snapshot = snapshot
+            facts.headers = headers  # which of them are looked at later is of no interest
+        picked = record.picked[0]
+        leases: tuple[Lease, ...] = ()
+        if facts.needs_room:
+            tokens = facts.prompt_tokens
+            leases = (self.reserve(picked, tokens, tokens - record.cached_tokens),)
+        self.scheduler.decided(facts, record.candidates, picked, now)
+        return Placed(Endpoints(record.picked, leases), record)
+
+    def consider(
+        self, facts: RequestFacts, now: float, rng: random.Random, stages: list[Stage]
+    ) -> DecisionRecord | None:
+        """What would be decided now. Nothing is reserved, and nobody remembers it.
+
+        `stages` gets who is left after each, also where it ends in None or Refused.
+        """
         facts.attempted_at = now
         pool = self.candidates()
+        stages.append((POOL, pool))
         if not pool:
             return None
-        allowed = self._allowed(facts, pool)
-        fitting = self.scheduler.narrow(facts, allowed)
+        allowed = self._allowed(facts, pool, stages)
+        fitting = self.scheduler.narrow(facts, allowed, stages)
         if not fitting:
             raise Refused(Reason.SATURATED, "no endpoints available for the given request", 1.0)
         roomy = fitting
         if facts.needs_room and self.with_room is not None:
             roomy = self.with_room(fitting, now)
+            stages.append((ROOM, roomy))
         if not roomy:
             return None
         if facts.prefix_blocks:
             facts.cached_tokens = self.match_prefix(facts.prefix_blocks, roomy)
         count = 1 + self.max_fallbacks if facts.takes_lists else 1
-        scheduled = self.scheduler.rank(facts, roomy, self.rng, max(count, self.max_endpoints))
+        scheduled = self.scheduler.rank(facts, roomy, rng, max(count, self.max_endpoints), stages)
         ordered = self._with_fallbacks(scheduled.ordered, fitting, count)
-        return self._reserve(facts, scheduled, ordered, now)
+        return _recorded(facts, scheduled, ordered, stages, now)
 
     def saturation_candidates(self, facts: RequestFacts) -> Sequence[Endpoint]:
         """The endpoints whose saturation concerns a request."""
         try:
-            return self._allowed(facts, self.candidates())
+            return self._allowed(facts, self.candidates(), [])
         except Refused:
             return ()
 
-    def _allowed(self, facts: RequestFacts, pool: Sequence[Endpoint]) -> Sequence[Endpoint]:
+    def _allowed(
+        self, facts: RequestFacts, pool: Sequence[Endpoint], stages: list[Stage]
+    ) -> Sequence[Endpoint]:
         if facts.subset is None or not self.use_subset:
             return pool
         allowed = [endpoint for endpoint in pool if allows(facts.subset, endpoint)]
+        stages.append((SUBSET, allowed))
         if not allowed:
             detail = "failed to find endpoint candidates for serving the request"
             raise Refused(Reason.NO_ENDPOINTS, f"{detail}: the subset hint names none", 1.0)
@@ -108,23 +158,20 @@ class PlacingAttempt:
         rest.sort(key=lambda endpoint: endpoint.load.requests + endpoint.load.foreign)
         return (*ordered, *rest[: count - len(ordered)])
 
-    def _reserve(
-        self,
-        facts: RequestFacts,
-        scheduled: Scheduled,
-        ordered: tuple[Endpoint, ...],
-        now: float,
-    ) -> Placed:
-        picked = ordered[0]
-        record = record_of(facts, now)
-        record.candidates = scheduled.candidates
-        record.totals = scheduled.totals
-        record.scores = scheduled.scores
-        record.picked = ordered
-        record.cached_tokens = min(facts.cached_tokens.get(picked, 0), facts.prompt_tokens)
-        leases: tuple[Lease, ...] = ()
-        if facts.needs_room:
-            tokens = facts.prompt_tokens
-            leases = (self.reserve(picked, tokens, tokens - record.cached_tokens),)
-        self.scheduler.decided(facts, scheduled.candidates, picked, now)
-        return Placed(Endpoints(ordered, leases), record)
+
+def _recorded(
+    facts: RequestFacts,
+    scheduled: Scheduled,
+    ordered: tuple[Endpoint, ...],
+    stages: Sequence[Stage],
+    now: float,
+) -> DecisionRecord:
+    record = record_of(facts, now)
+    record.candidates = scheduled.candidates
+    record.totals = scheduled.totals
+    record.scores = scheduled.scores
+    record.weights = scheduled.weights
+    record.stages = stages
+    record.picked = ordered
+    record.cached_tokens = min(facts.cached_tokens.get(ordered[0], 0), facts.prompt_tokens)
+    return record

@@ -50,6 +50,10 @@ class WaitingRoom:
     def __contains__(self, facts: RequestFacts) -> bool:
         return facts in self._tickets
 
+    def waiting_from(self, priority: int) -> int:
+        """Requests that wait at this priority or a higher one."""
+        return sum(band.requests for level, band in self._bands.items() if level >= priority)
+
     def requests(self) -> Iterator[RequestFacts]:
         """All that wait, in order of arrival."""
         return iter(self._tickets)

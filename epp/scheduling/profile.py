@@ -7,10 +7,11 @@ import random
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from epp.core.decision import Stage
 from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
 from epp.scheduling.interfaces import Filter, Picker, Preference, Scorer
-from epp.scheduling.memory import Memory, memory_of, with_new_memory
+from epp.scheduling.memory import Memory, memory_of, type_of, with_new_memory
 
 
 class PluginFault(Exception):
@@ -36,6 +37,7 @@ class Scheduled:
     candidates: Sequence[Endpoint]
     totals: Sequence[float]
     scores: Mapping[str, Sequence[float]]  # by name of the scorer
+    weights: Mapping[str, float]  # by name of the scorer
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,9 @@ class Profile:
     scorers: tuple[WeightedScorer, ...]
     picker: Picker
     preferences: tuple[Preference, ...] = ()
+    filter_names: tuple[str, ...] = ()  # of the configured instances; else their types
+    preference_names: tuple[str, ...] = ()
+    weights: Mapping[str, float] = field(init=False)  # by name of the scorer
     memories: tuple[Memory, ...] = field(init=False)  # of its stateful plugins
 
     def __post_init__(self) -> None:
@@ -52,6 +57,13 @@ class Profile:
         found = (memory_of(plugin) for plugin in (*self.filters, *scorers, self.picker))
         memories = tuple(memory for memory in found if memory is not None)
         object.__setattr__(self, "memories", memories)
+        object.__setattr__(self, "weights", {s.name: s.weight for s in self.scorers})
+        for names, plugins in (
+            ("filter_names", self.filters),
+            ("preference_names", self.preferences),
+        ):
+            if len(getattr(self, names)) != len(plugins):
+                object.__setattr__(self, names, tuple(type_of(plugin) for plugin in plugins))
 
     def with_new_memory(self) -> Profile:
         """The same plugins, which remember nothing so far."""
@@ -60,7 +72,15 @@ class Profile:
         )
         filters = (with_new_memory(filter_) for filter_ in self.filters)
         picker = with_new_memory(self.picker)
-        return Profile(self.name, tuple(filters), tuple(scorers), picker, self.preferences)
+        return Profile(
+            self.name,
+            tuple(filters),
+            tuple(scorers),
+            picker,
+            self.preferences,
+            self.filter_names,
+            self.preference_names,
+        )
 
     def with_memory_of(self, before: Profile) -> Profile:
         """The same plugins, which remember what those of the same name and parameters did."""
@@ -84,12 +104,19 @@ class Profile:
         """Requests with equal keys pass the filters to the same endpoints."""
         return tuple(filter_.fit_key(request) for filter_ in self.filters)
 
-    def narrow(self, request: RequestFacts, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
-        """The endpoints that every filter keeps; maybe none."""
-        for filter_ in self.filters:
+    def narrow(
+        self,
+        request: RequestFacts,
+        endpoints: Sequence[Endpoint],
+        stages: list[Stage] | None = None,
+    ) -> Sequence[Endpoint]:
+        """The endpoints that every filter keeps; maybe none. Each is a stage more."""
+        for name, filter_ in zip(self.filter_names, self.filters):  # noqa: B905 - compiled only so
             if not endpoints:
                 break
             endpoints = filter_.keep(request, endpoints)
+            if stages is not None:
+                stages.append((name, endpoints))
         return endpoints
 
     def rank(
@@ -98,10 +125,14 @@ class Profile:
         endpoints: Sequence[Endpoint],
         rng: random.Random,
         count: int,
+        stages: list[Stage] | None = None,
     ) -> Scheduled:
         """Score and pick among endpoints that passed `narrow`; at least one. `count` at least 1."""
-        for preference in self.preferences:
+        names, preferences = self.preference_names, self.preferences
+        for name, preference in zip(names, preferences):  # noqa: B905 - compiled only so
             endpoints = preference.prefer(request, endpoints, rng)
+            if stages is not None:
+                stages.append((name, endpoints))
         totals = [0.0] * len(endpoints)
         scores: dict[str, Sequence[float]] = {}
         for weighted in self.scorers:
@@ -114,7 +145,8 @@ class Profile:
             numbers = given if isinstance(given, list) else list(given)
             totals = _added(totals, weighted.weight, numbers)
         count = max(count, self.picker.count)
-        return Scheduled(self.picker.pick(endpoints, totals, count, rng), endpoints, totals, scores)
+        ordered = self.picker.pick(endpoints, totals, count, rng)
+        return Scheduled(ordered, endpoints, totals, scores, self.weights)
 
     def decided(
         self,

@@ -162,6 +162,7 @@ class PickerProcess(EppProcess):
         flags: Sequence[str] = (),
     ) -> None:
         folder = new_folder()
+        self.servers = tuple(servers)  # at the start
         self.endpoints_file = folder / "endpoints.yaml"
         self.write_endpoints(servers)
         discovery = {"path": str(self.endpoints_file), "watchFile": True}

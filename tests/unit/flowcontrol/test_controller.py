@@ -54,6 +54,16 @@ class Desk:
     ) -> None:
         self.controller.reconfigure(settings, self.attempt, fit_class)
 
+    def preview(self, facts: RequestFacts, now: float) -> int | Reason | None:
+        placeable = any(
+            allows(facts.subset, endpoint) and endpoint.load.requests < 1
+            for endpoint in self.endpoints
+        )
+        try:
+            return self.controller.preview(facts, now, placeable=placeable)
+        except Refused as refusal:
+            return refusal.reason
+
     def place(self, facts: RequestFacts, now: float = 0.0) -> Outcome | Waiting:
         return self.controller.place(facts, now)
 
@@ -307,6 +317,7 @@ def test_nothing_is_lost_doubled_or_placed_beyond_the_limit(
     desk, live, now = Desk(settings, pods=2), [], 0.0
     waiting: set[RequestFacts] = set()
     placed: set[RequestFacts] = set()
+    refused: list[tuple[object, Reason]] = []  # foreseen, and so it came
 
     def settle(outcomes: list[tuple[RequestFacts, Outcome]]) -> None:
         for facts, outcome in outcomes:
@@ -318,10 +329,15 @@ def test_nothing_is_lost_doubled_or_placed_beyond_the_limit(
         now += 1.0
         if kind == "place":
             facts = a_request(priority=priority)
+            foreseen = desk.preview(facts, now)
             try:
                 outcome = desk.place(facts, now)
-            except Refused:
+            except Refused as refusal:
+                refused.append((foreseen, refusal.reason))
                 continue
+            assert (foreseen is None) is isinstance(outcome, Placed)
+            if foreseen is not None:
+                assert foreseen == sum(one.priority >= priority for one in waiting)
             live.append(facts)
             (placed if isinstance(outcome, Placed) else waiting).add(facts)
         elif kind == "finish" and live:
@@ -336,5 +352,6 @@ def test_nothing_is_lost_doubled_or_placed_beyond_the_limit(
             )
         else:
             settle(desk.controller.something_changed(now))
+        assert all(foreseen is came for foreseen, came in refused)
         assert len(desk.controller.room) == len(waiting)
         assert desk.ledger.leases_held == len(placed) <= 2

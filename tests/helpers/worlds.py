@@ -1,0 +1,191 @@
+"""Random worlds for decisions: a document, a pool with loads and metrics, and a request."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import yaml
+from hypothesis import strategies as st
+
+from epp.compose import Outside, Picker, compose
+from epp.config.build import configuration_of
+from epp.core.endpoint import NEVER, EndpointMetrics
+from epp.datalayer.store import EndpointSpec
+from epp.director import Arrival, Begun, Cause, Ending
+
+FILTERS: list[dict[str, Any]] = [
+    {"type": "label-selector-filter", "parameters": {"matchLabels": {"tier": "a"}}},
+    {"type": "header-based-testing-filter"},
+    {"type": "utilization-detector", "name": "not-full", "parameters": {"queueDepthThreshold": 3}},
+    {"type": "prefix-cache-affinity-filter"},
+]
+SCORERS = [
+    "queue-scorer",
+    "running-requests-size-scorer",
+    "kv-cache-utilization-scorer",
+    "active-request-scorer",
+    "prefix-cache-scorer",
+    "lora-affinity-scorer",
+    "lmetric-scorer",
+    "active-blocks-scorer",
+    "marginal-cost-scorer",
+    "token-load-scorer",
+]
+PICKERS = [
+    "max-score-picker",
+    "random-picker",
+    "weighted-random-picker",
+    "round-robin-picker",
+    "power-of-two-picker",
+]
+DETECTORS = ["utilization-detector", "concurrency-detector"]
+PROMPTS = ["hi", "word " * 300, "word " * 300 + "more " * 200, "another " * 500]
+
+
+@dataclass
+class World:
+    document: dict[str, Any]
+    servers: list[dict[str, Any]]
+    placed_before: list[tuple[str, int]]  # prompts, and how many of these requests still run
+    prompt: str
+    headers: dict[str, str]
+    subset: frozenset[str] | None
+    takes_lists: bool
+    seed: int
+    now: float
+
+    def picker(self, **outside_of_it: Any) -> Picker:
+        """Always the same: a fresh one, in the state that the world has."""
+        outside = Outside(random.Random(self.seed ^ 1), lambda: "made-up", **outside_of_it)
+        picker = compose(configuration_of(self.document), outside)
+        picker.store.apply(
+            [
+                EndpointSpec(f"e{n}", f"10.0.0.{n + 1}", 80, labels=server["labels"])
+                for n, server in enumerate(self.servers)
+            ]
+        )
+        for endpoint, server in zip(picker.store.endpoints, self.servers, strict=True):
+            picker.read(endpoint, server["metrics"], 0)
+        for prompt, running in self.placed_before:
+            begun = self.arrive(picker, prompt, self.now - 1.0)
+            if not running:
+                picker.director.finish(begun.facts, Ending(Cause.NATURAL), self.now - 0.5)
+        outside.rng.seed(self.seed)
+        return picker
+
+    def arrive(self, picker: Picker, prompt: str, now: float) -> Begun:
+        return picker.director.begin(self.arrival(prompt, now), now)
+
+    def arrival(self, prompt: str, now: float) -> Arrival:
+        body = orjson.dumps({"model": "m", "messages": [{"role": "user", "content": prompt}]})
+        headers = {":path": "/v1/chat/completions", ":method": "POST", **self.headers}
+        return Arrival(
+            headers, body, True, True, now, subset=self.subset, takes_lists=self.takes_lists
+        )
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> dict[str, Any]:
+    filters = draw(st.lists(st.sampled_from(FILTERS), unique_by=lambda f: f["type"], max_size=2))
+    scorers = draw(st.lists(st.sampled_from(SCORERS), unique=True, max_size=4))
+    picker = draw(st.sampled_from(PICKERS))
+    detector = draw(st.sampled_from(DETECTORS))
+    weights = st.sampled_from([0.0, 0.3, 1.0, 2.0, 7.5])
+    parameters = {"maxConcurrency": draw(st.integers(1, 4))} if detector[0] == "c" else {}
+    document: dict[str, Any] = {
+        "apiVersion": "llm-d.ai/v1alpha1",
+        "kind": "EndpointPickerConfig",
+        "plugins": [
+            *filters,
+            *({"type": name} for name in (*scorers, picker)),
+            {"type": detector, "name": "detector", "parameters": parameters},
+        ],
+        "schedulingProfiles": [
+            {
+                "name": "p",
+                "plugins": [
+                    *({"pluginRef": f.get("name", f["type"])} for f in filters),
+                    *({"pluginRef": name, "weight": draw(weights)} for name in scorers),
+                    {"pluginRef": picker},
+                ],
+            }
+        ],
+        "flowControl": {"saturationDetector": {"pluginRef": "detector"}},
+    }
+    if draw(st.booleans()):
+        document["featureGates"] = ["flowControl=false"]
+    found: dict[str, Any] = yaml.safe_load(yaml.safe_dump(document))
+    return found
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    now = 1000.0
+    ages = st.sampled_from([NEVER, now - 0.1, now - 3.0, now - 100.0])
+    servers = []
+    for _ in range(draw(st.integers(0, 6))):
+        read_at = draw(ages)
+        metrics = EndpointMetrics(
+            waiting=draw(st.integers(0, 6)),
+            waiting_read_at=read_at,
+            running=draw(st.integers(0, 9)),
+            running_read_at=read_at,
+            kv_cache_usage=draw(st.sampled_from([0.0, 0.1, 1 / 3, 0.85])),
+            kv_cache_usage_read_at=read_at,
+            running_adapters=draw(st.frozensets(st.sampled_from(["m", "n"]))),
+            max_adapters=draw(st.integers(0, 2)),
+            adapters_read_at=read_at,
+        )
+        labels = draw(st.sampled_from([{}, {"tier": "a"}, {"tier": "b"}]))
+        servers.append({"metrics": metrics, "labels": labels})
+    addresses = st.sampled_from([f"10.0.0.{n}" for n in range(1, 5)])
+    selection = draw(st.none() | st.lists(addresses, min_size=1, max_size=3))
+    headers = {"authorization": "Bearer secret", "x-session-id": "s1"}
+    if selection is not None:
+        headers["test-epp-endpoint-selection"] = ",".join(selection)
+    return World(
+        document=draw(documents()),
+        servers=servers,
+        placed_before=draw(
+            st.lists(st.tuples(st.sampled_from(PROMPTS), st.integers(0, 1)), max_size=6)
+        ),
+        prompt=draw(st.sampled_from(PROMPTS)),
+        headers=headers,
+        subset=draw(st.none() | st.frozensets(addresses, min_size=1)),
+        takes_lists=draw(st.booleans()),
+        seed=draw(st.integers(0, 2**64 - 1)),
+        now=now,
+    )
+
+
+def a_world() -> World:
+    """Two endpoints with room, one of which waits for less."""
+    document = {
+        "apiVersion": "llm-d.ai/v1alpha1",
+        "kind": "EndpointPickerConfig",
+        "plugins": [{"type": "queue-scorer"}, {"type": "prefix-cache-scorer"}],
+        "schedulingProfiles": [
+            {
+                "name": "p",
+                "plugins": [
+                    {"pluginRef": "queue-scorer", "weight": 2},
+                    {"pluginRef": "prefix-cache-scorer", "weight": 3},
+                ],
+            }
+        ],
+    }
+    now = 1000.0
+    servers = [
+        {
+            "labels": {},
+            "metrics": EndpointMetrics(
+                waiting=waiting, running=2, waiting_read_at=now - 0.1, running_read_at=now - 0.1
+            ),
+        }
+        for waiting in (1, 3)
+    ]
+    headers = {"authorization": "Bearer secret"}
+    return World(document, servers, [], PROMPTS[1], headers, None, False, 11, now)
