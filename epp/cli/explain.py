@@ -87,7 +87,7 @@ def replay(file: str) -> None:
     try:
         again = take_again(recorded)
         differences = again.differences(recorded)
-        shown = readable({**recorded, "stages": again.stages, "decision": again.decision})
+        shown = readable({**recorded, "steps": again.steps, "decision": again.decision})
     except CannotReplay as error:
         _end(f"{file}: {error}")
     except (KeyError, TypeError, ValueError, AttributeError) as error:

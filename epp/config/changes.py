@@ -10,7 +10,7 @@ import orjson
 MAX_CHANGES = 20  # more are counted, not listed
 MAX_VALUE = 80  # characters of a value that is shown
 # By which entries of lists are known.
-NAMES = ("name", "pluginRef", "type", "priority", "objective", "stage")
+NAMES = ("name", "pluginRef", "type", "priority", "objective", "step")
 
 Json = object
 

@@ -12,7 +12,7 @@ from epp.core.request import RequestFacts
 
 RECORD_VERSION: Final = 2
 
-Stage = tuple[str, Sequence[Endpoint]]  # of a decision: its name, and who was left after it
+Step = tuple[str, Sequence[Endpoint]]  # of a decision: its name, and who was left after it
 
 
 @dataclass(slots=True, eq=False)
@@ -54,7 +54,7 @@ class DecisionRecord:
     totals: Sequence[float] = ()  # weighted sums
     scores: Mapping[str, Sequence[float]] = field(default_factory=dict)  # by scorer name
     weights: Mapping[str, float] = field(default_factory=dict)  # by scorer name
-    stages: Sequence[Stage] = ()  # how the pool became the candidates
+    steps: Sequence[Step] = ()  # how the pool became the candidates
     picked: tuple[Endpoint, ...] = ()  # best first; empty when refused
     cached_tokens: int = 0  # of the prompt, on the pick, as far as the index knows
     snapshot: Replayable | None = None  # only of those that were chosen to be recorded

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from epp.core.decision import Answer, DecisionRecord, Outcome, Placed, Replayable, Stage, Waiting
+from epp.core.decision import Answer, DecisionRecord, Outcome, Placed, Replayable, Step, Waiting
 from epp.core.refusal import Refused
 from epp.core.request import RequestFacts
-from epp.explain.explanation import explanation, staged
+from epp.explain.explanation import explanation, stepped
 from epp.explain.plain import CannotRecord
 
 EXPLANATION_VERSION: Final = 1
@@ -22,7 +22,7 @@ def tried(
     outcome: Outcome | Waiting,
     ahead: int | None,
     record: DecisionRecord | None,
-    stages: Sequence[Stage],
+    steps: Sequence[Step],
     snapshot: Replayable | None,
 ) -> dict[str, Any]:
     """Of a request that was not sent anywhere. `ahead` are those in line before it, if it waits."""
@@ -40,7 +40,7 @@ def tried(
             "prefix_tokens": facts.prefix_tokens,
         },
         "outcome": _outcome(outcome, ahead),
-        "stages": staged(stages),
+        "steps": stepped(steps),
         "decision": None if record is None else explanation(record),
         **_replay(snapshot),
     }
@@ -63,7 +63,7 @@ def taken(record: DecisionRecord, now: float) -> dict[str, Any]:
             "age_seconds": now - record.decided_at,
         },
         "outcome": refused if record.refusal else {"kind": "placed"},
-        "stages": staged(record.stages),
+        "steps": stepped(record.steps),
         "decision": explanation(record) if record.picked else None,
         **_replay(record.snapshot),
     }

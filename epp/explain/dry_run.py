@@ -14,7 +14,7 @@ from epp.core.decision import (
     Lease,
     Outcome,
     Placed,
-    Stage,
+    Step,
     Waiting,
 )
 from epp.core.endpoint import Endpoint
@@ -33,12 +33,12 @@ class Explained:
     outcome: Outcome | Waiting
     ahead: int | None  # in line before it; None if it does not wait
     record: DecisionRecord | None  # None if nothing could be ranked
-    stages: Sequence[Stage]
+    steps: Sequence[Step]
     snapshot: Snapshot | None  # None if it came to no decision of the scheduler
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
-        return tried(self.facts, self.outcome, self.ahead, self.record, self.stages, self.snapshot)
+        return tried(self.facts, self.outcome, self.ahead, self.record, self.steps, self.snapshot)
 
 
 def explain(picker: Picker, arrival: Arrival, now: float, seed: int) -> Explained:
@@ -57,7 +57,7 @@ def explain(picker: Picker, arrival: Arrival, now: float, seed: int) -> Explaine
     )
     begun = director.begin(arrival, now)
     return Explained(
-        begun.facts, begun.outcome, trial.ahead, trial.record, trial.stages, trial.snapshot
+        begun.facts, begun.outcome, trial.ahead, trial.record, trial.steps, trial.snapshot
     )
 
 
@@ -67,7 +67,7 @@ class _Trial:
 
     picker: Picker
     seed: int
-    stages: list[Stage] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     snapshot: Snapshot | None = None
     record: DecisionRecord | None = None
     ahead: int | None = None
@@ -76,7 +76,7 @@ class _Trial:
         picker = self.picker
         self.snapshot = capture(picker, facts, now, self.seed)
         rng = random.Random(self.seed)
-        self.record = picker.policy.attempt.consider(facts, now, rng, self.stages)
+        self.record = picker.policy.attempt.consider(facts, now, rng, self.steps)
         placeable = self.record is not None
         self.ahead = picker.queue.preview(facts, now, placeable=placeable)
         if self.record is None or self.ahead is not None:

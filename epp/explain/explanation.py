@@ -1,4 +1,4 @@
-"""A decision record in numbers: what each stage removed, each scorer's part, what would flip it.
+"""A decision record in numbers: what each step removed, each scorer's part, what would flip it.
 
 Nothing is rounded, so that a replay can be compared to the last digit.
 """
@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
-from epp.core.decision import DecisionRecord, Stage
+from epp.core.decision import DecisionRecord, Step
 from epp.core.endpoint import Endpoint
 
 MAX_RUNNERS_UP: Final = 5
@@ -30,14 +30,14 @@ def explanation(record: DecisionRecord) -> dict[str, Any]:
     }
 
 
-def staged(stages: Sequence[Stage]) -> list[dict[str, Any]]:
-    """What each stage left and whom it removed, by name."""
+def stepped(steps: Sequence[Step]) -> list[dict[str, Any]]:
+    """What each step left and whom it removed, by name."""
     shown: list[dict[str, Any]] = []
-    before: Sequence[Endpoint] = stages[0][1] if stages else ()
-    for name, left in stages:
+    before: Sequence[Endpoint] = steps[0][1] if steps else ()
+    for name, left in steps:
         kept = set(left)
         removed = [_names(endpoint) for endpoint in before if endpoint not in kept]
-        shown.append({"stage": name, "left": len(left), "removed": removed})
+        shown.append({"step": name, "left": len(left), "removed": removed})
         before = left
     return shown
 

@@ -21,6 +21,9 @@ FLOAT: Final = "$float"  # one that JSON lacks
 BY_ENDPOINT: Final = "$by_endpoint"
 ENDPOINT: Final = "$endpoint"
 
+_AS_THEY_ARE: Final = frozenset({bool, int, str})
+_NAMES: Final[dict[type, list[str]]] = {}
+
 
 class CannotRecord(Exception):
     """A value of a kind that this module does not know; the message says where."""
@@ -32,9 +35,11 @@ def name_of(endpoint: Endpoint) -> str:
 
 def encode(value: object, where: str = "value") -> Any:
     """Raises CannotRecord."""
+    if value is None or type(value) in _AS_THEY_ARE:
+        return value
     if isinstance(value, Enum):
         return value.value
-    if value is None or isinstance(value, bool | int | str):
+    if isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else {FLOAT: repr(value)}
@@ -62,7 +67,11 @@ def encode_fields(value: Any, where: str, without: Sequence[str] = ()) -> dict[s
 
 def field_names(value: Any) -> list[str]:
     """Of a dataclass, those that its constructor takes."""
-    return [found.name for found in dataclasses.fields(value) if found.init]
+    names = _NAMES.get(type(value))
+    if names is None:
+        names = [found.name for found in dataclasses.fields(value) if found.init]
+        _NAMES[type(value)] = names
+    return names
 
 
 def decode_fields(

@@ -12,12 +12,12 @@ from epp.config.build import configuration_of
 from epp.config.changes import changes
 from epp.config.errors import ConfigError
 from epp.config.settings import Configuration
-from epp.core.decision import DecisionRecord, Stage
+from epp.core.decision import DecisionRecord, Step
 from epp.core.endpoint import Endpoint
 from epp.core.refusal import Refused
 from epp.core.request import RequestFacts
 from epp.datalayer.store import EndpointSpec
-from epp.explain.explanation import explanation, staged
+from epp.explain.explanation import explanation, stepped
 from epp.explain.plain import decode, decode_fields, name_of
 from epp.explain.snapshot import SNAPSHOT_VERSION
 from epp.flowcontrol.settings import FlowControlSettings
@@ -31,13 +31,13 @@ class CannotReplay(Exception):
 class Replayed:
     """The decision as it was taken now, in the form of an explanation."""
 
-    stages: list[dict[str, Any]]
+    steps: list[dict[str, Any]]
     decision: dict[str, Any] | None  # None: nothing could be ranked
 
     def differences(self, recorded: Mapping[str, Any]) -> list[str]:
         """Where an explanation that was recorded says otherwise; empty if all is the same."""
-        before = {name: recorded.get(name) for name in ("stages", "decision")}
-        return changes(before, {"stages": self.stages, "decision": self.decision})
+        before = {name: recorded.get(name) for name in ("steps", "decision")}
+        return changes(before, {"steps": self.steps, "decision": self.decision})
 
 
 def replay(recorded: Mapping[str, Any]) -> Replayed:
@@ -47,17 +47,17 @@ def replay(recorded: Mapping[str, Any]) -> Replayed:
         raise CannotReplay("replay: is missing: this decision was recorded without it")
     if snapshot.get("version") != SNAPSHOT_VERSION:
         raise CannotReplay(f"replay.version: is not {SNAPSHOT_VERSION}")
-    stages: list[Stage] = []
+    steps: list[Step] = []
     try:
-        record = _consider(snapshot, stages)
+        record = _consider(snapshot, steps)
     except ConfigError as error:
         raise CannotReplay(f"replay.configuration: {error}") from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CannotReplay(f"replay: {type(error).__name__}: {error}") from error
-    return Replayed(staged(stages), None if record is None else explanation(record))
+    return Replayed(stepped(steps), None if record is None else explanation(record))
 
 
-def _consider(snapshot: Mapping[str, Any], stages: list[Stage]) -> DecisionRecord | None:
+def _consider(snapshot: Mapping[str, Any], steps: list[Step]) -> DecisionRecord | None:
     rng = random.Random(int(snapshot["seed"]))
     picker = _picker(snapshot)
     known = {name_of(endpoint): endpoint for endpoint in picker.store.endpoints}
@@ -65,7 +65,7 @@ def _consider(snapshot: Mapping[str, Any], stages: list[Stage]) -> DecisionRecor
     cached = {known[name]: tokens for name, tokens in snapshot["cached_tokens"].items()}
     attempt = replace(picker.policy.attempt, match_prefix=lambda _blocks, _endpoints: cached)
     try:
-        return attempt.consider(facts, snapshot["now"], rng, stages)
+        return attempt.consider(facts, snapshot["now"], rng, steps)
     except Refused:
         return None
 

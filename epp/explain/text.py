@@ -19,9 +19,9 @@ def _lines(explained: Json) -> Iterator[str]:
     request, decision = explained["request"], explained["decision"]
     yield _request(request)
     yield _outcome(explained)
-    if explained["stages"]:
+    if explained["steps"]:
         yield ""
-        yield from _table(["stage", "left", "removed"], _stages(explained["stages"]))
+        yield from _table(["step", "left", "removed"], _steps(explained["steps"]))
     if decision is not None:
         yield ""
         yield from _table(*_candidates(decision))
@@ -64,9 +64,9 @@ def _outcome(explained: Json) -> str:
             return f"is refused: {outcome['reason']}: {outcome['detail']}"
 
 
-def _stages(stages: Sequence[Json]) -> list[list[str]]:
+def _steps(steps: Sequence[Json]) -> list[list[str]]:
     return [
-        [s["stage"], str(s["left"]), _listed([r["endpoint"] for r in s["removed"]])] for s in stages
+        [s["step"], str(s["left"]), _listed([r["endpoint"] for r in s["removed"]])] for s in steps
     ]
 
 

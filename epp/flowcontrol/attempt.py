@@ -13,14 +13,14 @@ from epp.core.decision import (
     Lease,
     Placed,
     Replayable,
-    Stage,
+    Step,
     record_of,
 )
 from epp.core.endpoint import Endpoint
 from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts, allows
 
-# Stages of a decision that are not plugins of the document.
+# Steps of a decision that are not plugins of the document.
 POOL: Final = "pool"  # the endpoints that can be reached
 SUBSET: Final = "gateway's subset"
 ROOM: Final = "room"  # as the saturation detector judges it
@@ -43,7 +43,7 @@ class Scheduled(Protocol):
 
 class Scheduler(Protocol):
     def narrow(
-        self, request: RequestFacts, endpoints: Sequence[Endpoint], stages: list[Stage]
+        self, request: RequestFacts, endpoints: Sequence[Endpoint], steps: list[Step]
     ) -> Sequence[Endpoint]: ...
     def rank(
         self,
@@ -51,7 +51,7 @@ class Scheduler(Protocol):
         endpoints: Sequence[Endpoint],
         rng: random.Random,
         count: int,
-        stages: list[Stage],
+        steps: list[Step],
     ) -> Scheduled: ...
     def decided(
         self,
@@ -100,33 +100,33 @@ class PlacingAttempt:
         return Placed(Endpoints(record.picked, leases), record)
 
     def consider(
-        self, facts: RequestFacts, now: float, rng: random.Random, stages: list[Stage]
+        self, facts: RequestFacts, now: float, rng: random.Random, steps: list[Step]
     ) -> DecisionRecord | None:
         """What would be decided now. Nothing is reserved, and nobody remembers it.
 
-        `stages` gets who is left after each, also where it ends in None or Refused.
+        `steps` gets who is left after each, also where it ends in None or Refused.
         """
         facts.attempted_at = now
         pool = self.candidates()
-        stages.append((POOL, pool))
+        steps.append((POOL, pool))
         if not pool:
             return None
-        allowed = self._allowed(facts, pool, stages)
-        fitting = self.scheduler.narrow(facts, allowed, stages)
+        allowed = self._allowed(facts, pool, steps)
+        fitting = self.scheduler.narrow(facts, allowed, steps)
         if not fitting:
             raise Refused(Reason.SATURATED, "no endpoints available for the given request", 1.0)
         roomy = fitting
         if facts.needs_room and self.with_room is not None:
             roomy = self.with_room(fitting, now)
-            stages.append((ROOM, roomy))
+            steps.append((ROOM, roomy))
         if not roomy:
             return None
         if facts.prefix_blocks:
             facts.cached_tokens = self.match_prefix(facts.prefix_blocks, roomy)
         count = 1 + self.max_fallbacks if facts.takes_lists else 1
-        scheduled = self.scheduler.rank(facts, roomy, rng, max(count, self.max_endpoints), stages)
+        scheduled = self.scheduler.rank(facts, roomy, rng, max(count, self.max_endpoints), steps)
         ordered = self._with_fallbacks(scheduled.ordered, fitting, count)
-        return _recorded(facts, scheduled, ordered, stages, now)
+        return _recorded(facts, scheduled, ordered, steps, now)
 
     def saturation_candidates(self, facts: RequestFacts) -> Sequence[Endpoint]:
         """The endpoints whose saturation concerns a request."""
@@ -136,12 +136,12 @@ class PlacingAttempt:
             return ()
 
     def _allowed(
-        self, facts: RequestFacts, pool: Sequence[Endpoint], stages: list[Stage]
+        self, facts: RequestFacts, pool: Sequence[Endpoint], steps: list[Step]
     ) -> Sequence[Endpoint]:
         if facts.subset is None or not self.use_subset:
             return pool
         allowed = [endpoint for endpoint in pool if allows(facts.subset, endpoint)]
-        stages.append((SUBSET, allowed))
+        steps.append((SUBSET, allowed))
         if not allowed:
             detail = "failed to find endpoint candidates for serving the request"
             raise Refused(Reason.NO_ENDPOINTS, f"{detail}: the subset hint names none", 1.0)
@@ -163,7 +163,7 @@ def _recorded(
     facts: RequestFacts,
     scheduled: Scheduled,
     ordered: tuple[Endpoint, ...],
-    stages: Sequence[Stage],
+    steps: Sequence[Step],
     now: float,
 ) -> DecisionRecord:
     record = record_of(facts, now)
@@ -171,7 +171,7 @@ def _recorded(
     record.totals = scheduled.totals
     record.scores = scheduled.scores
     record.weights = scheduled.weights
-    record.stages = stages
+    record.steps = steps
     record.picked = ordered
     record.cached_tokens = min(facts.cached_tokens.get(ordered[0], 0), facts.prompt_tokens)
     return record

@@ -7,7 +7,7 @@ import random
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from epp.core.decision import Stage
+from epp.core.decision import Step
 from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
 from epp.scheduling.interfaces import Filter, Picker, Preference, Scorer
@@ -108,15 +108,15 @@ class Profile:
         self,
         request: RequestFacts,
         endpoints: Sequence[Endpoint],
-        stages: list[Stage] | None = None,
+        steps: list[Step] | None = None,
     ) -> Sequence[Endpoint]:
-        """The endpoints that every filter keeps; maybe none. Each is a stage more."""
+        """The endpoints that every filter keeps; maybe none. Each is a step more."""
         for name, filter_ in zip(self.filter_names, self.filters):  # noqa: B905 - compiled only so
             if not endpoints:
                 break
             endpoints = filter_.keep(request, endpoints)
-            if stages is not None:
-                stages.append((name, endpoints))
+            if steps is not None:
+                steps.append((name, endpoints))
         return endpoints
 
     def rank(
@@ -125,14 +125,14 @@ class Profile:
         endpoints: Sequence[Endpoint],
         rng: random.Random,
         count: int,
-        stages: list[Stage] | None = None,
+        steps: list[Step] | None = None,
     ) -> Scheduled:
         """Score and pick among endpoints that passed `narrow`; at least one. `count` at least 1."""
         names, preferences = self.preference_names, self.preferences
         for name, preference in zip(names, preferences):  # noqa: B905 - compiled only so
             endpoints = preference.prefer(request, endpoints, rng)
-            if stages is not None:
-                stages.append((name, endpoints))
+            if steps is not None:
+                steps.append((name, endpoints))
         totals = [0.0] * len(endpoints)
         scores: dict[str, Sequence[float]] = {}
         for weighted in self.scorers:

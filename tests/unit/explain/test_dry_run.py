@@ -98,5 +98,5 @@ def test_what_cannot_be_read_is_refused_as_a_request_would_be() -> None:
     arrival.body = b"{"
     found = explain(world.picker(), arrival, world.now, 7).as_dict()
     assert found["outcome"]["reason"] == "bad-request"
-    assert found["stages"] == []
+    assert found["steps"] == []
     assert found["decision"] is found["replay"] is None

@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from epp.core.decision import DecisionRecord, record_of
-from epp.explain.explanation import counted, explanation, staged
+from epp.explain.explanation import counted, explanation, stepped
 from tests.helpers.build import a_request, an_endpoint
 
 SCORES = st.sampled_from([0.0, 0.1, 0.25, 1 / 3, 0.5, 0.9, 1.0, 1.5, -1.0, math.nan])
@@ -94,13 +94,13 @@ def test_one_candidate_has_nothing_to_lose_to() -> None:
     assert (shown["margin"], shown["runners_up"], shown["tie"]) == (None, [], [])
 
 
-def test_stages_name_whom_they_removed() -> None:
+def test_steps_name_whom_they_removed() -> None:
     a, b, c = (an_endpoint(name, address=f"10.0.0.{n}") for n, name in enumerate("abc", 1))
-    shown = staged([("pool", (a, b, c)), ("f", [a, c]), ("room", [])])
-    assert [(s["stage"], s["left"]) for s in shown] == [("pool", 3), ("f", 2), ("room", 0)]
+    shown = stepped([("pool", (a, b, c)), ("f", [a, c]), ("room", [])])
+    assert [(s["step"], s["left"]) for s in shown] == [("pool", 3), ("f", 2), ("room", 0)]
     assert [[r["name"] for r in s["removed"]] for s in shown] == [
         [],
         ["default/b"],
         ["default/a", "default/c"],
     ]
-    assert staged([]) == []
+    assert stepped([]) == []

@@ -47,7 +47,7 @@ def test_the_kind_of_admission_is_the_one_that_ran() -> None:
     )
     explained = explain(picker, world.arrival(world.prompt, world.now), world.now, world.seed)
     record = orjson.loads(orjson.dumps(explained.as_dict()))
-    assert [stage["stage"] for stage in record["stages"]][-1] == "room"
+    assert [step["step"] for step in record["steps"]][-1] == "room"
     assert replay(record).differences(record) == []
 
 

@@ -53,4 +53,4 @@ def test_a_decision_that_is_not_recorded_is_explained_all_the_same() -> None:
     shown = taken(record, 1000.0)
     assert shown["replay"] is None
     assert shown["decision"]["picked"] == [record.picked[0].authority]
-    assert [stage["stage"] for stage in shown["stages"]] == ["pool"]
+    assert [step["step"] for step in shown["steps"]] == ["pool"]

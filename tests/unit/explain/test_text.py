@@ -19,9 +19,9 @@ def test_what_a_person_reads() -> None:
         "request made-up: m, priority 0, flow default-flow, 376 prompt tokens",
         "goes to 10.0.0.1:80",
         "",
-        "stage  left  removed",
-        "pool   2",
-        "room   2",
+        "step  left  removed",
+        "pool  2",
+        "room  2",
         "",
         "   endpoint     total  queue-scorer x 2  prefix-cache-scorer x 3",
         "*  10.0.0.1:80  2      1 -> 2            0 -> 0",
@@ -43,7 +43,7 @@ def test_who_waits_is_told_who_is_ahead() -> None:
     world.placed_before = [("a", 1), ("b", 1), ("c", 1)]
     text = readable(explained(world))
     assert "waits: no endpoint has room; ahead in line: 1" in text
-    assert "room   0     10.0.0.1:80, 10.0.0.2:80" in text
+    assert "room  0     10.0.0.1:80, 10.0.0.2:80" in text
 
 
 @settings(max_examples=100, deadline=None)
