@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epp.compose import Outside, Picker, compose
@@ -211,6 +211,7 @@ STEPS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(STEPS)
 def test_whatever_happens_the_ledger_ends_at_zero(steps: list[tuple[str, int]]) -> None:
     picker = a_picker()
