@@ -54,6 +54,7 @@ def test_every_plugin_is_found_by_its_type() -> None:
     assert set(discover()) == {
         "active-blocks-scorer",
         "active-request-scorer",
+        "capacity-detector",
         "concurrency-detector",
         "header-based-testing-filter",
         "kv-cache-utilization-scorer",
