@@ -126,6 +126,7 @@ class Flight:
 
     leases: tuple[Lease, ...]
     credited: Sequence[int]  # prefix blocks that its endpoint did not have before
+    picked: Endpoint
     serves: Endpoint
     succeeded: bool = False  # so far as its response was seen
 
@@ -143,7 +144,8 @@ class Director:
     answer_for: Callable[[str, str], Answer | None]  # method, path
     new_request_id: Callable[[], str]
     session_headers: tuple[str, ...] = ()
-    succeeded: Callable[[RequestFacts, Endpoint, float], None] = lambda _facts, _served, _now: None
+    # Request, endpoint picked, endpoint that served, time.
+    succeeded: Callable[[RequestFacts, Endpoint, Endpoint, float], None] = lambda *_: None
     _flights: dict[RequestFacts, Flight] = field(default_factory=dict)
 
     def begin(self, arrival: Arrival, now: float) -> Begun:
@@ -208,7 +210,7 @@ class Director:
         if flight is None:
             return []
         if flight.succeeded:
-            self.succeeded(facts, flight.serves, now)
+            self.succeeded(facts, flight.picked, flight.serves, now)
         if not flight.leases:
             return []
         for lease in flight.leases:
@@ -229,7 +231,7 @@ class Director:
 
     def _take_off(self, facts: RequestFacts, decision: Endpoints) -> None:
         picked = decision.ordered[0]
-        flight = self._flights[facts] = Flight(decision.leases, (), picked)
+        flight = self._flights[facts] = Flight(decision.leases, (), picked, picked)
         if facts.prefix_blocks:
             flight.credited = self.index.add(picked, facts.prefix_blocks)
 

@@ -26,6 +26,7 @@ from epp.config.rooms import (
     FileDiscoveryParameters,
     MetricsSource,
     NoParameters,
+    SessionIdProducer,
 )
 from epp.config.settings import Configuration
 from epp.config.yaml_text import load
@@ -49,6 +50,7 @@ from epp.scheduling.memory import remembering
 from epp.scheduling.plugins.max_score_picker import MaxScorePicker
 from epp.scheduling.plugins.utilization_detector import UtilizationDetector
 from epp.scheduling.profile import Profile, WeightedScorer
+from epp.scheduling.sessions import SessionAffinity
 
 T = TypeVar("T")
 
@@ -98,7 +100,28 @@ def _instances(document: Document) -> Mapping[str, object]:
             problems += error.problems
     if problems:
         raise ConfigError(problems)
-    return found
+    return _with_session_sources(document, found)
+
+
+def _with_session_sources(
+    document: Document, instances: Mapping[str, object]
+) -> Mapping[str, object]:
+    """What a session producer says is read by those who name it."""
+    sources = {
+        name: instance.source
+        for name, instance in instances.items()
+        if isinstance(instance, SessionIdProducer)
+    }
+    resolved = dict(instances)
+    for index, entry in enumerate(document.plugins):
+        plugin = instances[entry.reference]
+        if isinstance(plugin, SessionAffinity):
+            try:
+                resolved[entry.reference] = plugin.reading(sources)
+            except KeyError as error:
+                where = f"plugins[{index}].parameters.sessionIdConfig.sources"
+                raise ConfigError([f"{where}: no session-id-producer {error}"]) from None
+    return resolved
 
 
 def _instance(entry: PluginEntry, catalogue: Mapping[str, type[Plugin]], where: str) -> object:
@@ -167,18 +190,18 @@ class _Builder:
         picker: Picker | None = None
         for where, name, weight in self._profile_plugins():
             plugin = remembering(name, self._find(name, where))
+            if not isinstance(plugin, Filter | Preference | Scorer | Picker):
+                raise ConfigError([f"{where}: '{name}' is no filter, scorer or picker"])
             if isinstance(plugin, Filter):
                 filters.append(plugin)
-            elif isinstance(plugin, Preference):
+            if isinstance(plugin, Preference):
                 preferences.append(plugin)
-            elif isinstance(plugin, Scorer):
+            if isinstance(plugin, Scorer):  # some are filters, too
                 scorers.append(WeightedScorer(name, plugin, 1.0 if weight is None else weight))
-            elif isinstance(plugin, Picker):
+            if isinstance(plugin, Picker):
                 if picker is not None:
                     raise ConfigError([f"{where}: the profile already has a picker"])
                 picker = plugin
-            else:
-                raise ConfigError([f"{where}: '{name}' is no filter, scorer or picker"])
         picker = picker or self._any_picker() or MaxScorePicker()
         name = profiles[0].name if profiles else "default"
         return Profile(name, tuple(filters), tuple(scorers), picker, tuple(preferences))

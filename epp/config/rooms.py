@@ -18,6 +18,7 @@ from epp.datalayer.scraping.engines import (
     parse_series,
 )
 from epp.prefixcache.settings import PrefixCacheSettings
+from epp.scheduling.sessions import SessionSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,39 @@ class InflightLoadProducer(Strict):
             raise ValueError(
                 "addEstimatedOutputTokens: tokens in flight are those of prompts in this version"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class SessionIdProducer(Strict):
+    """Where a request names its session, for the plugins that ask for the attribute."""
+
+    header_name: str = ""
+    cookie_name: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.header_name) is bool(self.cookie_name):
+            raise ValueError("exactly one of headerName and cookieName is needed")
+
+    @property
+    def source(self) -> SessionSource:
+        return SessionSource(header=self.header_name, cookie=self.cookie_name)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelsSource(Strict):
+    """Accepted: the models of every server are read anyway, to answer for the whole pool."""
+
+    scheme: Literal["http"] = "http"
+    path: Literal["/v1/models"] = "/v1/models"
+    interval: str = ""
+    insecure_skip_verify: bool = True  # accepted, like the rest: they matter for https only
+    ca_cert_path: str = ""
+    client_cert_path: str = ""
+    client_key_path: str = ""
+
+    def __post_init__(self) -> None:
+        if self.interval:
+            parse_duration(self.interval)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +177,8 @@ ROOMS: Mapping[str, type[object]] = {
     "file-discovery": FileDiscoveryParameters,
     "approx-prefix-cache-producer": PrefixCacheSettings,
     "inflight-load-producer": InflightLoadProducer,
+    "models-data-source": ModelsSource,
+    "session-id-producer": SessionIdProducer,
     "static-usage-limit-policy": StaticUsageLimit,
 }
 
@@ -157,6 +193,8 @@ ACCEPTED = frozenset(
         "vllmhttp-parser",
         "passthrough-parser",
         "token-producer",
+        "models-data-extractor",
+        "endpoint-notification-source",
     }
 )
 
@@ -164,24 +202,20 @@ ACCEPTED = frozenset(
 KNOWN_ELSEWHERE = frozenset(
     {
         *("sglanghttp-parser", "vllmgrpc-parser"),
-        *("vertexai-parser", "models-data-source", "models-data-extractor"),
-        *("k8s-notification-source", "endpoint-notification-source", "dcgm-data-source"),
+        *("vertexai-parser", "k8s-notification-source", "dcgm-data-source"),
         *("dcgm-extractor", "topology-extractor", "multicluster-file-discovery"),
         *("multicluster-metrics-data-source", "multicluster-metrics-extractor"),
         *("predicted-latency-producer", "tokenizer", "mm-embeddings-cache-producer"),
-        *("session-id-producer", "precise-prefix-cache-producer", "burst-prefix-cache-producer"),
+        *("precise-prefix-cache-producer", "burst-prefix-cache-producer"),
         *("p2p-source-producer", "multicluster-approx-prefix-cache-producer", "agent-identity"),
         *("disaggregatedset-rollout-screener", "latency-slo-admitter", "probabilistic-admitter"),
         *("data-parallel-profile-handler", "disagg-profile-handler", "pd-profile-handler"),
         *("header-profile-handler", "disagg-headers-handler", "prefill-header-handler"),
         *("always-disagg-pd-decider", "prefix-based-pd-decider"),
         *("always-disagg-multimodal-decider", "decode-filter", "prefill-filter", "encode-filter"),
-        *("slo-headroom-tier-filter", "by-label-selector"),
-        *("by-label", "session-affinity-filter", "multicluster-session-affinity-filter"),
-        *("endpoint-attribute-filter", "topology-affinity-filter", "utilization-filter"),
-        *("load-aware-scorer", "no-hit-lru-scorer", "context-length-aware"),
+        *("slo-headroom-tier-filter", "multicluster-session-affinity-filter"),
+        *("endpoint-attribute-filter", "topology-affinity-filter", "endpoint-attribute-scorer"),
         *("latency-scorer", "mm-embeddings-cache-scorer", "precise-prefix-cache-scorer"),
-        *("session-affinity-scorer", "header-label-affinity-scorer", "endpoint-attribute-scorer"),
         *("topology-affinity-scorer", "multicluster-queue-scorer"),
         *("multicluster-kv-cache-utilization-scorer", "multicluster-prefix-cache-scorer"),
         *("round-robin-fairness-policy", "program-aware-fairness", "edf-ordering-policy"),

@@ -297,10 +297,10 @@ def test_the_first_token_ends_the_prefill_and_only_that() -> None:
 def test_who_answered_with_success_is_told_at_the_end(
     served: str | None, status: int, told: list[int]
 ) -> None:
-    heard: list[tuple[str, Endpoint]] = []
+    heard: list[tuple[Endpoint, Endpoint]] = []
     picker = a_picker()
     director = replace(
-        picker.director, succeeded=lambda facts, by, _now: heard.append((facts.request_id, by))
+        picker.director, succeeded=lambda _facts, picked, by, _now: heard.append((picked, by))
     )
     begun = director.begin(arrival(chat(), subset=frozenset({"10.0.0.1"})), 0.0)
     if served is not None:
@@ -309,7 +309,7 @@ def test_who_answered_with_success_is_told_at_the_end(
     for _ in range(2):  # the second does nothing
         director.finish(begun.facts, ENDING, 1.0)
     endpoints = picker.store.endpoints
-    assert heard == [("made-up", endpoints[n]) for n in told]
+    assert heard == [(endpoints[0], endpoints[n]) for n in told]
 
 
 def test_two_pickers_of_one_configuration_remember_on_their_own() -> None:

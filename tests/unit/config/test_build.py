@@ -7,9 +7,13 @@ from epp.config.errors import ConfigError
 from epp.config.settings import Configuration
 from epp.routing.settings import ModelObjective
 from epp.scheduling.plugins.concurrency_detector import ConcurrencyDetector
+from epp.scheduling.plugins.context_length_aware import ContextLengthAware
 from epp.scheduling.plugins.prefix_cache_affinity_filter import PrefixCacheAffinityFilter
 from epp.scheduling.plugins.random_picker import RandomPicker
+from epp.scheduling.plugins.session_affinity_scorer import SessionAffinityScorer
 from epp.scheduling.plugins.utilization_detector import UtilizationDetector
+from epp.scheduling.profile import WeightedScorer
+from epp.scheduling.sessions import SessionIds, SessionSource
 
 HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
 
@@ -83,6 +87,48 @@ plugins:
     assert profile.preferences == (PrefixCacheAffinityFilter(max_ttft_penalty_ms=5000),)
     assert len(profile.filters) == 1
     assert profile.reads_prefix
+
+
+def test_one_that_filters_and_scores_takes_both_places() -> None:
+    profile = read(
+        """
+plugins: [{type: context-length-aware, parameters: {enableFiltering: true}}]
+schedulingProfiles: [{name: p, plugins: [{pluginRef: context-length-aware, weight: 3}]}]
+"""
+    ).profile
+    plugin = ContextLengthAware(enable_filtering=True)
+    assert profile.filters == (plugin,)
+    assert profile.scorers == (WeightedScorer("context-length-aware", plugin, 3.0),)
+
+
+def test_a_session_is_read_where_its_producer_says() -> None:
+    profile = read(
+        """
+plugins:
+- {type: session-id-producer, name: chat, parameters: {cookieName: sid}}
+- type: session-affinity-scorer
+  parameters:
+    strategy: session_id
+    sessionIdConfig:
+      evictionTtlSeconds: 60
+      sources:
+      - {header: x-chat}
+      - {attribute: SessionIDDataKey, producer: chat}
+- type: utilization-filter
+  parameters: {conditions: [{metric: active-requests, maxValue: 5}], fallbackOnEmpty: true}
+- {type: by-label-selector, parameters: {matchLabels: {a: b}}}
+- {type: models-data-source, parameters: {interval: 30s}}
+dataLayer:
+  sources:
+  - {pluginRef: models-data-source, extractors: [{pluginRef: models-data-extractor}]}
+"""
+    ).profile
+    [memory] = profile.memories
+    plugin = memory.plugin
+    assert isinstance(plugin, SessionAffinityScorer)
+    sources = (SessionSource(header="x-chat"), SessionSource(cookie="sid"))
+    assert plugin.session_id_config == SessionIds(sources, eviction_ttl_seconds=60)
+    assert len(profile.filters) == 2
 
 
 def test_a_picker_that_remembers_is_found_without_being_named() -> None:
@@ -257,6 +303,29 @@ PROFILE = "schedulingProfiles: [{name: p, plugins: [%s]}]"
             "{addEstimatedOutputTokens: true}}]",
             "plugins[0].parameters: addEstimatedOutputTokens: tokens in flight are those of",
             id="estimated-output",
+        ),
+        pytest.param(
+            "plugins: [{type: session-affinity-filter, parameters: {strategy: session_id, "
+            "sessionIdConfig: {sources: [{attribute: SessionIDDataKey}]}}}]",
+            "plugins[0].parameters.sessionIdConfig.sources: "
+            "no session-id-producer 'session-id-producer'",
+            id="no-session-producer",
+        ),
+        pytest.param(
+            "plugins: [{type: session-id-producer}]",
+            "plugins[0].parameters: exactly one of headerName and cookieName is needed",
+            id="session-producer-without-source",
+        ),
+        pytest.param(
+            "plugins: [{type: utilization-filter, parameters: "
+            "{conditions: [{metric: waiting-queue, maxValue: -1}]}}]",
+            "plugins[0].parameters.conditions[0]: maxValue: -1.0",
+            id="condition-out-of-range",
+        ),
+        pytest.param(
+            "plugins: [{type: models-data-source, parameters: {path: /models}}]",
+            "plugins[0].parameters.path",
+            id="models-elsewhere",
         ),
         pytest.param(
             "plugins: [{type: metrics-data-source, parameters: {scheme: https}}]",
