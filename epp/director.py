@@ -5,6 +5,7 @@ Synchronous. What it needs of other rooms it says here, in protocols of one or t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -241,6 +242,7 @@ class Director:
         named = self.control(arrival, "inference-objective") or ""
         self._rank(facts, named, "")  # for a body that cannot be read, too
         facts.flow = self.control(arrival, "inference-fairness-id") or DEFAULT_FLOW
+        facts.ttft_slo_seconds = _slo_seconds(self.control(arrival, "slo-ttft-ms"))
         facts.session = next(
             (found for name in self.session_headers if (found := arrival.headers.get(name))), ""
         )
@@ -266,3 +268,10 @@ class Director:
     def _rank(self, facts: RequestFacts, named: str, model: str) -> None:
         facts.objective = self.router.objective_of(named, model)
         facts.priority = self.router.priority_of(facts.objective, model)
+
+
+def _slo_seconds(milliseconds: str | None) -> float:
+    """Infinite for what is no whole number of milliseconds from zero on."""
+    if milliseconds and milliseconds.isascii() and milliseconds.isdigit():
+        return int(milliseconds) / 1000 if len(milliseconds) <= 18 else math.inf
+    return math.inf

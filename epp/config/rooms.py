@@ -17,6 +17,7 @@ from epp.datalayer.scraping.engines import (
     SeriesSpec,
     parse_series,
 )
+from epp.flowcontrol.settings import Fairness, Ordering
 from epp.prefixcache.settings import PrefixCacheSettings
 from epp.scheduling.sessions import SessionSource
 
@@ -186,8 +187,8 @@ ROOMS: Mapping[str, type[object]] = {
 ACCEPTED = frozenset(
     {
         "single-profile-handler",
-        "fcfs-ordering-policy",
-        "global-strict-fairness-policy",
+        *(ordering.value for ordering in Ordering),
+        *(fairness.value for fairness in Fairness),
         "openai-parser",
         "anthropic-parser",
         "vllmhttp-parser",
@@ -218,8 +219,7 @@ KNOWN_ELSEWHERE = frozenset(
         *("latency-scorer", "mm-embeddings-cache-scorer", "precise-prefix-cache-scorer"),
         *("topology-affinity-scorer", "multicluster-queue-scorer"),
         *("multicluster-kv-cache-utilization-scorer", "multicluster-prefix-cache-scorer"),
-        *("round-robin-fairness-policy", "program-aware-fairness", "edf-ordering-policy"),
-        *("slo-deadline-ordering-policy", "priority-holdback-policy"),
+        *("program-aware-fairness", "priority-holdback-policy"),
         *("soft-reflective-ceiling-policy", "sheddable-eviction-filter"),
         *("priority-then-time-eviction-order-policy", "request-attribute-reporter"),
         "destination-endpoint-served-verifier",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 
@@ -89,6 +90,22 @@ def test_the_deprecated_spelling_counts_unless_the_new_one_is_there() -> None:
     hidden = arrival(chat(), x_gateway_inference_objective="gold", x_llm_d_inference_objective="")
     assert director.begin(old, 0.0).facts.priority == 5
     assert director.begin(hidden, 0.0).facts.priority == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"x_llm_d_slo_ttft_ms": "250"}, 0.25),
+        ({"x_slo_ttft_ms": "250"}, 0.25),
+        ({"x_llm_d_slo_ttft_ms": "0"}, 0.0),
+        ({}, math.inf),
+        *(({"x_llm_d_slo_ttft_ms": wrong}, math.inf) for wrong in ("", "-1", "1.5", "\u0663")),
+        ({"x_llm_d_slo_ttft_ms": "9" * 5000}, math.inf),
+    ],
+)
+def test_the_wanted_time_to_the_first_token(headers: dict[str, str], seconds: float) -> None:
+    begun = a_picker().director.begin(arrival(chat(), **headers), 0.0)
+    assert begun.facts.ttft_slo_seconds == seconds
 
 
 def test_a_rewritten_model_changes_the_body() -> None:

@@ -5,6 +5,7 @@ import pytest
 from epp.config.build import DEFAULT_DOCUMENT, read_configuration
 from epp.config.errors import ConfigError
 from epp.config.settings import Configuration
+from epp.flowcontrol.settings import BandSettings, Fairness, Ordering
 from epp.routing.settings import ModelObjective
 from epp.scheduling.plugins.concurrency_detector import ConcurrencyDetector
 from epp.scheduling.plugins.context_length_aware import ContextLengthAware
@@ -168,6 +169,25 @@ flowControl:
     assert flow.band(3).max_requests == 20
     assert flow.band(3).max_bytes == 1_000_000_000  # 0 is the default: a band is never unlimited
     assert (flow.band(0).max_requests, flow.band(-1).max_requests) == (10, 10)
+
+
+def test_flow_control_policies_by_name_or_type() -> None:
+    flow = read(
+        """
+plugins:
+- {type: round-robin-fairness-policy, name: turns}
+- {type: edf-ordering-policy}
+flowControl:
+  defaultPriorityBand: {fairnessPolicyRef: turns}
+  priorityBands:
+  - {priority: 3, orderingPolicyRef: slo-deadline-ordering-policy}
+  - {priority: 4, orderingPolicyRef: edf-ordering-policy}
+"""
+    ).flow_control
+    assert flow is not None
+    assert flow.band(0).fairness is flow.band(-1).fairness is Fairness.ROUND_ROBIN
+    assert flow.band(3) == BandSettings(ordering=Ordering.SLO_DEADLINE)
+    assert flow.band(4).ordering is Ordering.EDF
 
 
 @pytest.mark.parametrize(
@@ -411,9 +431,15 @@ PROFILE = "schedulingProfiles: [{name: p, plugins: [%s]}]"
         ),
         pytest.param(
             "flowControl: {priorityBands: "
-            "[{priority: 1, fairnessPolicyRef: round-robin-fairness-policy}]}",
+            "[{priority: 1, fairnessPolicyRef: program-aware-fairness}]}",
             "flowControl.priorityBands[0].fairnessPolicyRef: references undefined plugin",
             id="undefined-policy",
+        ),
+        pytest.param(
+            "flowControl: {defaultPriorityBand: {orderingPolicyRef: round-robin-fairness-policy}}",
+            "flowControl.defaultPriorityBand.orderingPolicyRef: "
+            "'round-robin-fairness-policy' is no ordering policy",
+            id="policy-of-another-kind",
         ),
         pytest.param(
             "routing: {objectivesByModel: [{objective: a, models: [m, m]}]}",
