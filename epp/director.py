@@ -145,6 +145,8 @@ class Director:
     answer_for: Callable[[str, str], Answer | None]  # method, path
     new_request_id: Callable[[], str]
     session_headers: tuple[str, ...] = ()
+    flow_headers: tuple[str, ...] = ()  # of a request without a fairness id
+    admit: Callable[[RequestFacts], None] = lambda _facts: None  # raises Refused
     # Request, endpoint picked, endpoint that served, time.
     succeeded: Callable[[RequestFacts, Endpoint, Endpoint, float], None] = lambda *_: None
     _flights: dict[RequestFacts, Flight] = field(default_factory=dict)
@@ -170,6 +172,8 @@ class Director:
                 begun.outcome = answer
                 return begun
             self._identify(begun, arrival)
+            if facts.needs_room:
+                self.admit(facts)
             begun.outcome = self.queue.place(facts, now)
         except Refused as refusal:
             begun.outcome = refusal
@@ -241,11 +245,13 @@ class Director:
         facts = begun.facts
         named = self.control(arrival, "inference-objective") or ""
         self._rank(facts, named, "")  # for a body that cannot be read, too
-        facts.flow = self.control(arrival, "inference-fairness-id") or DEFAULT_FLOW
-        facts.ttft_slo_seconds = _slo_seconds(self.control(arrival, "slo-ttft-ms"))
-        facts.session = next(
-            (found for name in self.session_headers if (found := arrival.headers.get(name))), ""
+        facts.flow = (
+            self.control(arrival, "inference-fairness-id")
+            or _first(arrival.headers, self.flow_headers)
+            or DEFAULT_FLOW
         )
+        facts.ttft_slo_seconds = _slo_seconds(self.control(arrival, "slo-ttft-ms"))
+        facts.session = _first(arrival.headers, self.session_headers)
         if not arrival.has_body:
             return
         payload = self.read_payload(arrival)
@@ -268,6 +274,14 @@ class Director:
     def _rank(self, facts: RequestFacts, named: str, model: str) -> None:
         facts.objective = self.router.objective_of(named, model)
         facts.priority = self.router.priority_of(facts.objective, model)
+
+
+def _first(headers: Mapping[str, str], names: Sequence[str]) -> str:
+    """The first of the named headers that is not empty."""
+    for name in names:
+        if found := headers.get(name):
+            return found
+    return ""
 
 
 def _slo_seconds(milliseconds: str | None) -> float:

@@ -18,15 +18,16 @@ from epp.config.document import (
     references,
 )
 from epp.config.errors import ConfigError
+from epp.config.needs import resolved
 from epp.config.rooms import (
     ACCEPTED,
     KNOWN_ELSEWHERE,
     ROOMS,
+    AgentIdentity,
     CoreMetrics,
     FileDiscoveryParameters,
     MetricsSource,
     NoParameters,
-    SessionIdProducer,
 )
 from epp.config.settings import Configuration
 from epp.config.yaml_text import load
@@ -45,12 +46,11 @@ from epp.routing.settings import (
     Target,
 )
 from epp.scheduling.catalogue import BadOffer, DuplicateType, discover
-from epp.scheduling.interfaces import Detector, Filter, Picker, Plugin, Preference, Scorer
+from epp.scheduling.interfaces import Admitter, Detector, Filter, Picker, Plugin, Preference, Scorer
 from epp.scheduling.memory import remembering
 from epp.scheduling.plugins.max_score_picker import MaxScorePicker
 from epp.scheduling.plugins.utilization_detector import UtilizationDetector
 from epp.scheduling.profile import Profile, WeightedScorer
-from epp.scheduling.sessions import SessionAffinity
 
 T = TypeVar("T")
 E = TypeVar("E", Fairness, Ordering)
@@ -101,28 +101,7 @@ def _instances(document: Document) -> Mapping[str, object]:
             problems += error.problems
     if problems:
         raise ConfigError(problems)
-    return _with_session_sources(document, found)
-
-
-def _with_session_sources(
-    document: Document, instances: Mapping[str, object]
-) -> Mapping[str, object]:
-    """What a session producer says is read by those who name it."""
-    sources = {
-        name: instance.source
-        for name, instance in instances.items()
-        if isinstance(instance, SessionIdProducer)
-    }
-    resolved = dict(instances)
-    for index, entry in enumerate(document.plugins):
-        plugin = instances[entry.reference]
-        if isinstance(plugin, SessionAffinity):
-            try:
-                resolved[entry.reference] = plugin.reading(sources)
-            except KeyError as error:
-                where = f"plugins[{index}].parameters.sessionIdConfig.sources"
-                raise ConfigError([f"{where}: no session-id-producer {error}"]) from None
-    return resolved
+    return resolved(document, found)
 
 
 def _instance(entry: PluginEntry, catalogue: Mapping[str, type[Plugin]], where: str) -> object:
@@ -150,6 +129,8 @@ class _Builder:
             discovery=self._discovery(),
             prefix_cache=self._only(PrefixCacheSettings) or PrefixCacheSettings(),
             scraping=self._scraping(),
+            flow_headers=identity.headers if (identity := self._only(AgentIdentity)) else (),
+            admitters=tuple(i for i in self.instances.values() if isinstance(i, Admitter)),
             routing=_routing(self.document.routing),
             control_from_clients=self.document.routing.control_headers == "client",
             session_headers=tuple(h.lower() for h in self.document.routing.session_headers),
@@ -224,7 +205,7 @@ class _Builder:
             (f"plugins[{index}]", entry.reference, None)
             for index, entry in enumerate(self.document.plugins)
             if isinstance(plugin := self.instances[entry.reference], Plugin)
-            and not isinstance(plugin, Detector)
+            and not isinstance(plugin, Detector | Admitter)
         ]
 
     def _detector(self) -> Detector:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from epp.config.document import Strict
 from epp.core.duration import parse_duration
@@ -19,7 +19,16 @@ from epp.datalayer.scraping.engines import (
 )
 from epp.flowcontrol.settings import Fairness, Ordering
 from epp.prefixcache.settings import PrefixCacheSettings
+from epp.scheduling.attributes import ATTRIBUTES
 from epp.scheduling.sessions import SessionSource
+
+
+AGENT_HEADERS: Final = (
+    "x-claude-code-session-id",
+    "x-session-affinity",
+    "session-id",
+    "session_id",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,22 @@ class SessionIdProducer(Strict):
 
 
 @dataclass(frozen=True, slots=True)
+class AgentIdentity(Strict):
+    """A request without a fairness id is of the flow that one of these headers names."""
+
+    additional_session_headers: tuple[str, ...] = ()  # looked at first
+
+    def __post_init__(self) -> None:
+        if "" in self.additional_session_headers:
+            raise ValueError("additionalSessionHeaders: one is empty")
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """In lower case; the first that a request has counts."""
+        return (*(h.lower() for h in self.additional_session_headers), *AGENT_HEADERS)
+
+
+@dataclass(frozen=True, slots=True)
 class ModelsSource(Strict):
     """Accepted: the models of every server are read anyway, to answer for the whole pool."""
 
@@ -119,6 +144,21 @@ class MetricsSource(Strict):
 
 
 @dataclass(frozen=True, slots=True)
+class CustomMetric(Strict):
+    """A series that filters and scorers can name by its key."""
+
+    attribute_key: str
+    metric_spec: str
+
+    def __post_init__(self) -> None:
+        if not self.attribute_key:
+            raise ValueError("attributeKey: is empty")
+        if self.attribute_key in ATTRIBUTES:
+            raise ValueError(f"attributeKey: {self.attribute_key!r} is there already")
+        parse_series(self.metric_spec)
+
+
+@dataclass(frozen=True, slots=True)
 class EngineConfig(Strict):
     """Names of the series of one kind of engine, as `name` or `name{label=value}`."""
 
@@ -132,10 +172,15 @@ class EngineConfig(Strict):
     cache_num_blocks_label_name: str = "num_gpu_blocks"
     cache_block_size_spec: str = ""
     cache_num_blocks_spec: str = ""
+    custom_metrics: tuple[CustomMetric, ...] = ()
 
     def __post_init__(self) -> None:
         if self.name in ("", "default"):
             raise ValueError(f"name: {self.name!r} is reserved")
+        keys = [metric.attribute_key for metric in self.custom_metrics]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise ValueError(f"customMetrics: {key!r} stands twice")
         self.mapping()  # raises for a wrong spec
 
     def mapping(self) -> EngineMapping:
@@ -150,6 +195,10 @@ class EngineConfig(Strict):
             cache_num_blocks_label=self.cache_num_blocks_label_name,
             cache_block_size=_series(self.cache_block_size_spec),
             cache_num_blocks=_series(self.cache_num_blocks_spec),
+            custom=tuple(
+                (metric.attribute_key, parse_series(metric.metric_spec))
+                for metric in self.custom_metrics
+            ),
         )
 
 
@@ -173,6 +222,7 @@ def _series(spec: str) -> SeriesSpec | None:
 
 
 ROOMS: Mapping[str, type[object]] = {
+    "agent-identity": AgentIdentity,
     "metrics-data-source": MetricsSource,
     "core-metrics-extractor": CoreMetrics,
     "file-discovery": FileDiscoveryParameters,
@@ -208,15 +258,19 @@ KNOWN_ELSEWHERE = frozenset(
         *("multicluster-metrics-data-source", "multicluster-metrics-extractor"),
         *("predicted-latency-producer", "tokenizer", "mm-embeddings-cache-producer"),
         *("precise-prefix-cache-producer", "burst-prefix-cache-producer"),
-        *("p2p-source-producer", "multicluster-approx-prefix-cache-producer", "agent-identity"),
-        *("disaggregatedset-rollout-screener", "latency-slo-admitter", "probabilistic-admitter"),
+        *("p2p-source-producer", "multicluster-approx-prefix-cache-producer"),
+        *("disaggregatedset-rollout-screener", "latency-slo-admitter"),
         *("data-parallel-profile-handler", "disagg-profile-handler", "pd-profile-handler"),
         *("header-profile-handler", "disagg-headers-handler", "prefill-header-handler"),
         *("always-disagg-pd-decider", "prefix-based-pd-decider"),
         *("always-disagg-multimodal-decider", "decode-filter", "prefill-filter", "encode-filter"),
         *("slo-headroom-tier-filter", "multicluster-session-affinity-filter"),
-        *("endpoint-attribute-filter", "topology-affinity-filter", "endpoint-attribute-scorer"),
-        *("latency-scorer", "mm-embeddings-cache-scorer", "precise-prefix-cache-scorer"),
+        *(
+            "topology-affinity-filter",
+            "latency-scorer",
+            "mm-embeddings-cache-scorer",
+            "precise-prefix-cache-scorer",
+        ),
         *("topology-affinity-scorer", "multicluster-queue-scorer"),
         *("multicluster-kv-cache-utilization-scorer", "multicluster-prefix-cache-scorer"),
         *("program-aware-fairness", "priority-holdback-policy"),

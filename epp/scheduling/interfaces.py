@@ -104,6 +104,21 @@ class Detector(Filter):
         return None
 
 
+class Admitter(Plugin):
+    """May turn a request away when it comes, before it is placed or waits.
+
+    In force wherever it stands in the document. Only requests with a body are shown to it.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def refusal(
+        self, request: RequestFacts, endpoints: Sequence[Endpoint], rng: random.Random
+    ) -> str:
+        """Why not; empty for a request that may go on. `endpoints` are those allowed, or none."""
+
+
 class Answering(Plugin):
     """Has something to say to the client. Mixed into another kind."""
 

@@ -33,6 +33,10 @@ routing:
     - matches: [{model: {value: public}}]
       targets: [{modelRewrite: internal}]
 """
+SHEDDABLE = """
+featureGates: [flowControl=false]
+routing: {objectives: [{name: batch, priority: -1}]}
+"""
 
 
 def a_picker(extra: str = PLUGINS, endpoints: int = 2) -> Picker:
@@ -106,6 +110,23 @@ def test_the_deprecated_spelling_counts_unless_the_new_one_is_there() -> None:
 def test_the_wanted_time_to_the_first_token(headers: dict[str, str], seconds: float) -> None:
     begun = a_picker().director.begin(arrival(chat(), **headers), 0.0)
     assert begun.facts.ttft_slo_seconds == seconds
+
+
+@pytest.mark.parametrize(
+    ("headers", "flow"),
+    [
+        ({"session_id": "s"}, "s"),  # session-id here
+        ({"x_session_affinity": "a", "x_claude_code_session_id": "c"}, "c"),
+        ({"x_session_affinity": "a", "x_llm_d_inference_fairness_id": "tenant"}, "tenant"),
+        ({"x_team": "t", "x_session_affinity": "a"}, "t"),
+        ({}, "default-flow"),
+    ],
+)
+def test_an_agent_is_a_flow_where_no_tenant_is_named(headers: dict[str, str], flow: str) -> None:
+    identity = "{type: agent-identity, parameters: {additionalSessionHeaders: [X-Team]}}"
+    director = a_picker(f"plugins: [{identity}]").director
+    assert director.begin(arrival(chat(), **headers), 0.0).facts.flow == flow
+    assert a_picker().director.begin(arrival(chat(), x_team="t"), 0.0).facts.flow == "default-flow"
 
 
 def test_a_rewritten_model_changes_the_body() -> None:
@@ -339,3 +360,16 @@ def test_two_pickers_of_one_configuration_remember_on_their_own() -> None:
         for index in (0, 0, 1, 0, 1, 0)
     ]
     assert turns == ["e0", "e1", "e0", "e2", "e1", "e0"]
+
+
+def test_who_is_turned_away_at_the_door_is_told_why_and_holds_nothing() -> None:
+    picker = a_picker("plugins: [{type: probabilistic-admitter}]\n" + SHEDDABLE)
+    for endpoint in picker.store.endpoints:
+        endpoint.load.waiting = 5
+    begun = picker.director.begin(arrival(chat(), x_llm_d_inference_objective="batch"), 0.0)
+    assert begun.refused is not None
+    assert begun.refused.reason is Reason.SATURATED
+    assert begun.refused.detail == "sheddable request dropped, saturation 1.000"
+    assert len(picker.director) == 0
+    assert placed(picker.director.begin(arrival(x_llm_d_inference_objective="batch"), 0.0))
+    assert placed(picker.director.begin(arrival(chat()), 0.0))

@@ -10,6 +10,7 @@ from epp.routing.settings import ModelObjective
 from epp.scheduling.plugins.concurrency_detector import ConcurrencyDetector
 from epp.scheduling.plugins.context_length_aware import ContextLengthAware
 from epp.scheduling.plugins.prefix_cache_affinity_filter import PrefixCacheAffinityFilter
+from epp.scheduling.plugins.probabilistic_admitter import ProbabilisticAdmitter
 from epp.scheduling.plugins.random_picker import RandomPicker
 from epp.scheduling.plugins.session_affinity_scorer import SessionAffinityScorer
 from epp.scheduling.plugins.utilization_detector import UtilizationDetector
@@ -130,6 +131,22 @@ dataLayer:
     sources = (SessionSource(header="x-chat"), SessionSource(cookie="sid"))
     assert plugin.session_id_config == SessionIds(sources, eviction_ttl_seconds=60)
     assert len(profile.filters) == 2
+
+
+def test_agents_name_their_flow_in_headers() -> None:
+    configuration = read(
+        "plugins: [{type: agent-identity, parameters: {additionalSessionHeaders: [X-Team]}}]"
+    )
+    assert configuration.flow_headers[:2] == ("x-team", "x-claude-code-session-id")
+    assert read("plugins: []").flow_headers == ()
+
+
+def test_an_admitter_is_in_force_wherever_it_stands() -> None:
+    configuration = read(
+        "plugins: [{type: probabilistic-admitter, parameters: {k: 10}}, {type: queue-scorer}]"
+    )
+    assert configuration.admitters == (ProbabilisticAdmitter(k=10),)
+    assert any("429 with a reason" in line for line in configuration.differences)
 
 
 def test_a_picker_that_remembers_is_found_without_being_named() -> None:
@@ -362,6 +379,29 @@ PROFILE = "schedulingProfiles: [{name: p, plugins: [%s]}]"
             "{engineConfigs: [{name: e, kvUsageSpec: 'a{'}]}}]",
             "plugins[0].parameters.engineConfigs[0]",
             id="wrong-series",
+        ),
+        *(
+            pytest.param(
+                "plugins: [{type: core-metrics-extractor, parameters: {engineConfigs: "
+                f"[{{name: e, kvUsageSpec: a, customMetrics: {metrics}}}]}}}}]",
+                text,
+                id=text,
+            )
+            for metrics, text in (
+                ("[{attributeKey: '', metricSpec: a}]", "attributeKey: is empty"),
+                ("[{attributeKey: WaitingQueueSize, metricSpec: a}]", "is there already"),
+                ("[{attributeKey: k, metricSpec: 'a{'}]", "is not a series"),
+                (
+                    "[{attributeKey: k, metricSpec: a}, {attributeKey: k, metricSpec: b}]",
+                    "customMetrics: 'k' stands twice",
+                ),
+            )
+        ),
+        pytest.param(
+            "plugins: [{type: probabilistic-admitter}]\n"
+            + PROFILE % "{pluginRef: probabilistic-admitter}",
+            "'probabilistic-admitter' is no filter, scorer or picker",
+            id="admitter-in-a-profile",
         ),
         pytest.param(
             PROFILE % "{pluginRef: q}",
