@@ -22,7 +22,6 @@ from epp.prefixcache.settings import PrefixCacheSettings
 from epp.scheduling.attributes import ATTRIBUTES
 from epp.scheduling.sessions import SessionSource
 
-
 AGENT_HEADERS: Final = (
     "x-claude-code-session-id",
     "x-session-affinity",
