@@ -31,6 +31,7 @@ class EndpointMetrics:
     block_size_tokens: int = 0  # tokens in one KV block; 0 is unknown
     num_blocks: int = 0  # KV blocks of the server, summed over ranks; 0 is unknown
     cache_config_read_at: float = NEVER
+    custom: Mapping[str, float] = field(default_factory=dict)  # further series, by configured key
 
 
 @dataclass(slots=True, eq=False)
