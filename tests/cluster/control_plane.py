@@ -22,7 +22,7 @@ import yaml
 from tests.cluster.build import Built
 from tests.cluster.program import Program
 from tests.helpers.certificates import Authority, KeyPair, bare_keys
-from tests.helpers.picker import free_ports
+from tests.helpers.process import free_ports
 
 HOST = "127.0.0.1"
 START_SECONDS = 60.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import ssl
 from pathlib import Path
 from urllib.error import URLError
@@ -28,8 +27,7 @@ def page(picker: PickerProcess, tls: ssl.SSLContext | None = None) -> str:
 
 def messages(picker: PickerProcess) -> list[str]:
     """All of its log; the process has ended."""
-    lines = picker.log().splitlines()
-    return [json.loads(line)["msg"] for line in lines if line.startswith("{")]
+    return [line["msg"] for line in picker.lines()]
 
 
 def test_without_kubernetes_there_is_nobody_to_judge_a_token_and_the_log_says_so(
