@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from epp.config.settings import Configuration
 from epp.core.decision import Answer, Outcome
 from epp.core.endpoint import Endpoint, EndpointMetrics
+from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
 from epp.datalayer.ledger import Ledger
 from epp.datalayer.models.catalogue import ModelCatalogue
@@ -62,6 +63,7 @@ class Policy:
     attempt: PlacingAttempt
     fit_class: Callable[[RequestFacts], Hashable]
     saturation_for: Callable[[RequestFacts, float], float]
+    admit: Callable[[RequestFacts, random.Random], None]  # raises Refused
     reading: Reading
 
 
@@ -141,6 +143,7 @@ class Picker:
         before, self.configuration = self.configuration, configuration
         self.policy = policy
         self.director.reading = policy.reading
+        self.director.admit = lambda facts: policy.admit(facts, self._rooms.outside.rng)
         self.director.succeeded = profile.finished
         if configuration.routing != before.routing:
             self.route(self._cluster)
@@ -180,6 +183,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         endpoint_at=lambda authority: _endpoint_at(store, authority),
         answer_for=_model_lister(models, store),
         new_request_id=outside.new_request_id,
+        admit=lambda facts: policy.admit(facts, outside.rng),
         succeeded=policy.profile.finished,
     )
     return Picker(
@@ -216,12 +220,19 @@ def _policy(configuration: Configuration, profile: Profile, rooms: _Rooms) -> Po
     def saturation_for(facts: RequestFacts, now: float) -> float:
         return detector.saturation(attempt.saturation_candidates(facts), now)
 
+    def admit(facts: RequestFacts, rng: random.Random) -> None:
+        for admitter in configuration.admitters:
+            endpoints = attempt.saturation_candidates(facts)
+            if detail := admitter.refusal(facts, endpoints, rng):
+                raise Refused(Reason.SATURATED, detail, 1.0)
+
     reading = Reading(
         hash_prompt=_prompt_hasher(configuration),
         control=_control_reader(configuration),
         session_headers=configuration.session_headers,
+        flow_headers=configuration.flow_headers,
     )
-    return Policy(profile, attempt, fit_class, saturation_for, reading)
+    return Policy(profile, attempt, fit_class, saturation_for, admit, reading)
 
 
 def _endpoint_at(store: EndpointStore, authority: str) -> Endpoint | None:

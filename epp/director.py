@@ -5,6 +5,7 @@ Synchronous. What it needs of other rooms it says here, in protocols of one or t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -127,6 +128,7 @@ class Reading:
     hash_prompt: Callable[[str, Payload], tuple[Sequence[int], int]]  # blocks, tokens in them
     control: Callable[[Arrival, str], str | None]  # a control value by name; None if absent
     session_headers: tuple[str, ...] = ()
+    flow_headers: tuple[str, ...] = ()  # of a request without a fairness id
 
 
 @dataclass(slots=True)
@@ -135,6 +137,7 @@ class Flight:
 
     leases: tuple[Lease, ...]
     credited: Sequence[int]  # prefix blocks that its endpoint did not have before
+    picked: Endpoint
     serves: Endpoint
     succeeded: bool = False  # so far as its response was seen
 
@@ -150,7 +153,9 @@ class Director:
     endpoint_at: Callable[[str], Endpoint | None]
     answer_for: Callable[[str, str], Answer | None]  # method, path
     new_request_id: Callable[[], str]
-    succeeded: Callable[[RequestFacts, Endpoint, float], None] = lambda _facts, _served, _now: None
+    admit: Callable[[RequestFacts], None] = lambda _facts: None  # raises Refused
+    # Request, endpoint picked, endpoint that served, time.
+    succeeded: Callable[[RequestFacts, Endpoint, Endpoint, float], None] = lambda *_: None
     _flights: dict[RequestFacts, Flight] = field(default_factory=dict)
 
     def begin(self, arrival: Arrival, now: float) -> Begun:
@@ -174,6 +179,8 @@ class Director:
                 begun.outcome = answer
                 return begun
             self._identify(begun, arrival)
+            if facts.needs_room:
+                self.admit(facts)
             begun.outcome = self.queue.place(facts, now)
         except Refused as refusal:
             begun.outcome = refusal
@@ -215,7 +222,7 @@ class Director:
         if flight is None:
             return []
         if flight.succeeded:
-            self.succeeded(facts, flight.serves, now)
+            self.succeeded(facts, flight.picked, flight.serves, now)
         if not flight.leases:
             return []
         for lease in flight.leases:
@@ -236,7 +243,7 @@ class Director:
 
     def _take_off(self, facts: RequestFacts, decision: Endpoints) -> None:
         picked = decision.ordered[0]
-        flight = self._flights[facts] = Flight(decision.leases, (), picked)
+        flight = self._flights[facts] = Flight(decision.leases, (), picked, picked)
         if facts.prefix_blocks:
             flight.credited = self.index.add(picked, facts.prefix_blocks)
 
@@ -245,10 +252,13 @@ class Director:
         facts, reading = begun.facts, self.reading
         named = reading.control(arrival, "inference-objective") or ""
         self._rank(facts, named, "")  # for a body that cannot be read, too
-        facts.flow = reading.control(arrival, "inference-fairness-id") or DEFAULT_FLOW
-        facts.session = next(
-            (found for name in reading.session_headers if (found := arrival.headers.get(name))), ""
+        facts.flow = (
+            reading.control(arrival, "inference-fairness-id")
+            or _first(arrival.headers, reading.flow_headers)
+            or DEFAULT_FLOW
         )
+        facts.ttft_slo_seconds = _slo_seconds(reading.control(arrival, "slo-ttft-ms"))
+        facts.session = _first(arrival.headers, reading.session_headers)
         if not arrival.has_body:
             return
         payload = self.read_payload(arrival)
@@ -271,3 +281,18 @@ class Director:
     def _rank(self, facts: RequestFacts, named: str, model: str) -> None:
         facts.objective = self.router.objective_of(named, model)
         facts.priority = self.router.priority_of(facts.objective, model)
+
+
+def _first(headers: Mapping[str, str], names: Sequence[str]) -> str:
+    """The first of the named headers that is not empty."""
+    for name in names:
+        if found := headers.get(name):
+            return found
+    return ""
+
+
+def _slo_seconds(milliseconds: str | None) -> float:
+    """Infinite for what is no whole number of milliseconds from zero on."""
+    if milliseconds and milliseconds.isascii() and milliseconds.isdigit():
+        return int(milliseconds) / 1000 if len(milliseconds) <= 18 else math.inf
+    return math.inf

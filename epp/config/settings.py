@@ -11,7 +11,7 @@ from epp.datalayer.scraping.settings import ScrapeSettings
 from epp.flowcontrol.settings import FlowControlSettings
 from epp.prefixcache.settings import PrefixCacheSettings
 from epp.routing.settings import RoutingSettings
-from epp.scheduling.interfaces import Detector
+from epp.scheduling.interfaces import Admitter, Detector
 from epp.scheduling.profile import Profile
 
 
@@ -26,5 +26,7 @@ class Configuration:
     control_from_clients: bool = True
     session_headers: tuple[str, ...] = ()
     scraping: ScrapeSettings = ScrapeSettings()
+    flow_headers: tuple[str, ...] = ()  # that name the flow of a request without a fairness id
+    admitters: tuple[Admitter, ...] = ()
     differences: tuple[str, ...] = ()  # from the Go picker, that this document meets
     document: Mapping[str, Any] = field(default_factory=dict, compare=False)  # what it was made of

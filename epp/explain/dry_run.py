@@ -54,6 +54,7 @@ def explain(picker: Picker, arrival: Arrival, now: float, seed: int) -> Explaine
         endpoint_at=picker.director.endpoint_at,
         answer_for=picker.director.answer_for,
         new_request_id=picker.director.new_request_id,
+        admit=lambda facts: picker.policy.admit(facts, random.Random(seed + 1)),
     )
     begun = director.begin(arrival, now)
     return Explained(

@@ -60,6 +60,9 @@ class Scheduler(Protocol):
         picked: Endpoint,
         now: float,
     ) -> None: ...
+    def response_headers(
+        self, endpoints: Sequence[Endpoint]
+    ) -> Mapping[str, Mapping[str, str]]: ...
 
 
 # What an attempt draws from, and what it will have read; None if it is not to be recorded.
@@ -97,7 +100,10 @@ class PlacingAttempt:
             tokens = facts.prompt_tokens
             leases = (self.reserve(picked, tokens, tokens - record.cached_tokens),)
         self.scheduler.decided(facts, record.candidates, picked, now)
-        return Placed(Endpoints(record.picked, leases), record)
+        by_server = self.scheduler.response_headers(record.picked)
+        return Placed(
+            Endpoints(record.picked, leases, response_headers_by_server=by_server), record
+        )
 
     def consider(
         self, facts: RequestFacts, now: float, rng: random.Random, steps: list[Step]

@@ -34,7 +34,7 @@ class FlowController:
         self._attempt = attempt
         self._fit_class = fit_class
         self._pool_is_empty = pool_is_empty
-        self._room = WaitingRoom()
+        self._room = WaitingRoom(settings.band)
         self._empty = True
         self._regime_since = 0.0  # when the pool last became empty or stopped being so
         self._released_at: deque[float] = deque(maxlen=RATE_SAMPLES)
@@ -48,13 +48,13 @@ class FlowController:
         *,
         same_classes: bool = False,
     ) -> None:
-        """From now on these hold. Who waits keeps the place and gets the new budget's deadline.
+        """From now on these hold. Who waits stays, and gets the new budget's deadline.
 
         `same_classes` says that `fit_class` tells the same requests apart as the one before. Raises
         what `fit_class` raises, and then nothing has changed. Call `something_changed` next.
         """
-        if not same_classes:
-            self._room.reclass(fit_class)
+        if not same_classes or settings.all_bands != self._settings.all_bands:
+            self._room.rearrange(settings.band, fit_class)
         same_budgets = settings.budgets == self._settings.budgets
         self._settings = settings
         self._attempt = attempt
@@ -136,7 +136,7 @@ class FlowController:
             if outcome is None:
                 stuck.add(head.fit_class)
                 continue
-            self._room.leave(facts)
+            self._room.take(head)
             outcomes.append((facts, outcome))
             if isinstance(outcome, Placed):
                 self._released_at.append(now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +13,21 @@ from hypothesis import strategies as st
 
 from epp.compose import Outside, Picker, compose
 from epp.config.build import configuration_of
+from epp.config.errors import ConfigError
 from epp.core.endpoint import NEVER, EndpointMetrics
 from epp.datalayer.store import EndpointSpec
 from epp.director import Arrival, Begun, Cause, Ending
+from epp.scheduling.catalogue import discover
+from epp.scheduling.interfaces import (
+    Detector,
+    Plugin,
+    Scorer,
+    StatefulPicker,
+    StatefulScorer,
+)
+from epp.scheduling.interfaces import (
+    Picker as PickerPlugin,
+)
 
 FILTERS: list[dict[str, Any]] = [
     {"type": "label-selector-filter", "parameters": {"matchLabels": {"tier": "a"}}},
@@ -22,25 +35,23 @@ FILTERS: list[dict[str, Any]] = [
     {"type": "utilization-detector", "name": "not-full", "parameters": {"queueDepthThreshold": 3}},
     {"type": "prefix-cache-affinity-filter"},
 ]
-SCORERS = [
-    "queue-scorer",
-    "running-requests-size-scorer",
-    "kv-cache-utilization-scorer",
-    "active-request-scorer",
-    "prefix-cache-scorer",
-    "lora-affinity-scorer",
-    "lmetric-scorer",
-    "active-blocks-scorer",
-    "marginal-cost-scorer",
-    "token-load-scorer",
-]
-PICKERS = [
-    "max-score-picker",
-    "random-picker",
-    "weighted-random-picker",
-    "round-robin-picker",
-    "power-of-two-picker",
-]
+
+
+def _types(*kinds: type[Plugin]) -> list[str]:
+    """All of these kinds that need no parameters, so that a new one is among them by itself."""
+    found = []
+    for name, cls in sorted(discover().items()):
+        document = {**HEAD, "plugins": [{"type": name}]}
+        if issubclass(cls, kinds) and not issubclass(cls, Detector):
+            with contextlib.suppress(ConfigError):
+                configuration_of(document)
+                found.append(name)
+    return found
+
+
+HEAD = {"apiVersion": "llm-d.ai/v1alpha1", "kind": "EndpointPickerConfig"}
+SCORERS = _types(Scorer, StatefulScorer)
+PICKERS = _types(PickerPlugin, StatefulPicker)
 DETECTORS = ["utilization-detector", "concurrency-detector"]
 PROMPTS = ["hi", "word " * 300, "word " * 300 + "more " * 200, "another " * 500]
 
@@ -96,8 +107,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     weights = st.sampled_from([0.0, 0.3, 1.0, 2.0, 7.5])
     parameters = {"maxConcurrency": draw(st.integers(1, 4))} if detector[0] == "c" else {}
     document: dict[str, Any] = {
-        "apiVersion": "llm-d.ai/v1alpha1",
-        "kind": "EndpointPickerConfig",
+        **HEAD,
         "plugins": [
             *filters,
             *({"type": name} for name in (*scorers, picker)),
@@ -164,8 +174,7 @@ def worlds(draw: st.DrawFn) -> World:
 def a_world() -> World:
     """Two endpoints with room, one of which waits for less."""
     document = {
-        "apiVersion": "llm-d.ai/v1alpha1",
-        "kind": "EndpointPickerConfig",
+        **HEAD,
         "plugins": [{"type": "queue-scorer"}, {"type": "prefix-cache-scorer"}],
         "schedulingProfiles": [
             {
