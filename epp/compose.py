@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from epp.config.settings import Configuration
-from epp.core.decision import Answer
+from epp.core.decision import Answer, Lease
 from epp.core.endpoint import Endpoint, EndpointMetrics
 from epp.core.request import RequestFacts
 from epp.datalayer.ledger import Ledger
@@ -18,11 +18,15 @@ from epp.extproc.headers import read_control
 from epp.flowcontrol.attempt import PlacingAttempt
 from epp.flowcontrol.controller import FlowController
 from epp.flowcontrol.legacy import LegacyAdmission
+from epp.flowcontrol.staged_attempt import StagedAttempt
 from epp.payloads.payload import Payload
 from epp.payloads.request import read_request
 from epp.prefixcache.approximate import ApproximateIndex
 from epp.prefixcache.blocks import hash_chain, tokens_in
 from epp.routing.router import ModelRouter
+from epp.scheduling.profile import Profile
+from epp.scheduling.roles import decoders, prefillers
+from epp.scheduling.staged import StagedScheduler
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +58,24 @@ class Picker:
         """A scrape came."""
         self.ledger.read(endpoint, metrics, own_at_start)
 
-    def saturation(self, now: float) -> float:
-        return self.configuration.detector.saturation(self.store.candidates, now)
+    def saturations(self, now: float) -> Mapping[str, float]:
+        """Load over capacity by the roles that the pool has; `effective` is that of the fuller."""
+        saturation, pool = self.configuration.detector.saturation, self.store.candidates
+        able = {"prefill": prefillers(pool), "decode": decoders(pool)}
+        found = {
+            stage: saturation(endpoints, now) for stage, endpoints in able.items() if endpoints
+        }
+        return {**found, "effective": max(found.values()) if found else saturation(pool, now)}
 
 
 def compose(configuration: Configuration, outside: Outside, *, use_subset: bool = True) -> Picker:
     store, ledger = EndpointStore(), Ledger()
     index = ApproximateIndex(configuration.prefix_cache)
     models = ModelCatalogue()
-    profile, detector = configuration.profile, configuration.detector
-    limits = configuration.flow_control
-    attempt = PlacingAttempt(
-        scheduler=profile,
+    scheduler = configuration.staged or configuration.profile
+    detector, limits = configuration.detector, configuration.flow_control
+    attempt = _attempt(
+        scheduler,
         candidates=lambda: store.candidates,
         with_room=detector.with_room if limits is not None else None,
         match_prefix=index.match,
@@ -75,7 +85,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
     )
 
     def fit_class(facts: RequestFacts) -> Hashable:
-        return facts.subset, profile.fit_key(facts)
+        return facts.subset, scheduler.fit_key(facts)
 
     def saturation_for(facts: RequestFacts, now: float) -> float:
         return detector.saturation(attempt.saturation_candidates(facts), now)
@@ -110,6 +120,23 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
     return Picker(configuration, store, ledger, index, models, router, queue, director)
 
 
+def _attempt(
+    scheduler: Profile | StagedScheduler,
+    *,
+    candidates: Callable[[], Sequence[Endpoint]],
+    with_room: Callable[[Sequence[Endpoint], float], Sequence[Endpoint]] | None,
+    match_prefix: Callable[[Sequence[int], Sequence[Endpoint]], Mapping[Endpoint, int]],
+    reserve: Callable[[Endpoint, int, int], Lease],
+    rng: random.Random,
+    use_subset: bool,
+) -> PlacingAttempt | StagedAttempt:
+    if isinstance(scheduler, StagedScheduler):
+        return StagedAttempt(
+            scheduler, candidates, with_room, match_prefix, reserve, rng, use_subset
+        )
+    return PlacingAttempt(scheduler, candidates, with_room, match_prefix, reserve, rng, use_subset)
+
+
 def _endpoint_at(store: EndpointStore, authority: str) -> Endpoint | None:
     """Asked only when another endpoint served than the one picked."""
     return next((e for e in store.endpoints if e.authority == authority), None)
@@ -134,7 +161,7 @@ def _model_lister(
 def _prompt_hasher(
     configuration: Configuration,
 ) -> Callable[[str, Payload], tuple[Sequence[int], int]]:
-    if not any(weighted.scorer.reads_prefix for weighted in configuration.profile.scorers):
+    if not (configuration.staged or configuration.profile).reads_prefix:
         return lambda _model, _payload: ((), 0)  # nobody would look at it
     block_tokens = configuration.prefix_cache.block_tokens
     max_tokens = configuration.prefix_cache.max_tokens

@@ -46,6 +46,10 @@ def _of_plugin(entry: PluginEntry) -> str | None:
                 ": thresholds count per endpoint, the queue is the scrape corrected by "
                 "our own requests, and a stale reading is no evidence of saturation"
             )
+        case "disagg-headers-handler" | "prefill-header-handler":
+            return ": without effect, the profile handler sets the headers of the stages"
+        case "prefix-based-pd-decider" if not (entry.parameters or {}).get("nonCachedTokens"):
+            return ".parameters.nonCachedTokens: 0, so that no request is ever prefilled apart"
         case "inflight-load-producer" if entry.parameters:
             return ".parameters: without effect, the ledger counts all requests"
         case "metrics-data-source" if "interval" in (entry.parameters or {}):

@@ -47,6 +47,14 @@ class InflightLoadProducer(Strict):
 
 
 @dataclass(frozen=True, slots=True)
+class StageHeaders(Strict):
+    """Accepted: the profile handler says itself which headers a request carries."""
+
+    prefill_profile: str = "prefill"
+    encode_profile: str = "encode"
+
+
+@dataclass(frozen=True, slots=True)
 class StaticUsageLimit(Strict):
     threshold: float = 1.0
 
@@ -138,12 +146,13 @@ ROOMS: Mapping[str, type[object]] = {
     "approx-prefix-cache-producer": PrefixCacheSettings,
     "inflight-load-producer": InflightLoadProducer,
     "static-usage-limit-policy": StaticUsageLimit,
+    "disagg-headers-handler": StageHeaders,
+    "prefill-header-handler": StageHeaders,
 }
 
 # Always in force here, so that naming them changes nothing.
 ACCEPTED = frozenset(
     {
-        "single-profile-handler",
         "fcfs-ordering-policy",
         "global-strict-fairness-policy",
         "openai-parser",
@@ -166,10 +175,6 @@ KNOWN_ELSEWHERE = frozenset(
         *("session-id-producer", "precise-prefix-cache-producer", "burst-prefix-cache-producer"),
         *("p2p-source-producer", "multicluster-approx-prefix-cache-producer", "agent-identity"),
         *("disaggregatedset-rollout-screener", "latency-slo-admitter", "probabilistic-admitter"),
-        *("data-parallel-profile-handler", "disagg-profile-handler", "pd-profile-handler"),
-        *("header-profile-handler", "disagg-headers-handler", "prefill-header-handler"),
-        *("always-disagg-pd-decider", "prefix-based-pd-decider"),
-        *("always-disagg-multimodal-decider", "decode-filter", "prefill-filter", "encode-filter"),
         *("prefix-cache-affinity-filter", "slo-headroom-tier-filter", "by-label-selector"),
         *("by-label", "session-affinity-filter", "multicluster-session-affinity-filter"),
         *("endpoint-attribute-filter", "topology-affinity-filter", "utilization-filter"),

@@ -22,6 +22,7 @@ class RequestFacts:
     model: str = ""  # as the client named it; empty if the request names none
     target_model: str = ""  # as the chosen server knows it
     prompt_tokens: int = 0  # estimated
+    media_tokens: int = 0  # of them, those of images, videos and audio
     max_output_tokens: int | None = None
     streaming: bool = False
     size_bytes: int = 0  # of the body as received
@@ -39,6 +40,8 @@ class RequestFacts:
     cached_tokens: Mapping[Endpoint, int] = field(default_factory=dict)  # of them, at this attempt
     waiting_since: float | None = None  # monotonic seconds; None if it never had to wait
     attempted_at: float = 0.0  # monotonic seconds of the present attempt to place
+    peer: Endpoint | None = None  # what the first stage of this attempt picked, for later ones
+    full_profile: str = ""  # of several, the one that had no room at the last attempt
 
 
 def allows(subset: frozenset[str] | None, endpoint: Endpoint) -> bool:

@@ -44,6 +44,11 @@ class Profile:
     scorers: tuple[WeightedScorer, ...]
     picker: Picker
 
+    @property
+    def reads_prefix(self) -> bool:
+        """Whether `request.cached_tokens` must be filled before `rank`."""
+        return any(weighted.scorer.reads_prefix for weighted in self.scorers)
+
     def fit_key(self, request: RequestFacts) -> Hashable:
         """Requests with equal keys pass the filters to the same endpoints."""
         return tuple(filter_.fit_key(request) for filter_ in self.filters)
