@@ -72,7 +72,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
     store, ledger = EndpointStore(), Ledger()
     index = ApproximateIndex(configuration.prefix_cache)
     models = ModelCatalogue()
-    scheduler = configuration.staged or configuration.profile
+    scheduler = (configuration.staged or configuration.profile).with_new_memory()
     detector, limits = configuration.detector, configuration.flow_control
     attempt = _attempt(
         scheduler,
@@ -116,6 +116,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         answer_for=_model_lister(models, store),
         new_request_id=outside.new_request_id,
         session_headers=configuration.session_headers,
+        succeeded=scheduler.finished,
     )
     return Picker(configuration, store, ledger, index, models, router, queue, director)
 

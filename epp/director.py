@@ -130,6 +130,7 @@ class Flight:
     credited_beside: tuple[tuple[Endpoint, Sequence[int]], ...]  # the same of earlier stages
     serves: Endpoint
     told: str  # host:port that the gateway knows `serves` by
+    succeeded: bool = False  # so far as its response was seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,7 @@ class Director:
     answer_for: Callable[[str, str], Answer | None]  # method, path
     new_request_id: Callable[[], str]
     session_headers: tuple[str, ...] = ()
+    succeeded: Callable[[RequestFacts, Endpoint, float], None] = lambda _facts, _served, _now: None
     _flights: dict[RequestFacts, Flight] = field(default_factory=dict)
 
     def begin(self, arrival: Arrival, now: float) -> Begun:
@@ -188,7 +190,7 @@ class Director:
             return False
         picked = flight.serves
         server = picked if served in ("", flight.told) else self.endpoint_at(served)
-        succeeded = 200 <= status < 300
+        succeeded = flight.succeeded = 200 <= status < 300
         if server is not None and server is not picked:
             for lease in flight.leases:
                 if lease.endpoint is picked:
@@ -221,7 +223,11 @@ class Director:
         """However it ended. Returns the waiting requests whose turn this made."""
         self.queue.abandon(facts)
         flight = self._flights.pop(facts, None)
-        if flight is None or not flight.leases:
+        if flight is None:
+            return []
+        if flight.succeeded:
+            self.succeeded(facts, flight.serves, now)
+        if not flight.leases:
             return []
         for lease in flight.leases:
             self.load.release(lease)

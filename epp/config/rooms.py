@@ -37,13 +37,19 @@ class FileDiscoveryParameters(Strict):
 
 @dataclass(frozen=True, slots=True)
 class InflightLoadProducer(Strict):
-    """Accepted: the ledger counts every request, whatever is set here."""
+    """Accepted: the ledger counts every request and its prompt, whatever is set here."""
 
     add_estimated_output_tokens: bool = False
     output_ratio: float = 1.5
     max_estimated_output_tokens: int | None = None
     prefix_match_info_producer_name: str = ""
     sync_cross_replica_state: bool = True
+
+    def __post_init__(self) -> None:
+        if self.add_estimated_output_tokens:
+            raise ValueError(
+                "addEstimatedOutputTokens: tokens in flight are those of prompts in this version"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +181,10 @@ KNOWN_ELSEWHERE = frozenset(
         *("session-id-producer", "precise-prefix-cache-producer", "burst-prefix-cache-producer"),
         *("p2p-source-producer", "multicluster-approx-prefix-cache-producer", "agent-identity"),
         *("disaggregatedset-rollout-screener", "latency-slo-admitter", "probabilistic-admitter"),
-        *("prefix-cache-affinity-filter", "slo-headroom-tier-filter", "by-label-selector"),
+        *("slo-headroom-tier-filter", "by-label-selector"),
         *("by-label", "session-affinity-filter", "multicluster-session-affinity-filter"),
         *("endpoint-attribute-filter", "topology-affinity-filter", "utilization-filter"),
-        *("load-aware-scorer", "token-load-scorer", "no-hit-lru-scorer", "context-length-aware"),
+        *("load-aware-scorer", "no-hit-lru-scorer", "context-length-aware"),
         *("latency-scorer", "mm-embeddings-cache-scorer", "precise-prefix-cache-scorer"),
         *("session-affinity-scorer", "header-label-affinity-scorer", "endpoint-attribute-scorer"),
         *("topology-affinity-scorer", "multicluster-queue-scorer"),

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 
 from epp.config.document import Document, SchedulingProfile
 from epp.config.errors import ConfigError
-from epp.scheduling.interfaces import Decider, Detector, Filter, Picker, ProfileHandler, Scorer
+from epp.scheduling.interfaces import (
+    Decider,
+    Detector,
+    Filter,
+    Picker,
+    Plugin,
+    Preference,
+    ProfileHandler,
+    Scorer,
+)
+from epp.scheduling.memory import remembering
 from epp.scheduling.plugins.max_score_picker import MaxScorePicker
 from epp.scheduling.plugins.single_profile_handler import SingleProfileHandler
 from epp.scheduling.profile import Profile, WeightedScorer
@@ -92,14 +102,17 @@ class SchedulingBuilder:
 
     def _profile(self, name: str, references: list[tuple[str, str, float | None]]) -> Profile:
         filters: list[Filter] = []
+        preferences: list[Preference] = []
         scorers: list[WeightedScorer] = []
         picker: Picker | None = None
         for where, reference, weight in references:
             if reference not in self.instances:
                 raise ConfigError([f"{where}: references undefined plugin '{reference}'"])
-            plugin = self.instances[reference]
+            plugin = remembering(reference, self.instances[reference])
             if isinstance(plugin, Filter):
                 filters.append(plugin)
+            elif isinstance(plugin, Preference):
+                preferences.append(plugin)
             elif isinstance(plugin, Scorer):
                 scorers.append(WeightedScorer(reference, plugin, 1.0 if weight is None else weight))
             elif isinstance(plugin, Picker):
@@ -108,20 +121,21 @@ class SchedulingBuilder:
                 picker = plugin
             else:
                 raise ConfigError([f"{where}: '{reference}' is no filter, scorer or picker"])
-        return Profile(name, tuple(filters), tuple(scorers), picker or self._any_picker())
+        picker = picker or self._any_picker()
+        return Profile(name, tuple(filters), tuple(scorers), picker, tuple(preferences))
 
     def _any_picker(self) -> Picker:
         """For a profile that names none."""
-        pickers = (p for p in self.instances.values() if isinstance(p, Picker))
-        return next(pickers, MaxScorePicker())
+        plugins = (remembering(name, plugin) for name, plugin in self.instances.items())
+        return next((plugin for plugin in plugins if isinstance(plugin, Picker)), MaxScorePicker())
 
     def _all_plugins(self) -> list[tuple[str, str, float | None]]:
         """Place, reference and weight of all that could be in a profile."""
         return [
             (f"plugins[{index}]", entry.reference, None)
             for index, entry in enumerate(self.document.plugins)
-            if isinstance(plugin := self.instances[entry.reference], Filter | Scorer | Picker)
-            and not isinstance(plugin, Detector)
+            if isinstance(plugin := self.instances[entry.reference], Plugin)
+            and not isinstance(plugin, Detector | Decider | ProfileHandler)
         ]
 
 

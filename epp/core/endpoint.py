@@ -44,6 +44,7 @@ class Load:
     requests_at_reading: int = 0  # ours at the time of the last scrape
     foreign: float = 0.0  # smoothed requests in the engine that are not ours
     waiting: int = 0  # estimated requests queued in the engine now
+    out_of_places: bool = False  # they queue for a place in the batch, not for memory or prefill
 
 
 @dataclass(slots=True, eq=False)

@@ -41,6 +41,7 @@ class RequestFacts:
     waiting_since: float | None = None  # monotonic seconds; None if it never had to wait
     attempted_at: float = 0.0  # monotonic seconds of the present attempt to place
     peer: Endpoint | None = None  # what the first stage of this attempt picked, for later ones
+    stage_picks: tuple[tuple[str, Endpoint], ...] = ()  # profile and pick, of all but decode
     full_profile: str = ""  # of several, the one that had no room at the last attempt
 
 

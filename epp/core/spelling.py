@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-ACRONYMS: Final = {"ttl": "TTL"}
+ACRONYMS: Final = {"ttl": "TTL", "ttft": "TTFT"}
 
 
 def to_camel(name: str) -> str:

@@ -40,6 +40,13 @@ class Scheduler(Protocol):
         rng: random.Random,
         count: int,
     ) -> Scheduled: ...
+    def decided(
+        self,
+        request: RequestFacts,
+        endpoints: Sequence[Endpoint],
+        picked: Endpoint,
+        now: float,
+    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,4 +113,5 @@ class PlacingAttempt:
         if facts.needs_room:
             tokens = facts.prompt_tokens
             leases = (self.reserve(picked, tokens, tokens - record.cached_tokens),)
+        self.scheduler.decided(facts, scheduled.candidates, picked, now)
         return Placed(Endpoints(ordered, leases), record)

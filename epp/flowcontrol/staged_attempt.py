@@ -40,6 +40,14 @@ class StagedScheduler(Protocol):
         rng: random.Random,
         count: int,
     ) -> Scheduled: ...
+    def decided(
+        self,
+        profile: str,
+        request: RequestFacts,
+        endpoints: Sequence[Endpoint],
+        picked: Endpoint,
+        now: float,
+    ) -> None: ...
     def request_headers(self, picks: Picks) -> Mapping[str, str]: ...
     def common_authority(self, decoder: Endpoint) -> str: ...
 
@@ -178,6 +186,10 @@ class StagedAttempt:
         record.stages = tuple(others)
         record.handler = self.scheduler.name
         record.handler_type = self.scheduler.handler_type
+        facts.stage_picks = tuple([(run.profile, run.picked[0]) for run in others if run.picked])
+        for run in (decoding, *others):
+            if run.picked:
+                self.scheduler.decided(run.profile, facts, run.candidates, run.picked[0], now)
         return Placed(decision, record)
 
     def _early_leases(self, facts: RequestFacts, others: list[StageRecord]) -> tuple[Lease, ...]:

@@ -29,6 +29,11 @@ class StagedScheduler:
             for_all = self._checked(self.handler.stages(RequestFacts(""), tuple(self.profiles)))
         object.__setattr__(self, "_for_all", for_all)
 
+    def with_new_memory(self) -> StagedScheduler:
+        """The same profiles, whose plugins remember nothing so far."""
+        fresh = {name: profile.with_new_memory() for name, profile in self.profiles.items()}
+        return StagedScheduler(self.name, self.handler, fresh, self.deciders)
+
     @property
     def handler_type(self) -> str:
         return self.handler.type_name
@@ -85,6 +90,25 @@ class StagedScheduler:
         count: int,
     ) -> Scheduled:
         return self.profiles[stage.profile].rank(request, endpoints, rng, count)
+
+    def decided(
+        self,
+        profile: str,
+        request: RequestFacts,
+        endpoints: Sequence[Endpoint],
+        picked: Endpoint,
+        now: float,
+    ) -> None:
+        """What the profile chose among `endpoints` holds: the request is placed."""
+        self.profiles[profile].decided(request, endpoints, picked, now)
+
+    def finished(self, request: RequestFacts, served: Endpoint, now: float) -> None:
+        """`served` answered with success, so the stages before did their part."""
+        for stage in self.stages(request):
+            if stage.role is Role.DECODE:
+                self.profiles[stage.profile].finished(request, served, now)
+        for profile, endpoint in request.stage_picks:
+            self.profiles[profile].finished(request, endpoint, now)
 
     def request_headers(self, picks: Picks) -> Mapping[str, str]:
         return self.handler.request_headers(picks)

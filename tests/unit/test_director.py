@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -281,3 +282,43 @@ def test_the_first_token_ends_the_prefill_and_only_that() -> None:
     picker.director.finish(begun.facts, ENDING, 1.0)
     picker.director.first_token(begun.facts)
     assert (endpoint.load.prefilling_tokens, endpoint.load.uncached_tokens) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("served", "status", "told"),
+    [
+        ("", 200, [0]),
+        ("10.0.0.2:80", 200, [1]),
+        ("", 503, []),
+        (None, 200, []),
+    ],
+    ids=["the-pick", "another", "a-failure", "no-response"],
+)
+def test_who_answered_with_success_is_told_at_the_end(
+    served: str | None, status: int, told: list[int]
+) -> None:
+    heard: list[tuple[str, Endpoint]] = []
+    picker = a_picker()
+    director = replace(
+        picker.director, succeeded=lambda facts, by, _now: heard.append((facts.request_id, by))
+    )
+    begun = director.begin(arrival(chat(), subset=frozenset({"10.0.0.1"})), 0.0)
+    if served is not None:
+        director.responding(begun.facts, served, status)
+    assert heard == []
+    for _ in range(2):  # the second does nothing
+        director.finish(begun.facts, ENDING, 1.0)
+    endpoints = picker.store.endpoints
+    assert heard == [("made-up", endpoints[n]) for n in told]
+
+
+def test_two_pickers_of_one_configuration_remember_on_their_own() -> None:
+    configuration = read_configuration(HEAD + "plugins: [{type: round-robin-picker}]")
+    pickers = [compose(configuration, Outside(random.Random(1), lambda: "id")) for _ in range(2)]
+    for picker in pickers:
+        picker.store.apply([EndpointSpec(f"e{n}", f"10.0.0.{n + 1}", 80) for n in range(3)])
+    turns = [
+        placed(pickers[index].director.begin(arrival(chat()), 0.0)).name
+        for index in (0, 0, 1, 0, 1, 0)
+    ]
+    assert turns == ["e0", "e1", "e0", "e2", "e1", "e0"]

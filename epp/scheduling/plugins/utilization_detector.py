@@ -11,7 +11,7 @@ from epp.core.duration import parse_duration
 from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
 from epp.scheduling.interfaces import Detector
-from epp.scheduling.readings import below_limits
+from epp.scheduling.readings import unless_all_are_full
 
 # A reading older than this is evidence of nothing: neither full nor empty.
 EVIDENCE_SECONDS = 10.0
@@ -45,7 +45,7 @@ class UtilizationDetector(Detector):
 
     def with_room(self, endpoints: Sequence[Endpoint], now: float) -> Sequence[Endpoint]:
         # No reading is old enough to make a full one of an endpoint that looks idle.
-        return below_limits(
+        return unless_all_are_full(
             endpoints,
             self.kv_cache_util_threshold,
             lambda endpoint: self._pressure(endpoint, now) < 1.0,

@@ -7,6 +7,7 @@ from epp.config.errors import ConfigError
 from epp.config.settings import Configuration
 from epp.routing.settings import ModelObjective
 from epp.scheduling.plugins.concurrency_detector import ConcurrencyDetector
+from epp.scheduling.plugins.prefix_cache_affinity_filter import PrefixCacheAffinityFilter
 from epp.scheduling.plugins.random_picker import RandomPicker
 from epp.scheduling.plugins.utilization_detector import UtilizationDetector
 
@@ -69,6 +70,26 @@ def test_without_a_profile_all_plugins_are_in_one() -> None:
     assert [w.name for w in configuration.profile.scorers] == ["queue-scorer"]
     assert configuration.profile.filters == ()  # a detector is no filter unless it is listed
     assert configuration.profile.picker == RandomPicker()
+
+
+def test_a_preference_stands_among_the_filters_and_takes_its_place_after_them() -> None:
+    profile = read(
+        """
+plugins:
+- {type: prefix-cache-affinity-filter, parameters: {maxTTFTPenaltyMs: 5000}}
+- {type: label-selector-filter, parameters: {matchLabels: {a: b}}}
+"""
+    ).profile
+    assert profile.preferences == (PrefixCacheAffinityFilter(max_ttft_penalty_ms=5000),)
+    assert len(profile.filters) == 1
+    assert profile.reads_prefix
+
+
+def test_a_picker_that_remembers_is_found_without_being_named() -> None:
+    configuration = read(
+        "plugins: [{type: round-robin-picker, name: turns}]\nschedulingProfiles: [{name: p}]"
+    )
+    assert [memory.name for memory in configuration.profile.memories] == ["turns"]
 
 
 @pytest.mark.parametrize(
@@ -224,6 +245,18 @@ PROFILE = "schedulingProfiles: [{name: p, plugins: [%s]}]"
             "plugins: [{type: concurrency-detector, parameters: {maxConcurrency: 0}}]",
             "maxConcurrency: 0 is not above zero",
             id="parameter-out-of-range",
+        ),
+        pytest.param(
+            "plugins: [{type: prefix-cache-affinity-filter, parameters: "
+            "{ttftSource: latencyPredictor}}]",
+            "plugins[0].parameters.ttftSource: Input should be 'prefillThroughput'",
+            id="predicted-latency",
+        ),
+        pytest.param(
+            "plugins: [{type: inflight-load-producer, parameters: "
+            "{addEstimatedOutputTokens: true}}]",
+            "plugins[0].parameters: addEstimatedOutputTokens: tokens in flight are those of",
+            id="estimated-output",
         ),
         pytest.param(
             "plugins: [{type: metrics-data-source, parameters: {scheme: https}}]",

@@ -174,3 +174,40 @@ def test_a_prefill_moves_with_the_retry() -> None:
     assert (first.load.prefilling_tokens, second.load.prefilling_tokens) == (0, 200)
     ledger.prefilled(lease)
     assert (first.load.prefilling_tokens, second.load.prefilling_tokens) == (0, 0)
+
+
+def a_state(waiting: int, running: int, usage: float = 0.5) -> EndpointMetrics:
+    return EndpointMetrics(
+        waiting=waiting,
+        running=running,
+        kv_cache_usage=usage,
+        waiting_read_at=1.0,
+        running_read_at=1.0,
+        kv_cache_usage_read_at=1.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("readings", "expected"),
+    [
+        pytest.param([(5, 4), (6, 4), (5, 4), (7, 4)], True, id="a-queue-before-a-full-batch"),
+        pytest.param([(5, 4), (6, 4), (5, 4)], False, id="too-early-to-say"),
+        pytest.param([(5, 4), (5, 4), (5, 4), (5, 4)], False, id="four-readings-of-one-step"),
+        pytest.param([(9, 4), (8, 5), (7, 6), (6, 7)], False, id="prompts-worked-off"),
+        pytest.param([(5, 4), (6, 4), (5, 4), (7, 4), (0, 4)], False, id="no-queue-any-more"),
+    ],
+)
+def test_an_engine_that_queues_and_does_not_grow_has_no_places(
+    readings: list[tuple[int, int]], expected: bool
+) -> None:
+    ledger, endpoint = Ledger(), an_endpoint()
+    for waiting, running in readings:
+        ledger.read(endpoint, a_state(waiting, running), own_at_start=0)
+    assert endpoint.load.out_of_places is expected
+
+
+def test_a_queue_for_memory_is_none_for_places() -> None:
+    ledger, endpoint = Ledger(), an_endpoint()
+    for waiting in (5, 6, 5, 7, 8):
+        ledger.read(endpoint, a_state(waiting, 4, usage=0.97), own_at_start=0)
+    assert not endpoint.load.out_of_places

@@ -52,6 +52,7 @@ class Install:
 
 def test_every_plugin_is_found_by_its_type() -> None:
     assert set(discover()) == {
+        "active-blocks-scorer",
         "active-request-scorer",
         "always-disagg-multimodal-decider",
         "always-disagg-pd-decider",
@@ -64,16 +65,22 @@ def test_every_plugin_is_found_by_its_type() -> None:
         "header-profile-handler",
         "kv-cache-utilization-scorer",
         "label-selector-filter",
+        "lmetric-scorer",
         "lora-affinity-scorer",
+        "marginal-cost-scorer",
         "max-score-picker",
         "pd-profile-handler",
         "prefill-filter",
         "prefix-based-pd-decider",
+        "power-of-two-picker",
+        "prefix-cache-affinity-filter",
         "prefix-cache-scorer",
         "queue-scorer",
         "random-picker",
+        "round-robin-picker",
         "running-requests-size-scorer",
         "single-profile-handler",
+        "token-load-scorer",
         "utilization-detector",
         "weighted-random-picker",
     }

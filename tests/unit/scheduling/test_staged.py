@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
 
+from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
 from epp.core.stages import Role, Stage
-from epp.scheduling.interfaces import ProfileHandler
+from epp.scheduling.interfaces import ProfileHandler, StatefulPicker
+from epp.scheduling.memory import remembering
 from epp.scheduling.plugins.always_disagg_pd_decider import AlwaysDisaggPdDecider
 from epp.scheduling.plugins.decode_filter import DecodeFilter
 from epp.scheduling.plugins.disagg_profile_handler import DeciderNames, DisaggProfileHandler
@@ -17,9 +20,10 @@ from epp.scheduling.plugins.header_profile_handler import HeaderProfileHandler
 from epp.scheduling.plugins.max_score_picker import MaxScorePicker
 from epp.scheduling.plugins.prefix_based_pd_decider import PrefixBasedPdDecider
 from epp.scheduling.plugins.prefix_cache_scorer import PrefixCacheScorer
+from epp.scheduling.plugins.round_robin_picker import RoundRobinPicker
 from epp.scheduling.profile import PluginFault, Profile, WeightedScorer
 from epp.scheduling.staged import StagedScheduler
-from tests.helpers.build import a_request
+from tests.helpers.build import a_request, an_endpoint
 
 DISAGG = DisaggProfileHandler(deciders=DeciderNames(prefill="decider"))
 
@@ -90,3 +94,55 @@ def test_a_handler_that_breaks_its_contract_is_named(stages: tuple[Stage, ...]) 
     scheduler = StagedScheduler("mine", Fixed(stages), {"p": a_profile("p")}, {})
     with pytest.raises(PluginFault, match="mine: "):
         scheduler.stages(a_request())
+
+
+def test_every_profile_remembers_its_own_picks() -> None:
+    def turns(name: str) -> Profile:
+        picker = remembering("turns", RoundRobinPicker())
+        return Profile(name, (), (), picker)  # type: ignore[arg-type]
+
+    profiles = {name: turns(name) for name in ("decode", "prefill")}
+    always = {"decider": AlwaysDisaggPdDecider()}
+    configured = StagedScheduler("h", DISAGG, profiles, always)
+    scheduler = configured.with_new_memory()
+    pool = [an_endpoint(name) for name in "ab"]
+    decode, prefill = scheduler.stages(a_request())
+
+    def next_pick(of: StagedScheduler, stage: Stage) -> str:
+        request = a_request()
+        ranked = of.rank(stage, request, pool, random.Random(1), 1)
+        of.decided(stage.profile, request, ranked.candidates, ranked.ordered[0], 1.0)
+        return ranked.ordered[0].name
+
+    assert [next_pick(scheduler, decode) for _ in range(3)] == ["a", "b", "a"]
+    assert next_pick(scheduler, prefill) == "a"
+    assert next_pick(configured, decode) == "a"
+
+
+def test_a_success_is_told_to_every_profile_that_had_a_part() -> None:
+    told: list[tuple[str, str]] = []
+
+    @dataclass(frozen=True, slots=True)
+    class Noting(StatefulPicker):
+        type_name: ClassVar[str] = "noting"
+        profile: str
+
+        def new_state(self) -> object:
+            return {}
+
+        def pick(self, state: object, endpoints: object, *_: object) -> Sequence[Endpoint]:
+            raise AssertionError("nothing is picked here")
+
+        def finished(self, state: object, _request: object, served: Endpoint, now: float) -> None:
+            told.append((self.profile, served.name))
+
+    profiles = {
+        name: Profile(name, (), (), remembering("noting", Noting(name)))  # type: ignore[arg-type]
+        for name in ("decode", "prefill")
+    }
+    scheduler = StagedScheduler("h", DISAGG, profiles, {"decider": AlwaysDisaggPdDecider()})
+    scheduler.finished(a_request(), an_endpoint("d"), 1.0)
+    assert told == [("decode", "d")]
+    shared = a_request(stage_picks=(("prefill", an_endpoint("p")),))
+    scheduler.finished(shared, an_endpoint("e"), 1.0)
+    assert told[1:] == [("decode", "e"), ("prefill", "p")]
