@@ -67,8 +67,8 @@ def run_sim(
     title = f"{workload} on {fleet}, {cell.rate:g} requests/s, {seeds} seeds"
     shown = table(result, title)
     console = Console()
-    wide = console.measure(shown).maximum
-    console.width = max(console.width, wide) if wide else console.width  # scrolls, never wraps
+    wide = Console(width=500).measure(shown).maximum
+    console.width = max(console.width, wide)  # a terminal wraps it, or a pager scrolls
     console.print(shown)
     if json:
         Path(json).write_bytes(orjson.dumps(document(result, arms), option=orjson.OPT_INDENT_2))
