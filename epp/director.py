@@ -278,6 +278,8 @@ class Director:
         )
         if not arrival.has_body:
             return
+        if (preferences := arrival.headers.get("prefer")) is not None:
+            facts.only_if_cached = _prefers_cached(preferences)
         payload = self.read_payload(arrival)
         begun.api = payload.api
         self._rank(facts, named, payload.model)
@@ -299,3 +301,9 @@ class Director:
     def _rank(self, facts: RequestFacts, named: str, model: str) -> None:
         facts.objective = self.router.objective_of(named, model)
         facts.priority = self.router.priority_of(facts.objective, model)
+
+
+def _prefers_cached(preferences: str) -> bool:
+    """`if-available` among the preferences of RFC 7240: decode only where the prompt is cached."""
+    named = [part.partition(";")[0].strip().lower() for part in preferences.split(",")]
+    return "if-available" in named

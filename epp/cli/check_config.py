@@ -55,6 +55,9 @@ def _describe(configuration: Configuration) -> None:
         _describe_profile(configuration.profile)
     else:
         click.echo(f"profile handler {staged.name}: {staged.handler}")
+        for stage in staged.for_all or ():
+            asked = f", if {stage.decider} says so" if stage.decider else ""
+            click.echo(f"  {stage.role} by profile {stage.profile}{asked}")
         for name, decider in staged.deciders.items():
             click.echo(f"  decider {name}: {decider}")
         for profile in staged.profiles.values():

@@ -32,6 +32,7 @@ class RequestFacts:
     flow: str = DEFAULT_FLOW  # fairness id
     session: str = ""  # from a session header; empty if the request names none
     takes_lists: bool = False  # the gateway tries the endpoints of a list in turn
+    only_if_cached: bool = False  # who asks would rather be refused than have it all computed
     needs_room: bool = True  # false for a request without a body: it costs no inference
     subset: frozenset[str] | None = None  # hosts or host:port that the gateway allows; None is all
     deadline: float = math.inf  # monotonic seconds; waiting ends there at the latest

@@ -11,7 +11,7 @@ from epp.core.decision import Endpoints, Lease, Placed, record_of
 from epp.core.endpoint import Endpoint
 from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
-from epp.flowcontrol.candidates import with_fallbacks, within
+from epp.flowcontrol.candidates import check_cached, with_fallbacks, within
 
 
 class Scheduled(Protocol):
@@ -81,6 +81,8 @@ class PlacingAttempt:
             facts.cached_tokens = self.match_prefix(facts.prefix_blocks, roomy)
         count = 1 + self.max_fallbacks if facts.takes_lists else 1
         scheduled = self.scheduler.rank(facts, roomy, self.rng, max(count, self.max_endpoints))
+        if facts.only_if_cached:
+            check_cached(facts, scheduled.ordered[0])
         ordered = with_fallbacks(scheduled.ordered, fitting, count)
         return self._reserve(facts, scheduled, ordered, now)
 

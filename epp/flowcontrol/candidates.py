@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from epp.core.endpoint import Endpoint
 from epp.core.refusal import Reason, Refused
-from epp.core.request import allows
+from epp.core.request import RequestFacts, allows
 
 
 def within(subset: frozenset[str] | None, pool: Sequence[Endpoint]) -> Sequence[Endpoint]:
@@ -18,6 +18,12 @@ def within(subset: frozenset[str] | None, pool: Sequence[Endpoint]) -> Sequence[
         detail = "failed to find endpoint candidates for serving the request"
         raise Refused(Reason.NO_ENDPOINTS, f"{detail}: the subset hint names none", 1.0)
     return allowed
+
+
+def check_cached(facts: RequestFacts, picked: Endpoint) -> None:
+    """Raises Refused for a request that would rather not be sent where nothing of it is cached."""
+    if facts.only_if_cached and not facts.cached_tokens.get(picked):
+        raise Refused(Reason.NOT_CACHED, "no decode worker has the requested KV cache")
 
 
 def with_fallbacks(

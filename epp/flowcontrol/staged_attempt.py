@@ -17,7 +17,7 @@ from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
 from epp.core.stages import Picks, Role, Skip, Stage
 from epp.flowcontrol.attempt import Scheduled
-from epp.flowcontrol.candidates import with_fallbacks, within
+from epp.flowcontrol.candidates import check_cached, with_fallbacks, within
 
 
 class StagedScheduler(Protocol):
@@ -91,6 +91,7 @@ class StagedAttempt:
         if decoding is None:
             detail = f"no endpoints available for the given request: {self.scheduler.name}"
             raise Refused(Reason.SATURATED, f"{detail} runs no profile for it", 1.0)
+        check_cached(facts, decoding.picked[0])
         for run in others:
             _leave_to_decoder(run, decoding.picked[0])
         return self._reserve(facts, decoding, others, now)

@@ -21,13 +21,13 @@ class StagedScheduler:
     handler: ProfileHandler
     profiles: Mapping[str, Profile]  # in the order of the document
     deciders: Mapping[str, Decider]
-    _for_all: Sequence[Stage] | None = field(init=False)  # None: they depend on the request
+    for_all: Sequence[Stage] | None = field(init=False)  # None: they depend on the request
 
     def __post_init__(self) -> None:
         for_all: Sequence[Stage] | None = None
         if not self.handler.reads_request:
             for_all = self._checked(self.handler.stages(RequestFacts(""), tuple(self.profiles)))
-        object.__setattr__(self, "_for_all", for_all)
+        object.__setattr__(self, "for_all", for_all)
 
     def with_new_memory(self) -> StagedScheduler:
         """The same profiles, whose plugins remember nothing so far."""
@@ -57,8 +57,8 @@ class StagedScheduler:
 
     def stages(self, request: RequestFacts) -> Sequence[Stage]:
         """In order; exactly one decodes. Empty where the handler runs no profile."""
-        if self._for_all is not None:
-            return self._for_all
+        if self.for_all is not None:
+            return self.for_all
         return self._checked(self.handler.stages(request, tuple(self.profiles)))
 
     def fit_key(self, request: RequestFacts) -> Hashable:
@@ -117,8 +117,11 @@ class StagedScheduler:
         return self.handler.common_authority(decoder)
 
     def _checked(self, stages: Sequence[Stage]) -> Sequence[Stage]:
-        if stages and sum(stage.role is Role.DECODE for stage in stages) != 1:
+        decodes = [stage for stage in stages if stage.role is Role.DECODE]
+        if stages and len(decodes) != 1:
             raise PluginFault(f"{self.name}: not exactly one of its stages decodes")
+        if any(stage.decider or stage.skip_when_full for stage in decodes):
+            raise PluginFault(f"{self.name}: the stage that decodes may be left out")
         for stage in stages:
             unknown = stage.profile not in self.profiles
             if unknown or (stage.decider and stage.decider not in self.deciders):

@@ -271,6 +271,33 @@ def test_without_a_body_the_entry_for_every_model_counts() -> None:
     assert director.begin(arrival(), 1.0).facts.priority == 1
 
 
+@pytest.mark.parametrize(
+    ("prefer", "waits_for_cache"),
+    [
+        ("if-available", True),
+        ("respond-async, If-Available; x=1", True),
+        ("if-available-maybe", False),
+        ("", False),
+    ],
+)
+def test_who_prefers_cached_prompts_is_refused_the_others(
+    prefer: str, waits_for_cache: bool
+) -> None:
+    picker = a_picker()
+    text = "word " * 200
+    begun = picker.director.begin(arrival(chat(text=text), prefer=prefer), 0.0)
+    if not waits_for_cache:
+        assert placed(begun).load.requests == 1
+        return
+    assert begun.refused is not None
+    assert begun.refused.reason is Reason.NOT_CACHED
+    assert picker.ledger.leases_held == 0
+    first = picker.director.begin(arrival(chat(text=text)), 0.0)
+    picker.director.responding(first.facts, "", 200)
+    again = picker.director.begin(arrival(chat(text=text), prefer=prefer), 0.0)
+    assert placed(again) is placed(first)
+
+
 def test_the_first_token_ends_the_prefill_and_only_that() -> None:
     picker = a_picker(endpoints=1)
     begun = picker.director.begin(arrival(chat()), 0.0)

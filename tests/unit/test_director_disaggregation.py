@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epp.core.endpoint import Endpoint
@@ -132,6 +132,7 @@ STEPS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(STEPS, st.booleans())
 def test_whatever_happens_every_lease_is_given_back_once(
     steps: list[tuple[str, int]], full: bool

@@ -36,5 +36,7 @@ def test_a_document_of_the_page_is_valid(place: int, tmp_path: Path) -> None:
     assert f"profile handler {handler}-profile-handler: " in result.output
     for name in profiles:
         assert f"\nprofile {name}:\n" in result.output
+    shares = "prefill by profile prefill, if prefix-based-pd-decider says so" in result.output
+    assert shares is (handler == "disagg")
     unexpected = [line for line in result.output.splitlines() if line.startswith("  plugins[")]
     assert [line for line in unexpected if "deprecated" not in line] == []

@@ -277,6 +277,18 @@ def test_a_rank_is_told_apart_from_where_it_is_reached() -> None:
     assert picker.index.tokens_of(rank) == 0  # of a prompt that no scorer asks about
 
 
+def test_a_coordinator_may_ask_for_a_decoder_that_has_the_prompt() -> None:
+    picker = a_disagg_picker("- {type: header-profile-handler}")
+    begun = picker.director.begin(an_arrival(LONG, prefer="if-available"), 1.0)
+    assert begun.refused is not None
+    assert begun.refused.reason is Reason.NOT_CACHED
+    assert picker.ledger.leases_held == 0
+    first = picker.director.begin(an_arrival(LONG), 2.0)
+    picker.director.responding(first.facts, "", 200)
+    again = picker.director.begin(an_arrival(LONG, prefer="if-available"), 3.0)
+    assert decision_of(again)[0].ordered == decision_of(first)[0].ordered
+
+
 def test_a_subset_binds_every_stage() -> None:
     picker = a_disagg_picker()
     arrival = an_arrival(LONG)

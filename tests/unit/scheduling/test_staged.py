@@ -87,11 +87,16 @@ def test_the_prefix_is_read_for_scorers_and_deciders() -> None:
         pytest.param((Stage(Role.PREFILL, "p"),), id="nobody-decodes"),
         pytest.param((Stage(Role.DECODE, "p"), Stage(Role.DECODE, "p")), id="two-decode"),
         pytest.param((Stage(Role.DECODE, "x"),), id="unknown-profile"),
-        pytest.param((Stage(Role.DECODE, "p", "x"),), id="unknown-decider"),
+        pytest.param((Stage(Role.DECODE, "p", "d"),), id="decode-by-decider"),
+        pytest.param((Stage(Role.DECODE, "p", skip_when_full=True),), id="decode-if-not-full"),
+        pytest.param(
+            (Stage(Role.DECODE, "p"), Stage(Role.PREFILL, "p", "x")), id="unknown-decider"
+        ),
     ],
 )
 def test_a_handler_that_breaks_its_contract_is_named(stages: tuple[Stage, ...]) -> None:
-    scheduler = StagedScheduler("mine", Fixed(stages), {"p": a_profile("p")}, {})
+    always = {"d": AlwaysDisaggPdDecider()}
+    scheduler = StagedScheduler("mine", Fixed(stages), {"p": a_profile("p")}, always)
     with pytest.raises(PluginFault, match="mine: "):
         scheduler.stages(a_request())
 
