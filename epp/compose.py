@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from epp.config.settings import Configuration
 from epp.core.decision import Answer, Lease
 from epp.core.endpoint import Endpoint, EndpointMetrics
+from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
 from epp.datalayer.ledger import Ledger
 from epp.datalayer.models.catalogue import ModelCatalogue
@@ -90,6 +91,12 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
     def saturation_for(facts: RequestFacts, now: float) -> float:
         return detector.saturation(attempt.saturation_candidates(facts), now)
 
+    def admit(facts: RequestFacts) -> None:
+        for admitter in configuration.admitters:
+            endpoints = attempt.saturation_candidates(facts)
+            if detail := admitter.refusal(facts, endpoints, outside.rng):
+                raise Refused(Reason.SATURATED, detail, 1.0)
+
     queue: FlowController | LegacyAdmission
     if limits is None:
         queue = LegacyAdmission(attempt, saturation_for)
@@ -116,7 +123,9 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         answer_for=_model_lister(models, store),
         new_request_id=outside.new_request_id,
         session_headers=configuration.session_headers,
+        flow_headers=configuration.flow_headers,
         succeeded=scheduler.finished,
+        admit=admit,
     )
     return Picker(configuration, store, ledger, index, models, router, queue, director)
 

@@ -5,6 +5,7 @@ Synchronous. What it needs of other rooms it says here, in protocols of one or t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -128,6 +129,7 @@ class Flight:
     early_leases: tuple[Lease, ...]
     credited: Sequence[int]  # prefix blocks that its endpoint did not have before
     credited_beside: tuple[tuple[Endpoint, Sequence[int]], ...]  # the same of earlier stages
+    picked: Endpoint
     serves: Endpoint
     told: str  # host:port that the gateway knows `serves` by
     succeeded: bool = False  # so far as its response was seen
@@ -146,7 +148,10 @@ class Director:
     answer_for: Callable[[str, str], Answer | None]  # method, path
     new_request_id: Callable[[], str]
     session_headers: tuple[str, ...] = ()
-    succeeded: Callable[[RequestFacts, Endpoint, float], None] = lambda _facts, _served, _now: None
+    flow_headers: tuple[str, ...] = ()  # of a request without a fairness id
+    admit: Callable[[RequestFacts], None] = lambda _facts: None  # raises Refused
+    # Request, endpoint picked, endpoint that served, time.
+    succeeded: Callable[[RequestFacts, Endpoint, Endpoint, float], None] = lambda *_: None
     _flights: dict[RequestFacts, Flight] = field(default_factory=dict)
 
     def begin(self, arrival: Arrival, now: float) -> Begun:
@@ -170,6 +175,8 @@ class Director:
                 begun.outcome = answer
                 return begun
             self._identify(begun, arrival)
+            if facts.needs_room:
+                self.admit(facts)
             begun.outcome = self.queue.place(facts, now)
         except Refused as refusal:
             begun.outcome = refusal
@@ -226,7 +233,7 @@ class Director:
         if flight is None:
             return []
         if flight.succeeded:
-            self.succeeded(facts, flight.serves, now)
+            self.succeeded(facts, flight.picked, flight.serves, now)
         if not flight.leases:
             return []
         for lease in flight.leases:
@@ -258,7 +265,7 @@ class Director:
     def _take_off(self, facts: RequestFacts, decision: Endpoints) -> None:
         picked = decision.ordered[0]
         told = decision.common_authority or picked.authority
-        flight = Flight(decision.leases, decision.early_leases, (), (), picked, told)
+        flight = Flight(decision.leases, decision.early_leases, (), (), picked, picked, told)
         self._flights[facts] = flight
         if facts.prefix_blocks:
             flight.credited = self.index.add(picked, facts.prefix_blocks)
@@ -272,10 +279,13 @@ class Director:
         facts = begun.facts
         named = self.control(arrival, "inference-objective") or ""
         self._rank(facts, named, "")  # for a body that cannot be read, too
-        facts.flow = self.control(arrival, "inference-fairness-id") or DEFAULT_FLOW
-        facts.session = next(
-            (found for name in self.session_headers if (found := arrival.headers.get(name))), ""
+        facts.flow = (
+            self.control(arrival, "inference-fairness-id")
+            or _first(arrival.headers, self.flow_headers)
+            or DEFAULT_FLOW
         )
+        facts.ttft_slo_seconds = _slo_seconds(self.control(arrival, "slo-ttft-ms"))
+        facts.session = _first(arrival.headers, self.session_headers)
         if not arrival.has_body:
             return
         if (preferences := arrival.headers.get("prefer")) is not None:
@@ -307,3 +317,18 @@ def _prefers_cached(preferences: str) -> bool:
     """`if-available` among the preferences of RFC 7240: decode only where the prompt is cached."""
     named = [part.partition(";")[0].strip().lower() for part in preferences.split(",")]
     return "if-available" in named
+
+
+def _first(headers: Mapping[str, str], names: Sequence[str]) -> str:
+    """The first of the named headers that is not empty."""
+    for name in names:
+        if found := headers.get(name):
+            return found
+    return ""
+
+
+def _slo_seconds(milliseconds: str | None) -> float:
+    """Infinite for what is no whole number of milliseconds from zero on."""
+    if milliseconds and milliseconds.isascii() and milliseconds.isdigit():
+        return int(milliseconds) / 1000 if len(milliseconds) <= 18 else math.inf
+    return math.inf

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from epp.config.document import Document, SchedulingProfile
 from epp.config.errors import ConfigError
 from epp.scheduling.interfaces import (
+    Admitter,
     Decider,
     Detector,
     Filter,
@@ -109,18 +110,18 @@ class SchedulingBuilder:
             if reference not in self.instances:
                 raise ConfigError([f"{where}: references undefined plugin '{reference}'"])
             plugin = remembering(reference, self.instances[reference])
+            if not isinstance(plugin, Filter | Preference | Scorer | Picker):
+                raise ConfigError([f"{where}: '{reference}' is no filter, scorer or picker"])
             if isinstance(plugin, Filter):
                 filters.append(plugin)
-            elif isinstance(plugin, Preference):
+            if isinstance(plugin, Preference):
                 preferences.append(plugin)
-            elif isinstance(plugin, Scorer):
+            if isinstance(plugin, Scorer):  # some are filters, too
                 scorers.append(WeightedScorer(reference, plugin, 1.0 if weight is None else weight))
-            elif isinstance(plugin, Picker):
+            if isinstance(plugin, Picker):
                 if picker is not None:
                     raise ConfigError([f"{where}: the profile already has a picker"])
                 picker = plugin
-            else:
-                raise ConfigError([f"{where}: '{reference}' is no filter, scorer or picker"])
         picker = picker or self._any_picker()
         return Profile(name, tuple(filters), tuple(scorers), picker, tuple(preferences))
 
@@ -135,7 +136,7 @@ class SchedulingBuilder:
             (f"plugins[{index}]", entry.reference, None)
             for index, entry in enumerate(self.document.plugins)
             if isinstance(plugin := self.instances[entry.reference], Plugin)
-            and not isinstance(plugin, Detector | Decider | ProfileHandler)
+            and not isinstance(plugin, Detector | Admitter | Decider | ProfileHandler)
         ]
 
 

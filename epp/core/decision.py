@@ -153,6 +153,8 @@ class Endpoints:
     early_leases: tuple[Lease, ...] = ()  # of stages that end where the answer begins
     prefix_holders: tuple[Endpoint, ...] = ()  # that will hold the prompt, beside the first
     common_authority: str = ""  # host:port to send it to, where that is not the first's own
+    # By authority of the one of `ordered` that answers; they come after those above.
+    response_headers_by_server: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def destination(self) -> str:
@@ -160,6 +162,14 @@ class Endpoints:
         if self.common_authority:
             return self.common_authority
         return ",".join([endpoint.authority for endpoint in self.ordered])
+
+    def response_headers_of(self, served: str) -> Mapping[str, str]:
+        """To set on a response of `served`, host:port; empty for the first in order."""
+        if not self.response_headers_by_server:
+            return self.response_headers
+        if served in ("", self.common_authority):
+            served = self.ordered[0].authority
+        return {**self.response_headers, **self.response_headers_by_server.get(served, {})}
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ class EndpointMetrics:
     block_size_tokens: int = 0  # tokens in one KV block; 0 is unknown
     num_blocks: int = 0  # KV blocks of the server, summed over ranks; 0 is unknown
     cache_config_read_at: float = NEVER
+    custom: Mapping[str, float] = field(default_factory=dict)  # further series, by configured key
 
 
 @dataclass(slots=True, eq=False)
@@ -44,7 +45,7 @@ class Load:
     requests_at_reading: int = 0  # ours at the time of the last scrape
     foreign: float = 0.0  # smoothed requests in the engine that are not ours
     waiting: int = 0  # estimated requests queued in the engine now
-    out_of_places: bool = False  # they queue for a place in the batch, not for memory or prefill
+    places: int = 0  # requests that the engine runs at a time, as its queue has shown; 0: unknown
 
 
 @dataclass(slots=True, eq=False)

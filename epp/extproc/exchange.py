@@ -293,7 +293,7 @@ class Exchange:
         assert self._head is not None
         full = self._head.response_mode is FULL
         actions: list[Action] = [Responding(event.served, event.status, full)]
-        reply = AnswerResponseHeaders(self._placed.decision.response_headers)
+        reply = AnswerResponseHeaders(self._placed.decision.response_headers_of(event.served))
         if full:
             self._reader = ResponseReader(
                 event.content_type,

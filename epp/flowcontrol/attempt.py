@@ -47,6 +47,9 @@ class Scheduler(Protocol):
         picked: Endpoint,
         now: float,
     ) -> None: ...
+    def response_headers(
+        self, endpoints: Sequence[Endpoint]
+    ) -> Mapping[str, Mapping[str, str]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,4 +119,5 @@ class PlacingAttempt:
             tokens = facts.prompt_tokens
             leases = (self.reserve(picked, tokens, tokens - record.cached_tokens),)
         self.scheduler.decided(facts, scheduled.candidates, picked, now)
-        return Placed(Endpoints(ordered, leases), record)
+        headers = self.scheduler.response_headers(ordered)
+        return Placed(Endpoints(ordered, leases, response_headers_by_server=headers), record)

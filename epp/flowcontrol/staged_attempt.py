@@ -48,6 +48,9 @@ class StagedScheduler(Protocol):
         picked: Endpoint,
         now: float,
     ) -> None: ...
+    def response_headers(
+        self, profile: str, endpoints: Sequence[Endpoint]
+    ) -> Mapping[str, Mapping[str, str]]: ...
     def request_headers(self, picks: Picks) -> Mapping[str, str]: ...
     def common_authority(self, decoder: Endpoint) -> str: ...
 
@@ -173,6 +176,9 @@ class StagedAttempt:
             decoding.picked,
             leases,
             self.scheduler.request_headers(picks),
+            response_headers_by_server=self.scheduler.response_headers(
+                decoding.profile, decoding.picked
+            ),
             early_leases=self._early_leases(facts, others),
             prefix_holders=tuple(picks.get(Role.PREFILL, ())),
             common_authority=self.scheduler.common_authority(decoder),

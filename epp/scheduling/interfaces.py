@@ -164,6 +164,31 @@ class ProfileHandler(Plugin):
         return True
 
 
+class Admitter(Plugin):
+    """May turn a request away when it comes, before it is placed or waits.
+
+    In force wherever it stands in the document. Only requests with a body are shown to it.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def refusal(
+        self, request: RequestFacts, endpoints: Sequence[Endpoint], rng: random.Random
+    ) -> str:
+        """Why not; empty for a request that may go on. `endpoints` are those allowed, or none."""
+
+
+class Answering(Plugin):
+    """Has something to say to the client. Mixed into another kind."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def response_headers(self, served: Endpoint) -> Mapping[str, str]:
+        """What to set on a response of `served`. Names in lower case."""
+
+
 class Stateful(Plugin):
     """Remembers past decisions. Subclass it through one of the three kinds below.
 
@@ -189,7 +214,14 @@ class Stateful(Plugin):
     ) -> None:
         """`request` was placed on `picked`, one of the endpoints that could be picked."""
 
-    def finished(self, state: Any, request: RequestFacts, served: Endpoint, now: float) -> None:
+    def finished(
+        self,
+        state: Any,
+        request: RequestFacts,
+        picked: Endpoint,
+        served: Endpoint,
+        now: float,
+    ) -> None:
         """`served` answered with success, which may be another endpoint than the one picked."""
 
 

@@ -102,13 +102,21 @@ class StagedScheduler:
         """What the profile chose among `endpoints` holds: the request is placed."""
         self.profiles[profile].decided(request, endpoints, picked, now)
 
-    def finished(self, request: RequestFacts, served: Endpoint, now: float) -> None:
+    def finished(
+        self, request: RequestFacts, picked: Endpoint, served: Endpoint, now: float
+    ) -> None:
         """`served` answered with success, so the stages before did their part."""
         for stage in self.stages(request):
             if stage.role is Role.DECODE:
-                self.profiles[stage.profile].finished(request, served, now)
+                self.profiles[stage.profile].finished(request, picked, served, now)
         for profile, endpoint in request.stage_picks:
-            self.profiles[profile].finished(request, endpoint, now)
+            self.profiles[profile].finished(request, endpoint, endpoint, now)
+
+    def response_headers(
+        self, profile: str, endpoints: Sequence[Endpoint]
+    ) -> Mapping[str, Mapping[str, str]]:
+        """By authority of the endpoint that serves, one of these, which `profile` picked."""
+        return self.profiles[profile].response_headers(endpoints)
 
     def request_headers(self, picks: Picks) -> Mapping[str, str]:
         return self.handler.request_headers(picks)

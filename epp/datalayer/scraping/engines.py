@@ -41,6 +41,7 @@ class EngineMapping:
     cache_num_blocks_label: str = "num_gpu_blocks"
     cache_block_size: SeriesSpec | None = None  # a gauge instead of a label
     cache_num_blocks: SeriesSpec | None = None
+    custom: tuple[tuple[str, SeriesSpec], ...] = ()  # further series, by key; the first one counts
     families: tuple[str, ...] = field(init=False)  # all that is wanted, each once
     line_start: re.Pattern[bytes] = field(init=False, repr=False, compare=False)
     foreign_line: re.Pattern[bytes] = field(init=False, repr=False, compare=False)
@@ -49,6 +50,7 @@ class EngineMapping:
         specs = (
             *(self.waiting, self.running, self.kv_cache_usage, self.adapters),
             *(self.cache_info, self.cache_block_size, self.cache_num_blocks),
+            *(spec for _, spec in self.custom),
         )
         families = tuple(dict.fromkeys(spec.family for spec in specs if spec is not None))
         if not families:
@@ -66,8 +68,10 @@ class EngineMapping:
     @property
     def dependable(self) -> frozenset[str]:
         """Families that a server always shows; adapters appear with their first request."""
-        absent = self.adapters.family if self.adapters else None
-        return frozenset(family for family in self.families if family != absent)
+        absent = {spec.family for _, spec in self.custom}
+        if self.adapters:
+            absent.add(self.adapters.family)
+        return frozenset(family for family in self.families if family not in absent)
 
 
 def parse_series(text: str) -> SeriesSpec:

@@ -297,3 +297,21 @@ def test_a_subset_binds_every_stage() -> None:
     decision, _ = decision_of(picker.director.begin(arrival, 1.0))
     assert decision.ordered[0].name == "d1"
     assert decision.request_headers["x-prefiller-host-port"] in allowed
+
+
+def test_the_client_is_told_its_session_by_who_decodes() -> None:
+    profiles = """
+schedulingProfiles:
+- {name: prefill, plugins: [{pluginRef: prefill-filter}, {pluginRef: active-request-scorer}]}
+- name: decode
+  plugins: [{pluginRef: decode-filter}, {pluginRef: session-affinity-scorer}]
+"""
+    picker = a_disagg_picker(more="- {type: session-affinity-scorer}", profiles=profiles)
+    decision, _ = decision_of(picker.director.begin(an_arrival(LONG), 1.0))
+    decoder = decision.ordered[0]
+    assert set(decision.response_headers_by_server) == {decoder.authority}
+    token = decision.response_headers_of("")["x-session-token"]
+    arrival = an_arrival(LONG, text="another", x_session_token=token)
+    again, record = decision_of(picker.director.begin(arrival, 2.0))
+    assert again.ordered[0] is decoder
+    assert record.disaggregation == "prefill-decode"

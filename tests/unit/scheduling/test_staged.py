@@ -125,7 +125,7 @@ def test_every_profile_remembers_its_own_picks() -> None:
 
 
 def test_a_success_is_told_to_every_profile_that_had_a_part() -> None:
-    told: list[tuple[str, str]] = []
+    told: list[tuple[str, str, str]] = []
 
     @dataclass(frozen=True, slots=True)
     class Noting(StatefulPicker):
@@ -138,16 +138,18 @@ def test_a_success_is_told_to_every_profile_that_had_a_part() -> None:
         def pick(self, state: object, endpoints: object, *_: object) -> Sequence[Endpoint]:
             raise AssertionError("nothing is picked here")
 
-        def finished(self, state: object, _request: object, served: Endpoint, now: float) -> None:
-            told.append((self.profile, served.name))
+        def finished(
+            self, state: object, request: object, picked: Endpoint, served: Endpoint, now: float
+        ) -> None:
+            told.append((self.profile, picked.name, served.name))
 
     profiles = {
         name: Profile(name, (), (), remembering("noting", Noting(name)))  # type: ignore[arg-type]
         for name in ("decode", "prefill")
     }
     scheduler = StagedScheduler("h", DISAGG, profiles, {"decider": AlwaysDisaggPdDecider()})
-    scheduler.finished(a_request(), an_endpoint("d"), 1.0)
-    assert told == [("decode", "d")]
+    scheduler.finished(a_request(), an_endpoint("d"), an_endpoint("e"), 1.0)
+    assert told == [("decode", "d", "e")]
     shared = a_request(stage_picks=(("prefill", an_endpoint("p")),))
-    scheduler.finished(shared, an_endpoint("e"), 1.0)
-    assert told[1:] == [("decode", "e"), ("prefill", "p")]
+    scheduler.finished(shared, an_endpoint("d"), an_endpoint("d"), 1.0)
+    assert told[1:] == [("decode", "d", "d"), ("prefill", "p", "p")]
