@@ -66,7 +66,7 @@ def answer(kind: bytes, route: Route, facts: bytes, replacement: bytes | None = 
     for key, value in route.set_headers.items():
         mutation += _set_header(key, value)
         if key in _ROUTING:
-            strip = _strip_but(_ROUTING.intersection(route.set_headers))
+            strip = _kept_strip(_ROUTING.intersection(route.set_headers))
     common = field(_HEADER_MUTATION, mutation + strip)
     if replacement is not None:
         common += field(_BODY_MUTATION, field(_REPLACEMENT, replacement))
@@ -151,7 +151,8 @@ def _entry(key: str, value: bytes) -> bytes:
     return field(_ENTRY, field(_ENTRY_KEY, key.encode()) + field(_ENTRY_VALUE, value))
 
 
-_STRIP: Final = _strip_but(frozenset())
+_kept_strip: Final = lru_cache(maxsize=1 << len(_ROUTING))(_strip_but)
+_STRIP: Final = _kept_strip(frozenset())
 _kept_header: Final = lru_cache(maxsize=KEPT_PARTS)(_header)
 _kept_text: Final = lru_cache(maxsize=KEPT_PARTS)(_text)
 

@@ -122,6 +122,7 @@ async def test_the_decoder_is_told_of_the_stages_and_nothing_that_a_client_says(
             for kind in ("decode-only", "prefill-decode", "encode-prefill-decode")
         }
         assert counted == {"decode-only": 1, "prefill-decode": 1, "encode-prefill-decode": 1}
+        await eventually(lambda: len(stack.picker.request_lines()) == 3)
         lines = stack.picker.request_lines()
         assert [line.get("prefill") for line in lines] == [None, prefiller, prefiller]
 
