@@ -401,3 +401,26 @@ def test_who_is_turned_away_at_the_door_is_told_why_and_holds_nothing() -> None:
     assert len(picker.director) == 0
     assert placed(picker.director.begin(arrival(x_llm_d_inference_objective="batch"), 0.0))
     assert placed(picker.director.begin(arrival(chat()), 0.0))
+
+
+FAIR = """
+plugins:
+- {type: concurrency-detector, parameters: {maxConcurrency: 1}}
+flowControl:
+  saturationDetector: {pluginRef: concurrency-detector}
+  defaultPriorityBand: {fairnessPolicyRef: round-robin-fairness-policy}
+"""
+
+
+def test_tenants_take_turns_for_the_place_that_becomes_free() -> None:
+    director = a_picker(FAIR, endpoints=1).director
+    running = director.begin(arrival(chat()), 0.0).facts
+    for tenant in ("greedy", "greedy", "greedy", "modest"):
+        begun = director.begin(arrival(chat(), x_llm_d_inference_fairness_id=tenant), 0.0)
+        assert isinstance(begun.outcome, Waiting)
+    order = []
+    while outcomes := director.finish(running, ENDING, 1.0):
+        [(running, outcome)] = outcomes
+        assert isinstance(outcome, Placed)
+        order.append(running.flow)
+    assert order == ["greedy", "modest", "greedy", "greedy"]
