@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from epp.config.settings import Configuration
@@ -19,6 +19,7 @@ from epp.extproc.headers import read_control
 from epp.flowcontrol.attempt import PlacingAttempt, Sample
 from epp.flowcontrol.controller import FlowController
 from epp.flowcontrol.legacy import LegacyAdmission
+from epp.flowcontrol.staged_attempt import StagedAttempt
 from epp.payloads.payload import Payload
 from epp.payloads.request import read_request
 from epp.prefixcache.approximate import ApproximateIndex
@@ -26,6 +27,8 @@ from epp.prefixcache.blocks import hash_chain, tokens_in
 from epp.routing.router import ModelRouter
 from epp.routing.settings import RoutingSettings
 from epp.scheduling.profile import Profile
+from epp.scheduling.roles import decoders, prefillers
+from epp.scheduling.staged import StagedScheduler
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Outside:
 
 
 Queue = FlowController | LegacyAdmission
+Scheduler = Profile | StagedScheduler
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +63,8 @@ class _Rooms:
 class Policy:
     """What the configuration makes of the rooms: without memory, made anew with each one."""
 
-    profile: Profile  # with the memory of its stateful plugins
-    attempt: PlacingAttempt
+    scheduler: Scheduler  # with the memory of its stateful plugins
+    attempt: PlacingAttempt | StagedAttempt
     fit_class: Callable[[RequestFacts], Hashable]
     saturation_for: Callable[[RequestFacts, float], float]
     admit: Callable[[RequestFacts, random.Random], None]  # raises Refused
@@ -93,8 +97,14 @@ class Picker:
         """A scrape came."""
         self.ledger.read(endpoint, metrics, own_at_start)
 
-    def saturation(self, now: float) -> float:
-        return self.configuration.detector.saturation(self.store.candidates, now)
+    def saturations(self, now: float) -> Mapping[str, float]:
+        """Load over capacity by the roles that the pool has; `effective` is that of the fuller."""
+        saturation, pool = self.configuration.detector.saturation, self.store.candidates
+        able = {"prefill": prefillers(pool), "decode": decoders(pool)}
+        found = {
+            stage: saturation(endpoints, now) for stage, endpoints in able.items() if endpoints
+        }
+        return {**found, "effective": max(found.values()) if found else saturation(pool, now)}
 
     @property
     def routing(self) -> RoutingSettings:
@@ -123,9 +133,9 @@ class Picker:
         """
         if (configuration.flow_control is None) is not (self.configuration.flow_control is None):
             raise ValueError("another kind of admission needs a picker of its own")
-        profile = configuration.profile.with_memory_of(self.policy.profile)
-        policy = _policy(configuration, profile, self._rooms)
-        same_filters = profile.filters == self.policy.profile.filters
+        running = self.policy.scheduler
+        scheduler = (configuration.staged or configuration.profile).with_memory_of(running.profiles)
+        policy = _policy(configuration, scheduler, self._rooms)
         if isinstance(self.queue, LegacyAdmission):
             self.queue.reconfigure(policy.attempt, policy.saturation_for)
         else:
@@ -134,7 +144,7 @@ class Picker:
                 configuration.flow_control,
                 policy.attempt,
                 policy.fit_class,
-                same_classes=same_filters,
+                same_classes=scheduler.what_fits == running.what_fits,
             )
         index_anew = self.index.reconfigure(configuration.prefix_cache)
         if index_anew:
@@ -144,7 +154,7 @@ class Picker:
         self.policy = policy
         self.director.reading = policy.reading
         self.director.admit = lambda facts: policy.admit(facts, self._rooms.outside.rng)
-        self.director.succeeded = profile.finished
+        self.director.succeeded = scheduler.finished
         if configuration.routing != before.routing:
             self.route(self._cluster)
         return Reconfigured(self.director.something_changed(now), index_anew)
@@ -155,7 +165,8 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
     index = ApproximateIndex(configuration.prefix_cache)
     models = ModelCatalogue()
     rooms = _Rooms(store, ledger, index, outside, use_subset)
-    policy = _policy(configuration, configuration.profile.with_new_memory(), rooms)
+    scheduler = (configuration.staged or configuration.profile).with_new_memory()
+    policy = _policy(configuration, scheduler, rooms)
     limits = configuration.flow_control
     queue: Queue
     if limits is None:
@@ -184,7 +195,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         answer_for=_model_lister(models, store),
         new_request_id=outside.new_request_id,
         admit=lambda facts: policy.admit(facts, outside.rng),
-        succeeded=policy.profile.finished,
+        succeeded=scheduler.finished,
     )
     return Picker(
         configuration,
@@ -200,22 +211,13 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
     )
 
 
-def _policy(configuration: Configuration, profile: Profile, rooms: _Rooms) -> Policy:
-    """`profile` is that of the configuration, with its memory."""
+def _policy(configuration: Configuration, scheduler: Scheduler, rooms: _Rooms) -> Policy:
+    """`scheduler` is that of the configuration, with its memory."""
     detector = configuration.detector
-    attempt = PlacingAttempt(
-        scheduler=profile,
-        candidates=lambda: rooms.store.candidates,
-        with_room=detector.with_room if configuration.flow_control is not None else None,
-        match_prefix=rooms.index.match,
-        reserve=rooms.ledger.reserve,
-        rng=rooms.outside.rng,
-        sample=rooms.outside.sample,
-        use_subset=rooms.use_subset,
-    )
+    attempt = _attempt(configuration, scheduler, rooms)
 
     def fit_class(facts: RequestFacts) -> Hashable:
-        return facts.subset, profile.fit_key(facts)
+        return facts.subset, scheduler.fit_key(facts)
 
     def saturation_for(facts: RequestFacts, now: float) -> float:
         return detector.saturation(attempt.saturation_candidates(facts), now)
@@ -232,7 +234,35 @@ def _policy(configuration: Configuration, profile: Profile, rooms: _Rooms) -> Po
         session_headers=configuration.session_headers,
         flow_headers=configuration.flow_headers,
     )
-    return Policy(profile, attempt, fit_class, saturation_for, admit, reading)
+    return Policy(scheduler, attempt, fit_class, saturation_for, admit, reading)
+
+
+def _attempt(
+    configuration: Configuration, scheduler: Scheduler, rooms: _Rooms
+) -> PlacingAttempt | StagedAttempt:
+    waits, outside = configuration.flow_control is not None, rooms.outside
+    with_room = configuration.detector.with_room if waits else None
+    if isinstance(scheduler, StagedScheduler):
+        return StagedAttempt(
+            scheduler,
+            lambda: rooms.store.candidates,
+            with_room,
+            rooms.index.match,
+            rooms.ledger.reserve,
+            outside.rng,
+            outside.sample,
+            rooms.use_subset,
+        )
+    return PlacingAttempt(
+        scheduler,
+        lambda: rooms.store.candidates,
+        with_room,
+        rooms.index.match,
+        rooms.ledger.reserve,
+        outside.rng,
+        outside.sample,
+        rooms.use_subset,
+    )
 
 
 def _endpoint_at(store: EndpointStore, authority: str) -> Endpoint | None:
@@ -259,7 +289,7 @@ def _model_lister(
 def _prompt_hasher(
     configuration: Configuration,
 ) -> Callable[[str, Payload], tuple[Sequence[int], int]]:
-    if not configuration.profile.reads_prefix:
+    if not (configuration.staged or configuration.profile).reads_prefix:
         return lambda _model, _payload: ((), 0)  # nobody would look at it
     block_tokens = configuration.prefix_cache.block_tokens
     max_tokens = configuration.prefix_cache.max_tokens

@@ -136,9 +136,12 @@ class Flight:
     """What one placed request holds."""
 
     leases: tuple[Lease, ...]
+    early_leases: tuple[Lease, ...]
     credited: Sequence[int]  # prefix blocks that its endpoint did not have before
+    credited_beside: tuple[tuple[Endpoint, Sequence[int]], ...]  # the same of earlier stages
     picked: Endpoint
     serves: Endpoint
+    told: str  # host:port that the gateway knows `serves` by
     succeeded: bool = False  # so far as its response was seen
 
 
@@ -188,30 +191,45 @@ class Director:
             self._take_off(facts, begun.outcome.decision)
         return begun
 
-    def responding(self, facts: RequestFacts, served: str, status: int) -> None:
-        """A server began to answer: the load moves to it, and only success earns the credit."""
+    def responding(
+        self, facts: RequestFacts, served: str, status: int, *, body_follows: bool = True
+    ) -> bool:
+        """A server began to answer: the load moves to it, and only success earns the credit.
+
+        Where the body is not shown to us, this is the last that is seen of the stages before the
+        answer: their load is given back. Whether that made room.
+        """
         flight = self._flights.get(facts)
         if flight is None:
-            return
+            return False
         picked = flight.serves
-        server = picked if served in ("", picked.authority) else self.endpoint_at(served)
+        server = picked if served in ("", flight.told) else self.endpoint_at(served)
         succeeded = flight.succeeded = 200 <= status < 300
         if server is not None and server is not picked:
             for lease in flight.leases:
                 if lease.endpoint is picked:
                     self.load.move(lease, server)
-            flight.serves = server
+            flight.serves, flight.told = server, server.authority
         if not succeeded or server is not picked:
             self.index.remove(picked, flight.credited)
             if succeeded and server is not None:
                 self.index.add(server, facts.prefix_blocks)
+        if not succeeded:
+            for endpoint, blocks in flight.credited_beside:
+                self.index.remove(endpoint, blocks)
+        return not body_follows and self._end_early(flight)
 
-    def first_token(self, facts: RequestFacts) -> None:
-        """A server has computed the prompt. Never told where the response is not seen."""
+    def first_token(self, facts: RequestFacts) -> bool:
+        """A server has computed the prompt. Never told where the response is not seen.
+
+        Whether that made room.
+        """
         flight = self._flights.get(facts)
-        if flight is not None:
-            for lease in flight.leases:
-                self.load.prefilled(lease)
+        if flight is None:
+            return False
+        for lease in flight.leases:
+            self.load.prefilled(lease)
+        return self._end_early(flight)
 
     def finish(
         self, facts: RequestFacts, ending: Ending, now: float
@@ -227,6 +245,7 @@ class Director:
             return []
         for lease in flight.leases:
             self.load.release(lease)
+        self._end_early(flight)
         return self.something_changed(now)
 
     def something_changed(self, now: float) -> list[tuple[RequestFacts, Outcome]]:
@@ -241,11 +260,26 @@ class Director:
         """Requests that hold load."""
         return len(self._flights)
 
+    def _end_early(self, flight: Flight) -> bool:
+        """The stages before the answer are over. Whether that is news."""
+        if not flight.early_leases:
+            return False
+        for lease in flight.early_leases:
+            self.load.release(lease)
+        flight.early_leases = ()
+        return True
+
     def _take_off(self, facts: RequestFacts, decision: Endpoints) -> None:
         picked = decision.ordered[0]
-        flight = self._flights[facts] = Flight(decision.leases, (), picked, picked)
+        told = decision.common_authority or picked.authority
+        flight = Flight(decision.leases, decision.early_leases, (), (), picked, picked, told)
+        self._flights[facts] = flight
         if facts.prefix_blocks:
             flight.credited = self.index.add(picked, facts.prefix_blocks)
+            if decision.prefix_holders:
+                flight.credited_beside = tuple(
+                    [(e, self.index.add(e, facts.prefix_blocks)) for e in decision.prefix_holders]
+                )
 
     def _identify(self, begun: Begun, arrival: Arrival) -> None:
         """Who asks for what: payload, priority, flow, target model. Raises Refused."""
@@ -261,12 +295,15 @@ class Director:
         facts.session = _first(arrival.headers, reading.session_headers)
         if not arrival.has_body:
             return
+        if (preferences := arrival.headers.get("prefer")) is not None:
+            facts.only_if_cached = _prefers_cached(preferences)
         payload = self.read_payload(arrival)
         begun.api = payload.api
         self._rank(facts, named, payload.model)
         facts.model = facts.target_model = payload.model
         facts.streaming = payload.streaming
         facts.prompt_tokens = payload.prompt_tokens
+        facts.media_tokens = payload.media_tokens
         facts.max_output_tokens = payload.max_output_tokens
         if payload.can_rewrite:
             requested = reading.control(arrival, "model-name-rewrite") or ""
@@ -281,6 +318,12 @@ class Director:
     def _rank(self, facts: RequestFacts, named: str, model: str) -> None:
         facts.objective = self.router.objective_of(named, model)
         facts.priority = self.router.priority_of(facts.objective, model)
+
+
+def _prefers_cached(preferences: str) -> bool:
+    """`if-available` among the preferences of RFC 7240: decode only where the prompt is cached."""
+    named = [part.partition(";")[0].strip().lower() for part in preferences.split(",")]
+    return "if-available" in named
 
 
 def _first(headers: Mapping[str, str], names: Sequence[str]) -> str:

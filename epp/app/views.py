@@ -70,7 +70,7 @@ def _pool_sources(watched: Watched) -> PoolSources:
         pool_name=watched.settings.pool_name,
         endpoints=lambda: picker.store.endpoints,
         waiting=picker.queue.waiting,
-        saturation=picker.saturation,
+        saturations=picker.saturations,
         prefix_blocks=lambda: len(picker.index),
         now=watched.now,
         stale_after_seconds=watched.settings.metrics_staleness_seconds,

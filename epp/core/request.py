@@ -22,6 +22,7 @@ class RequestFacts:
     model: str = ""  # as the client named it; empty if the request names none
     target_model: str = ""  # as the chosen server knows it
     prompt_tokens: int = 0  # estimated
+    media_tokens: int = 0  # of them, those of images, videos and audio
     max_output_tokens: int | None = None
     streaming: bool = False
     size_bytes: int = 0  # of the body as received
@@ -31,6 +32,7 @@ class RequestFacts:
     flow: str = DEFAULT_FLOW  # fairness id
     session: str = ""  # from a session header; empty if the request names none
     takes_lists: bool = False  # the gateway tries the endpoints of a list in turn
+    only_if_cached: bool = False  # who asks would rather be refused than have it all computed
     needs_room: bool = True  # false for a request without a body: it costs no inference
     subset: frozenset[str] | None = None  # hosts or host:port that the gateway allows; None is all
     deadline: float = math.inf  # monotonic seconds; waiting ends there at the latest
@@ -40,6 +42,9 @@ class RequestFacts:
     ttft_slo_seconds: float = math.inf  # wanted time to the first token; infinite if none is named
     waiting_since: float | None = None  # monotonic seconds; None if it never had to wait
     attempted_at: float = 0.0  # monotonic seconds of the present attempt to place
+    peer: Endpoint | None = None  # what the first stage of this attempt picked, for later ones
+    stage_picks: tuple[tuple[str, Endpoint], ...] = ()  # profile and pick, of all but decode
+    full_profile: str = ""  # of several, the one that had no room at the last attempt
 
 
 def allows(subset: frozenset[str] | None, endpoint: Endpoint) -> bool:

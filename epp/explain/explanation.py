@@ -9,16 +9,36 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
-from epp.core.decision import DecisionRecord, Step
+from epp.core.decision import DecisionRecord, StageRecord, Step
 from epp.core.endpoint import Endpoint
 
 MAX_RUNNERS_UP: Final = 5
 
 
+Run = DecisionRecord | StageRecord  # what one profile came to
+
+
 def explanation(record: DecisionRecord) -> dict[str, Any]:
-    """JSON-able. Of a record with a pick."""
+    """JSON-able. Of a record with a pick; `stages` are the profiles beside the one that decodes."""
+    return {
+        "profile": record.profile,
+        "handler": record.handler,
+        **_of_run(record),
+        "stages": [
+            {
+                "role": stage.role.value,
+                "profile": stage.profile,
+                "skip": "" if stage.skip is None else stage.skip.value,
+                **_of_run(stage),
+            }
+            for stage in record.stages
+        ],
+    }
+
+
+def _of_run(record: Run) -> dict[str, Any]:
     order = ranked(record)
-    picked = record.picked[0]
+    picked = record.picked[0] if record.picked else None
     first = next((n for n, e in enumerate(record.candidates) if e is picked), None)
     tie = [] if first is None else _tie(record, order, first)
     return {
@@ -42,7 +62,7 @@ def stepped(steps: Sequence[Step]) -> list[dict[str, Any]]:
     return shown
 
 
-def ranked(record: DecisionRecord) -> list[int]:
+def ranked(record: Run) -> list[int]:
     """Positions of the candidates, the best total first, equal ones in their order."""
     return sorted(range(len(record.totals)), key=lambda n: -record.totals[n])
 
@@ -52,7 +72,7 @@ def counted(score: float) -> float:
     return min(score, 1.0) if score >= 0.0 else 0.0
 
 
-def _candidate(record: DecisionRecord, n: int) -> dict[str, Any]:
+def _candidate(record: Run, n: int) -> dict[str, Any]:
     endpoint = record.candidates[n]
     return {
         **_names(endpoint),
@@ -72,13 +92,13 @@ def _names(endpoint: Endpoint) -> dict[str, Any]:
     return {"endpoint": endpoint.authority, "name": f"{endpoint.namespace}/{endpoint.name}"}
 
 
-def _tie(record: DecisionRecord, order: Sequence[int], first: int) -> list[int]:
+def _tie(record: Run, order: Sequence[int], first: int) -> list[int]:
     """Those with the total of the pick, if it is not alone."""
     equal = [n for n in order if record.totals[n] == record.totals[first]]
     return equal if len(equal) > 1 else []
 
 
-def _flips(record: DecisionRecord, order: Sequence[int], first: int) -> dict[str, Any]:
+def _flips(record: Run, order: Sequence[int], first: int) -> dict[str, Any]:
     others = [n for n in order if n != first]
     if not others:
         return {"margin": None, "runners_up": [], "weights": {}}
@@ -89,7 +109,7 @@ def _flips(record: DecisionRecord, order: Sequence[int], first: int) -> dict[str
     }
 
 
-def _raw_changes(record: DecisionRecord, first: int, other: int) -> dict[str, Any]:
+def _raw_changes(record: Run, first: int, other: int) -> dict[str, Any]:
     """The raw value, by scorer, with which another candidate would be level with the pick.
 
     All else as it is; None where no value from 0 to 1 would do.
@@ -103,9 +123,7 @@ def _raw_changes(record: DecisionRecord, first: int, other: int) -> dict[str, An
     return {"endpoint": record.candidates[other].authority, "margin": margin, "raw": needed}
 
 
-def _weight_changes(
-    record: DecisionRecord, first: int, others: Sequence[int], name: str
-) -> dict[str, Any]:
+def _weight_changes(record: Run, first: int, others: Sequence[int], name: str) -> dict[str, Any]:
     """The nearest weights of a scorer, lower and higher, with which another would be level."""
     scores, weight = record.scores[name], record.weights.get(name, 1.0)
     lower: tuple[float, int] | None = None
@@ -125,5 +143,5 @@ def _weight_changes(
     }
 
 
-def _level(record: DecisionRecord, found: tuple[float, int]) -> dict[str, Any]:
+def _level(record: Run, found: tuple[float, int]) -> dict[str, Any]:
     return {"weight": found[0], "endpoint": record.candidates[found[1]].authority}

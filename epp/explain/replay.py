@@ -19,7 +19,7 @@ from epp.core.request import RequestFacts
 from epp.datalayer.store import EndpointSpec
 from epp.explain.explanation import explanation, stepped
 from epp.explain.plain import decode, decode_fields, name_of
-from epp.explain.snapshot import SNAPSHOT_VERSION
+from epp.explain.snapshot import SNAPSHOT_VERSION, memories_of
 from epp.flowcontrol.settings import FlowControlSettings
 
 
@@ -86,8 +86,8 @@ def _picker(snapshot: Mapping[str, Any]) -> Picker:
             if hasattr(template, name):
                 setattr(endpoint, name, getattr(template, name))
     known = {name_of(endpoint): endpoint for endpoint in picker.store.endpoints}
-    for memory in picker.policy.profile.memories:
-        memory.restore(decode(snapshot["memories"][memory.name], known.__getitem__))
+    for name, memory in memories_of(picker.policy.scheduler).items():
+        memory.restore(decode(snapshot["memories"][name], known.__getitem__))
     return picker
 
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final
 
-from epp.compose import Picker
+from epp.compose import Picker, Scheduler
 from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
 from epp.explain.plain import encode, encode_fields, field_names, name_of
+from epp.scheduling.memory import Memory
 
 SNAPSHOT_VERSION: Final = 1
 
@@ -58,7 +59,7 @@ class Snapshot:
     facts: RequestFacts
     headers: NotedHeaders
     endpoints: Sequence[Mapping[str, object]]  # fields of the reachable ones
-    memories: Mapping[str, Mapping[str, object]]  # of stateful plugins, by name of the instance
+    memories: Mapping[str, Mapping[str, object]]  # of stateful plugins, by profile and instance
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able. Raises CannotRecord for what a plugin or a room brought that is no value."""
@@ -95,8 +96,19 @@ def capture(picker: Picker, facts: RequestFacts, now: float, seed: int) -> Snaps
         facts=facts,
         headers=headers,
         endpoints=_copied(picker.store.candidates),
-        memories={memory.name: memory.snapshot() for memory in picker.policy.profile.memories},
+        memories={
+            name: memory.snapshot() for name, memory in memories_of(picker.policy.scheduler).items()
+        },
     )
+
+
+def memories_of(scheduler: Scheduler) -> dict[str, Memory]:
+    """What its stateful plugins remember, by profile and name of the instance."""
+    return {
+        f"{name}/{memory.name}": memory
+        for name, profile in scheduler.profiles.items()
+        for memory in profile.memories
+    }
 
 
 def _copied(endpoints: Sequence[Endpoint]) -> list[Mapping[str, object]]:

@@ -23,10 +23,27 @@ def _lines(explained: Json) -> Iterator[str]:
         yield ""
         yield from _table(["step", "left", "removed"], _steps(explained["steps"]))
     if decision is not None:
+        yield from _run(decision)
+        for stage in decision["stages"]:
+            yield ""
+            yield _stage(stage)
+            yield from _run(stage)
+
+
+def _run(run: Json) -> Iterator[str]:
+    """What one profile came to."""
+    if run["candidates"]:
         yield ""
-        yield from _table(*_candidates(decision))
-        yield from _tie(decision)
-        yield from _flips(decision)
+        yield from _table(*_candidates(run))
+        yield from _tie(run)
+        yield from _flips(run)
+
+
+def _stage(stage: Json) -> str:
+    name = f"{stage['role']} by profile {stage['profile']}"
+    if stage["skip"]:
+        return f"{name}: left out: {stage['skip']}"
+    return f"{name}: {', '.join(stage['picked'])}"
 
 
 def _request(request: Json) -> str:
@@ -77,7 +94,7 @@ def _candidates(decision: Json) -> tuple[list[str], list[list[str]]]:
     header += [f"{name} x {score['weight']:g}" for name, score in scores.items()]
     rows = []
     for candidate in shown:
-        picked = candidate["endpoint"] == decision["picked"][0]
+        picked = candidate["endpoint"] in decision["picked"][:1]
         row = ["*" if picked else "", candidate["endpoint"], f"{candidate['total']:.4g}"]
         row += [f"{s['raw']:.4g} -> {s['weighted']:.4g}" for s in candidate["scores"].values()]
         rows.append(row)

@@ -1,4 +1,4 @@
-"""One attempt to place a request: candidates, room, schedule and reserve, in one step."""
+"""One attempt to place a request by one profile: candidates, room, schedule, reserve, in a step."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from epp.core.decision import (
 )
 from epp.core.endpoint import Endpoint
 from epp.core.refusal import Reason, Refused
-from epp.core.request import RequestFacts, allows
+from epp.core.request import RequestFacts
+from epp.flowcontrol.candidates import check_cached, with_fallbacks, within
 
 # Steps of a decision that are not plugins of the document.
 POOL: Final = "pool"  # the endpoints that can be reached
-SUBSET: Final = "gateway's subset"
 ROOM: Final = "room"  # as the saturation detector judges it
 
 
@@ -42,6 +42,8 @@ class Scheduled(Protocol):
 
 
 class Scheduler(Protocol):
+    @property
+    def name(self) -> str: ...
     def narrow(
         self, request: RequestFacts, endpoints: Sequence[Endpoint], steps: list[Step]
     ) -> Sequence[Endpoint]: ...
@@ -85,15 +87,9 @@ class PlacingAttempt:
     max_fallbacks: int = 3  # listed after the pick for a gateway that takes lists
 
     def __call__(self, facts: RequestFacts, now: float) -> Placed | None:
-        rng, snapshot, headers = self.rng, None, facts.headers
-        if self.sample is not None and (sampled := self.sample(facts, now)) is not None:
-            rng, snapshot = sampled
-        record = self.consider(facts, now, rng, [])
+        record = considered(self, facts, now)
         if record is None:
             return None
-        if snapshot is not None:
-            record.snapshot = snapshot
-            facts.headers = headers  # which of them are looked at later is of no interest
         picked = record.picked[0]
         leases: tuple[Lease, ...] = ()
         if facts.needs_room:
@@ -117,7 +113,7 @@ class PlacingAttempt:
         steps.append((POOL, pool))
         if not pool:
             return None
-        allowed = self._allowed(facts, pool, steps)
+        allowed = within(facts.subset if self.use_subset else None, pool, steps)
         fitting = self.scheduler.narrow(facts, allowed, steps)
         if not fitting:
             raise Refused(Reason.SATURATED, "no endpoints available for the given request", 1.0)
@@ -131,53 +127,63 @@ class PlacingAttempt:
             facts.cached_tokens = self.match_prefix(facts.prefix_blocks, roomy)
         count = 1 + self.max_fallbacks if facts.takes_lists else 1
         scheduled = self.scheduler.rank(facts, roomy, rng, max(count, self.max_endpoints), steps)
-        ordered = self._with_fallbacks(scheduled.ordered, fitting, count)
-        return _recorded(facts, scheduled, ordered, steps, now)
+        if facts.only_if_cached:
+            check_cached(facts, scheduled.ordered[0])
+        ordered = with_fallbacks(scheduled.ordered, fitting, count)
+        return self._recorded(facts, scheduled, ordered, steps, now)
 
     def saturation_candidates(self, facts: RequestFacts) -> Sequence[Endpoint]:
         """The endpoints whose saturation concerns a request."""
         try:
-            return self._allowed(facts, self.candidates(), [])
+            return within(facts.subset if self.use_subset else None, self.candidates())
         except Refused:
             return ()
 
-    def _allowed(
-        self, facts: RequestFacts, pool: Sequence[Endpoint], steps: list[Step]
-    ) -> Sequence[Endpoint]:
-        if facts.subset is None or not self.use_subset:
-            return pool
-        allowed = [endpoint for endpoint in pool if allows(facts.subset, endpoint)]
-        steps.append((SUBSET, allowed))
-        if not allowed:
-            detail = "failed to find endpoint candidates for serving the request"
-            raise Refused(Reason.NO_ENDPOINTS, f"{detail}: the subset hint names none", 1.0)
-        return allowed
-
-    def _with_fallbacks(
-        self, ordered: Sequence[Endpoint], fitting: Sequence[Endpoint], count: int
-    ) -> tuple[Endpoint, ...]:
-        """A full endpoint is a better fallback than none: the least loaded of those come last."""
-        if len(ordered) >= count or len(ordered) == len(fitting):
-            return tuple(ordered)
-        chosen = set(ordered)
-        rest = [endpoint for endpoint in fitting if endpoint not in chosen]
-        rest.sort(key=lambda endpoint: endpoint.load.requests + endpoint.load.foreign)
-        return (*ordered, *rest[: count - len(ordered)])
+    def _recorded(
+        self,
+        facts: RequestFacts,
+        scheduled: Scheduled,
+        ordered: tuple[Endpoint, ...],
+        steps: Sequence[Step],
+        now: float,
+    ) -> DecisionRecord:
+        record = record_of(facts, now)
+        record.profile = self.scheduler.name
+        record.candidates = scheduled.candidates
+        record.totals = scheduled.totals
+        record.scores = scheduled.scores
+        record.weights = scheduled.weights
+        record.steps = steps
+        record.picked = ordered
+        record.cached_tokens = min(facts.cached_tokens.get(ordered[0], 0), facts.prompt_tokens)
+        return record
 
 
-def _recorded(
-    facts: RequestFacts,
-    scheduled: Scheduled,
-    ordered: tuple[Endpoint, ...],
-    steps: Sequence[Step],
-    now: float,
-) -> DecisionRecord:
-    record = record_of(facts, now)
-    record.candidates = scheduled.candidates
-    record.totals = scheduled.totals
-    record.scores = scheduled.scores
-    record.weights = scheduled.weights
-    record.steps = steps
-    record.picked = ordered
-    record.cached_tokens = min(facts.cached_tokens.get(ordered[0], 0), facts.prompt_tokens)
+class Considering(Protocol):
+    """An attempt, as far as it only decides."""
+
+    @property
+    def rng(self) -> random.Random: ...
+    @property
+    def sample(self) -> Sample | None: ...
+    def consider(
+        self, facts: RequestFacts, now: float, rng: random.Random, steps: list[Step]
+    ) -> DecisionRecord | None: ...
+
+
+def considered(attempt: Considering, facts: RequestFacts, now: float) -> DecisionRecord | None:
+    """What the attempt decides, recorded with all that it read if it is chosen to be."""
+    if attempt.sample is None:
+        return attempt.consider(facts, now, attempt.rng, [])
+    headers = facts.headers
+    sampled = attempt.sample(facts, now)
+    if sampled is None:
+        return attempt.consider(facts, now, attempt.rng, [])
+    rng, snapshot = sampled
+    try:
+        record = attempt.consider(facts, now, rng, [])
+    finally:
+        facts.headers = headers  # which of them are looked at later is of no interest
+    if record is not None:
+        record.snapshot = snapshot
     return record

@@ -88,11 +88,25 @@ class Profile:
             self.preference_names,
         )
 
-    def with_memory_of(self, before: Profile) -> Profile:
-        """The same plugins, which remember what those of the same name and parameters did."""
+    @property
+    def profiles(self) -> Mapping[str, Profile]:
+        """By name: itself."""
+        return {self.name: self}
+
+    @property
+    def what_fits(self) -> Hashable:
+        """All that `fit_key` is made of: where it is equal, so are the classes of requests."""
+        return self.filters
+
+    def with_memory_of(self, before: Mapping[str, Profile]) -> Profile:
+        """The same plugins, which remember what those of the same name and parameters did.
+
+        `before` has by name the profiles that were in force.
+        """
         made = self.with_new_memory()
+        known_before = before[self.name].memories if self.name in before else ()
         for memory in made.memories:
-            for known in before.memories:
+            for known in known_before:
                 if known == memory:
                     memory.state = known.state
         return made

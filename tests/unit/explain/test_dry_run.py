@@ -9,6 +9,7 @@ from epp.compose import Picker
 from epp.core.decision import Placed, Waiting
 from epp.core.refusal import Refused
 from epp.explain.dry_run import explain
+from epp.explain.snapshot import memories_of
 from tests.helpers.worlds import World, a_world, worlds
 
 
@@ -20,7 +21,7 @@ def state_of(picker: Picker) -> object:
         len(picker.director),
         len(picker.index),
         list(picker.queue.requests()),
-        [memory.snapshot() for memory in picker.policy.profile.memories],
+        [memory.snapshot() for memory in memories_of(picker.policy.scheduler).values()],
         picker.policy.attempt.rng.getstate(),
     )
 
