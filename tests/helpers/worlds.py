@@ -127,8 +127,27 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     }
     if draw(st.booleans()):
         document["featureGates"] = ["flowControl=false"]
+    if draw(st.booleans()):
+        _prefill_apart(document, draw(st.sampled_from(["wait", "skip"])))
     found: dict[str, Any] = yaml.safe_load(yaml.safe_dump(document))
     return found
+
+
+def _prefill_apart(document: dict[str, Any], on_full_stage: str) -> None:
+    """Two profiles of what was one, and a handler."""
+    [profile] = document["schedulingProfiles"]
+    document["schedulingProfiles"] = [
+        {"name": role, "plugins": [{"pluginRef": f"{role}-filter"}, *profile["plugins"]]}
+        for role in ("decode", "prefill")
+    ]
+    decider = "prefix-based-pd-decider"
+    handler = {"deciders": {"prefill": decider}, "onFullStage": on_full_stage}
+    document["plugins"] += [
+        {"type": "decode-filter"},
+        {"type": "prefill-filter"},
+        {"type": decider, "parameters": {"nonCachedTokens": 100}},
+        {"type": "disagg-profile-handler", "parameters": handler},
+    ]
 
 
 @st.composite
@@ -149,7 +168,9 @@ def worlds(draw: st.DrawFn) -> World:
             max_adapters=draw(st.integers(0, 2)),
             adapters_read_at=read_at,
         )
-        labels = draw(st.sampled_from([{}, {"tier": "a"}, {"tier": "b"}]))
+        labels = dict(draw(st.sampled_from([{}, {"tier": "a"}, {"tier": "b"}])))
+        role = draw(st.sampled_from(["", "prefill", "decode", "prefill-decode"]))
+        labels |= {"llm-d.ai/role": role} if role else {}
         servers.append({"metrics": metrics, "labels": labels})
     addresses = st.sampled_from([f"10.0.0.{n}" for n in range(1, 5)])
     selection = draw(st.none() | st.lists(addresses, min_size=1, max_size=3))

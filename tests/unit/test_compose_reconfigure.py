@@ -177,6 +177,47 @@ def test_without_flow_control_the_profile_changes_too() -> None:
     assert list(placed.record.scores) == ["prefix-cache-scorer"]
 
 
+STAGED = (
+    HEAD
+    + """
+plugins:
+- {type: decode-filter}
+- {type: prefill-filter}
+- {type: no-hit-lru-scorer}
+- {type: always-disagg-pd-decider}
+- type: disagg-profile-handler
+  parameters: {profiles: {prefill: %s}, deciders: {prefill: always-disagg-pd-decider}}
+schedulingProfiles:
+- {name: decode, plugins: [{pluginRef: decode-filter}, {pluginRef: no-hit-lru-scorer}]}
+- {name: %s, plugins: [{pluginRef: prefill-filter}, {pluginRef: no-hit-lru-scorer}]}
+"""
+)
+SINGLE = HEAD + "plugins: [{type: queue-scorer}]"
+
+
+@pytest.mark.parametrize(
+    "after", [STAGED % ("fill", "fill"), SINGLE], ids=["renamed", "one-profile"]
+)
+def test_what_was_placed_by_profiles_that_are_gone_ends_as_any_other(after: str) -> None:
+    picker = compose(
+        read_configuration(STAGED % ("first", "first")), Outside(random.Random(1), lambda: "id")
+    )
+    picker.store.apply(
+        [
+            EndpointSpec(role, f"10.0.0.{n}", 80, labels={"llm-d.ai/role": role})
+            for n, role in enumerate(("prefill", "decode"), 1)
+        ]
+    )
+    begun = arrive(picker)
+    assert begun.placed is not None
+    assert [stage.profile for stage in begun.placed.record.stages if stage.picked] == ["first"]
+    picker.reconfigure(read_configuration(after), 1.0)
+    picker.director.responding(begun.facts, "", 200)
+    picker.director.finish(begun.facts, ENDED, 2.0)
+    assert picker.ledger.leases_held == 0
+    assert arrive(picker, now=3.0).placed is not None
+
+
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["begin", "finish", "respond", "tick", "pool", "reconfigure"]),

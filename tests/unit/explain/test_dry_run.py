@@ -42,6 +42,7 @@ def test_what_is_explained_is_what_then_happens(world: World) -> None:
         assert begun.outcome.decision.ordered == explained.outcome.decision.ordered
         assert begun.outcome.record.totals == explained.outcome.record.totals
         assert begun.outcome.record.scores == explained.outcome.record.scores
+        assert begun.outcome.record.stages == explained.outcome.record.stages
     elif isinstance(begun.outcome, Refused):
         assert isinstance(explained.outcome, Refused)
         assert begun.outcome.detail == explained.outcome.detail

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 
 from epp.explain.dry_run import explain
 from epp.explain.text import readable
+from tests.helpers.disaggregation import a_disagg_picker, an_arrival
 from tests.helpers.worlds import World, a_world, worlds
 
 
@@ -44,6 +45,15 @@ def test_who_waits_is_told_who_is_ahead() -> None:
     text = readable(explained(world))
     assert "waits: no endpoint has room; ahead in line: 1" in text
     assert "room  0     10.0.0.1:80, 10.0.0.2:80" in text
+
+
+def test_a_stage_of_its_own_is_told() -> None:
+    picker = a_disagg_picker()
+    text = readable(explain(picker, an_arrival(500), 0.0, 1).as_dict())
+    assert "goes to 10.0.100." in text
+    assert "prefill by profile prefill: 10.0.112." in text
+    assert "encode by profile encode: left out: decider" in text
+    assert "decode-filter" in text
 
 
 @settings(max_examples=100, deadline=None)
