@@ -14,6 +14,7 @@ from epp.datalayer.ledger import Ledger
 from epp.datalayer.models.catalogue import ModelCatalogue
 from epp.datalayer.store import Change, EndpointStore
 from epp.director import Arrival, Director
+from epp.estimation.estimation import Estimation
 from epp.extproc.headers import read_control
 from epp.flowcontrol.attempt import PlacingAttempt
 from epp.flowcontrol.controller import FlowController
@@ -45,6 +46,7 @@ class Picker:
     store: EndpointStore
     ledger: Ledger
     index: ApproximateIndex
+    estimation: Estimation
     models: ModelCatalogue
     router: ModelRouter
     queue: FlowController | LegacyAdmission
@@ -52,7 +54,16 @@ class Picker:
 
     def read(self, endpoint: Endpoint, metrics: EndpointMetrics, own_at_start: int) -> None:
         """A scrape came."""
+        before = endpoint.metrics.started_at
         self.ledger.read(endpoint, metrics, own_at_start)
+        self.estimation.read(endpoint)
+        if 0.0 < before < metrics.started_at:
+            self.restarted(endpoint)
+
+    def restarted(self, endpoint: Endpoint) -> None:
+        """Its server is another process than before, or none: what it had cached is gone."""
+        self.index.forget(endpoint)
+        self.estimation.restarted(endpoint)
 
     def saturation(self, now: float) -> float:
         return self.configuration.detector.saturation(self.store.candidates, now)
@@ -62,6 +73,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
     store, ledger = EndpointStore(), Ledger()
     index = ApproximateIndex(configuration.prefix_cache)
     models = ModelCatalogue()
+    estimation = Estimation(models.is_adapter, models.lists)
     profile, detector = configuration.profile, configuration.detector
     limits = configuration.flow_control
     attempt = PlacingAttempt(
@@ -71,6 +83,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         match_prefix=index.match,
         reserve=ledger.reserve,
         rng=outside.rng,
+        estimate=_estimate_reader(configuration, estimation, store),
         use_subset=use_subset,
     )
 
@@ -90,6 +103,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         for endpoint in change.removed:
             ledger.forget(endpoint)
             index.forget(endpoint)
+            estimation.forget(endpoint)
             models.forget(endpoint)
 
     store.subscribe(forget)
@@ -99,6 +113,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         queue=queue,
         load=ledger,
         index=index,
+        estimates=estimation,
         read_payload=outside.read_payload,
         hash_prompt=_prompt_hasher(configuration),
         endpoint_at=lambda authority: _endpoint_at(store, authority),
@@ -107,7 +122,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         new_request_id=outside.new_request_id,
         session_headers=configuration.session_headers,
     )
-    return Picker(configuration, store, ledger, index, models, router, queue, director)
+    return Picker(configuration, store, ledger, index, estimation, models, router, queue, director)
 
 
 def _endpoint_at(store: EndpointStore, authority: str) -> Endpoint | None:
@@ -129,6 +144,23 @@ def _model_lister(
         return Answer(200, {"content-type": "application/json"}, document)
 
     return answer_for
+
+
+def _estimate_reader(
+    configuration: Configuration, estimation: Estimation, store: EndpointStore
+) -> Callable[[RequestFacts, Sequence[Endpoint], float], None] | None:
+    if not any(weighted.scorer.reads_costs for weighted in configuration.profile.scorers):
+        return None  # nobody would look at it
+
+    def estimate(facts: RequestFacts, endpoints: Sequence[Endpoint], now: float) -> None:
+        pool = facts.estimate = estimation.pool(len(store.candidates), now)
+        adapter = facts.adapter = estimation.adapter_of(facts.target_model)
+        if adapter and pool is not None:
+            facts.adapter_loads, facts.adapter_waits = estimation.residency.costs(
+                adapter, endpoints, pool.residence_seconds
+            )
+
+    return estimate
 
 
 def _prompt_hasher(

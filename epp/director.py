@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from epp.core.decision import Answer, Endpoints, Lease, Outcome, Placed, Waiting
+from epp.core.decision import Answer, Lease, Outcome, Placed, Waiting
 from epp.core.endpoint import Endpoint
 from epp.core.refusal import Reason, Refused
 from epp.core.request import DEFAULT_FLOW, RequestFacts
+from epp.estimation.stay import Stay
 from epp.payloads.payload import Payload
 from epp.payloads.request import with_model
 
@@ -30,6 +31,7 @@ class Arrival:
     subset: frozenset[str] | None = None
     takes_lists: bool = False
     control: Mapping[str, str] | None = None  # control values set by the gateway itself
+    shows_answer: bool = True  # whether the body of the answer comes by us
 
     @property
     def path(self) -> str:
@@ -118,6 +120,23 @@ class Load(Protocol):
 class PrefixIndex(Protocol):
     def add(self, endpoint: Endpoint, blocks: Sequence[int]) -> Sequence[int]: ...
     def remove(self, endpoint: Endpoint, blocks: Sequence[int]) -> None: ...
+    def age(self, endpoint: Endpoint, tokens: int) -> None: ...
+
+
+class Estimates(Protocol):
+    """Learns of every placement. Sequences are of leases whose prefill is over, as it is found."""
+
+    def token_ratio(self, model: str) -> float: ...
+    def over(self, now: float) -> Sequence[Lease]: ...
+    def placed(
+        self, facts: RequestFacts, lease: Lease, believed_tokens: int, now: float
+    ) -> Stay: ...
+    def moved(self, stay: Stay, endpoint: Endpoint, now: float) -> None: ...
+    def first_token(self, stay: Stay, now: float) -> Sequence[Lease]: ...
+    def finished(
+        self, stay: Stay, succeeded: bool, usage: Usage | None, now: float
+    ) -> Sequence[Lease]: ...
+    def reported(self, request_id: str, usage: Usage, now: float) -> Endpoint | None: ...
 
 
 @dataclass(slots=True)
@@ -127,6 +146,7 @@ class Flight:
     leases: tuple[Lease, ...]
     credited: Sequence[int]  # prefix blocks that its endpoint did not have before
     serves: Endpoint
+    stay: Stay | None  # None where it has more than one lease, or none
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +155,7 @@ class Director:
     queue: Queue
     load: Load
     index: PrefixIndex
+    estimates: Estimates
     read_payload: Callable[[Arrival], Payload]  # raises Refused for what no engine would take
     hash_prompt: Callable[[str, Payload], tuple[Sequence[int], int]]  # blocks, tokens in them
     endpoint_at: Callable[[str], Endpoint | None]
@@ -165,14 +186,15 @@ class Director:
                 begun.outcome = answer
                 return begun
             self._identify(begun, arrival)
+            self._end_prefills(self.estimates.over(now))
             begun.outcome = self.queue.place(facts, now)
         except Refused as refusal:
             begun.outcome = refusal
         if isinstance(begun.outcome, Placed):
-            self._take_off(facts, begun.outcome.decision)
+            self._take_off(facts, begun.outcome, now)
         return begun
 
-    def responding(self, facts: RequestFacts, served: str, status: int) -> None:
+    def responding(self, facts: RequestFacts, served: str, status: int, now: float) -> None:
         """A server began to answer: the load moves to it, and only success earns the credit."""
         flight = self._flights.get(facts)
         if flight is None:
@@ -184,18 +206,21 @@ class Director:
             for lease in flight.leases:
                 if lease.endpoint is picked:
                     self.load.move(lease, server)
+            if flight.stay is not None:
+                self.estimates.moved(flight.stay, server, now)
             flight.serves = server
         if not succeeded or server is not picked:
             self.index.remove(picked, flight.credited)
             if succeeded and server is not None:
                 self.index.add(server, facts.prefix_blocks)
 
-    def first_token(self, facts: RequestFacts) -> None:
+    def first_token(self, facts: RequestFacts, now: float) -> None:
         """A server has computed the prompt. Never told where the response is not seen."""
         flight = self._flights.get(facts)
         if flight is not None:
-            for lease in flight.leases:
-                self.load.prefilled(lease)
+            self._end_prefills(flight.leases)
+            if flight.stay is not None:
+                self._end_prefills(self.estimates.first_token(flight.stay, now))
 
     def finish(
         self, facts: RequestFacts, ending: Ending, now: float
@@ -207,23 +232,44 @@ class Director:
             return []
         for lease in flight.leases:
             self.load.release(lease)
+        if flight.stay is not None:
+            succeeded = ending.cause is Cause.NATURAL and ending.status < 300
+            proven = self.estimates.finished(flight.stay, succeeded, ending.usage, now)
+            self._end_prefills(proven)
+        if ending.usage is not None:
+            self.index.age(flight.serves, ending.usage.completion_tokens)
         return self.something_changed(now)
+
+    def reported(self, request_id: str, usage: Usage, now: float) -> None:
+        """Usage that came after the end, as the access log has it."""
+        served = self.estimates.reported(request_id, usage, now)
+        if served is not None:
+            self.index.age(served, usage.completion_tokens)
 
     def something_changed(self, now: float) -> list[tuple[RequestFacts, Outcome]]:
         """Call after a scrape, a change of the pool, or the earliest deadline of a waiter."""
+        self._end_prefills(self.estimates.over(now))
         outcomes = self.queue.something_changed(now)
         for facts, outcome in outcomes:
             if isinstance(outcome, Placed):
-                self._take_off(facts, outcome.decision)
+                self._take_off(facts, outcome, now)
         return outcomes
 
     def __len__(self) -> int:
         """Requests that hold load."""
         return len(self._flights)
 
-    def _take_off(self, facts: RequestFacts, decision: Endpoints) -> None:
-        picked = decision.ordered[0]
-        flight = self._flights[facts] = Flight(decision.leases, (), picked)
+    def _end_prefills(self, leases: Sequence[Lease]) -> None:
+        for lease in leases:
+            self.load.prefilled(lease)
+
+    def _take_off(self, facts: RequestFacts, placed: Placed, now: float) -> None:
+        decision = placed.decision
+        picked, stay = decision.ordered[0], None
+        if len(decision.leases) == 1:
+            believed = placed.record.cached_tokens
+            stay = self.estimates.placed(facts, decision.leases[0], believed, now)
+        flight = self._flights[facts] = Flight(decision.leases, (), picked, stay)
         if facts.prefix_blocks:
             flight.credited = self.index.add(picked, facts.prefix_blocks)
 
@@ -243,7 +289,7 @@ class Director:
         self._rank(facts, named, payload.model)
         facts.model = facts.target_model = payload.model
         facts.streaming = payload.streaming
-        facts.prompt_tokens = payload.prompt_tokens
+        facts.shows_first_token = payload.streaming and arrival.shows_answer
         facts.max_output_tokens = payload.max_output_tokens
         if payload.can_rewrite:
             requested = self.control(arrival, "model-name-rewrite") or ""
@@ -253,7 +299,10 @@ class Director:
                 raise Refused(Reason.BAD_REQUEST, "model not found in request body")
             if facts.target_model != payload.model:
                 begun.body = with_model(arrival.body, facts.target_model)
-        facts.prefix_blocks, facts.prefix_tokens = self.hash_prompt(facts.target_model, payload)
+        ratio = facts.token_ratio = self.estimates.token_ratio(facts.target_model)
+        facts.prompt_tokens = int(payload.prompt_tokens * ratio + 0.5)
+        facts.prefix_blocks, tokens = self.hash_prompt(facts.target_model, payload)
+        facts.prefix_tokens = int(tokens * ratio)
 
     def _rank(self, facts: RequestFacts, named: str, model: str) -> None:
         facts.objective = self.router.objective_of(named, model)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from epp.core.estimate import ServerEstimate
+
 NEVER: Final = -math.inf
 
 
@@ -31,6 +33,7 @@ class EndpointMetrics:
     block_size_tokens: int = 0  # tokens in one KV block; 0 is unknown
     num_blocks: int = 0  # KV blocks of the server, summed over ranks; 0 is unknown
     cache_config_read_at: float = NEVER
+    started_at: float = 0.0  # Unix seconds, of the server's latest process; 0 is unknown
 
 
 @dataclass(slots=True, eq=False)
@@ -57,6 +60,7 @@ class Endpoint:
     labels: Mapping[str, str] = field(default_factory=dict)
     metrics: EndpointMetrics = EndpointMetrics()
     load: Load = field(default_factory=Load)
+    estimate: ServerEstimate = field(default_factory=ServerEstimate)
     pod_name: str = ""  # shared by the ports of one pod; the name, where there is no pod
     reachable: bool = True  # false after a streak of refused connections, until one succeeds
     authority: str = field(init=False)  # host:port, IPv6 in brackets; what the gateway is told

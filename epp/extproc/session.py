@@ -130,11 +130,12 @@ class ExtProcSession:
 
     def _responding(self, action: Responding) -> None:
         assert self._begun is not None
-        self._board.director.responding(self._begun.facts, action.served, action.status)
+        director, now = self._board.director, self._board.now()
+        director.responding(self._begun.facts, action.served, action.status, now)
 
     def _first_token(self, _action: FirstToken) -> None:
         assert self._begun is not None
-        self._board.director.first_token(self._begun.facts)
+        self._board.director.first_token(self._begun.facts, self._board.now())
 
     def _finish(self, action: Finish) -> None:
         self._release(action.ending)

@@ -46,9 +46,10 @@ class PlacingAttempt:
     scheduler: Scheduler
     candidates: Callable[[], Sequence[Endpoint]]  # the endpoints that can be reached
     with_room: Callable[[Sequence[Endpoint], float], Sequence[Endpoint]] | None  # None: all
-    match_prefix: Callable[[Sequence[int], Sequence[Endpoint]], Mapping[Endpoint, int]]
+    match_prefix: Callable[[Sequence[int], Sequence[Endpoint], float], Mapping[Endpoint, int]]
     reserve: Callable[[Endpoint, int, int], Lease]  # tokens of the prompt, of them not cached
     rng: random.Random
+    estimate: Callable[[RequestFacts, Sequence[Endpoint], float], None] | None = None
     use_subset: bool = True
     max_endpoints: int = 1  # listed for every gateway
     max_fallbacks: int = 3  # listed after the pick for a gateway that takes lists
@@ -68,7 +69,9 @@ class PlacingAttempt:
         if not roomy:
             return None
         if facts.prefix_blocks:
-            facts.cached_tokens = self.match_prefix(facts.prefix_blocks, roomy)
+            facts.cached_tokens = self.match_prefix(facts.prefix_blocks, roomy, facts.token_ratio)
+        if self.estimate is not None:
+            self.estimate(facts, roomy, now)
         count = 1 + self.max_fallbacks if facts.takes_lists else 1
         scheduled = self.scheduler.rank(facts, roomy, self.rng, max(count, self.max_endpoints))
         ordered = self._with_fallbacks(scheduled.ordered, fitting, count)
@@ -117,6 +120,5 @@ class PlacingAttempt:
         record.cached_tokens = min(facts.cached_tokens.get(picked, 0), facts.prompt_tokens)
         leases: tuple[Lease, ...] = ()
         if facts.needs_room:
-            tokens = facts.prompt_tokens
-            leases = (self.reserve(picked, tokens, tokens - record.cached_tokens),)
+            leases = (self.reserve(picked, facts.prompt_tokens, facts.uncached_on(picked)),)
         return Placed(Endpoints(ordered, leases), record)

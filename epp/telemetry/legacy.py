@@ -78,6 +78,8 @@ TWINS: Mapping[str, Twin] = {
         "inference_extension_flow_control_pool_saturation", ("inference_pool", "stage")
     ),
     "prefix_indexer_size": Twin("inference_extension_prefix_indexer_size"),
+    "prefix_indexer_hit_ratio": Twin("inference_extension_prefix_indexer_hit_ratio"),
+    "prefix_indexer_hit_bytes": Twin("inference_extension_prefix_indexer_hit_bytes"),
 }
 
 
