@@ -15,6 +15,7 @@ from epp.datalayer.ledger import Ledger
 from epp.datalayer.models.catalogue import ModelCatalogue
 from epp.datalayer.store import Change, EndpointStore
 from epp.director import Arrival, Director
+from epp.estimation.estimation import Estimation
 from epp.extproc.headers import read_control
 from epp.flowcontrol.attempt import PlacingAttempt
 from epp.flowcontrol.controller import FlowController
@@ -50,6 +51,7 @@ class Picker:
     store: EndpointStore
     ledger: Ledger
     index: ApproximateIndex
+    estimation: Estimation
     models: ModelCatalogue
     router: ModelRouter
     queue: FlowController | LegacyAdmission
@@ -57,7 +59,16 @@ class Picker:
 
     def read(self, endpoint: Endpoint, metrics: EndpointMetrics, own_at_start: int) -> None:
         """A scrape came."""
+        before = endpoint.metrics.started_at
         self.ledger.read(endpoint, metrics, own_at_start)
+        self.estimation.read(endpoint)
+        if 0.0 < before < metrics.started_at:
+            self.restarted(endpoint)
+
+    def restarted(self, endpoint: Endpoint) -> None:
+        """Its server is another process than before, or none: what it had cached is gone."""
+        self.index.forget(endpoint)
+        self.estimation.restarted(endpoint)
 
     def saturations(self, now: float) -> Mapping[str, float]:
         """Load over capacity by the roles that the pool has; `effective` is that of the fuller."""
@@ -75,6 +86,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
     models = ModelCatalogue()
     scheduler = (configuration.staged or configuration.profile).with_new_memory()
     detector, limits = configuration.detector, configuration.flow_control
+    estimation = Estimation(models.is_adapter, models.lists)
     attempt = _attempt(
         scheduler,
         candidates=lambda: store.candidates,
@@ -82,6 +94,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         match_prefix=index.match,
         reserve=ledger.reserve,
         rng=outside.rng,
+        estimate=_estimate_reader(configuration, estimation, store),
         use_subset=use_subset,
     )
 
@@ -107,6 +120,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         for endpoint in change.removed:
             ledger.forget(endpoint)
             index.forget(endpoint)
+            estimation.forget(endpoint)
             models.forget(endpoint)
 
     store.subscribe(forget)
@@ -116,6 +130,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         queue=queue,
         load=ledger,
         index=index,
+        estimates=estimation,
         read_payload=outside.read_payload,
         hash_prompt=_prompt_hasher(configuration),
         endpoint_at=lambda authority: _endpoint_at(store, authority),
@@ -127,7 +142,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         succeeded=scheduler.finished,
         admit=admit,
     )
-    return Picker(configuration, store, ledger, index, models, router, queue, director)
+    return Picker(configuration, store, ledger, index, estimation, models, router, queue, director)
 
 
 def _attempt(
@@ -135,16 +150,19 @@ def _attempt(
     *,
     candidates: Callable[[], Sequence[Endpoint]],
     with_room: Callable[[Sequence[Endpoint], float], Sequence[Endpoint]] | None,
-    match_prefix: Callable[[Sequence[int], Sequence[Endpoint]], Mapping[Endpoint, int]],
+    match_prefix: Callable[[Sequence[int], Sequence[Endpoint], float], Mapping[Endpoint, int]],
     reserve: Callable[[Endpoint, int, int], Lease],
     rng: random.Random,
+    estimate: Callable[[RequestFacts, Sequence[Endpoint], float], None] | None,
     use_subset: bool,
 ) -> PlacingAttempt | StagedAttempt:
     if isinstance(scheduler, StagedScheduler):
         return StagedAttempt(
-            scheduler, candidates, with_room, match_prefix, reserve, rng, use_subset
+            scheduler, candidates, with_room, match_prefix, reserve, rng, estimate, use_subset
         )
-    return PlacingAttempt(scheduler, candidates, with_room, match_prefix, reserve, rng, use_subset)
+    return PlacingAttempt(
+        scheduler, candidates, with_room, match_prefix, reserve, rng, estimate, use_subset
+    )
 
 
 def _endpoint_at(store: EndpointStore, authority: str) -> Endpoint | None:
@@ -166,6 +184,23 @@ def _model_lister(
         return Answer(200, {"content-type": "application/json"}, document)
 
     return answer_for
+
+
+def _estimate_reader(
+    configuration: Configuration, estimation: Estimation, store: EndpointStore
+) -> Callable[[RequestFacts, Sequence[Endpoint], float], None] | None:
+    if not (configuration.staged or configuration.profile).reads_costs:
+        return None  # nobody would look at it
+
+    def estimate(facts: RequestFacts, endpoints: Sequence[Endpoint], now: float) -> None:
+        pool = facts.estimate = estimation.pool(len(store.candidates), now)
+        adapter = facts.adapter = estimation.adapter_of(facts.target_model)
+        if adapter and pool is not None:
+            facts.adapter_loads, facts.adapter_waits = estimation.residency.costs(
+                adapter, endpoints, pool.residence_seconds
+            )
+
+    return estimate
 
 
 def _prompt_hasher(

@@ -22,6 +22,7 @@ from epp.telemetry.logs import RequestLog
 from epp.telemetry.metrics import FlowChildren, Metrics
 
 RECENT_DECISIONS: Final = 256
+RULE_BYTES: Final = 4  # of a token, where nothing is learned of the model's tokenizer
 
 # Names of the outcomes in the flow-control metrics of the field.
 FLOW_OUTCOMES: Final = {
@@ -74,6 +75,10 @@ class RequestObserver:
                     *("success", metrics.model_cap(facts.target_model)),
                     *(picked.pod_name, picked.namespace, str(picked.port)),
                 ).inc()
+                if record.prefix_tokens:
+                    cached = min(record.cached_tokens, record.prefix_tokens)
+                    metrics.prefix_hit_ratio.observe(cached / record.prefix_tokens)
+                    metrics.prefix_hit_bytes.observe(cached / facts.token_ratio * RULE_BYTES)
                 children = self._children(begun)
                 children.dispatched.inc()
                 children.waited.observe(record.waited_seconds)

@@ -62,9 +62,10 @@ class StagedAttempt:
     scheduler: StagedScheduler
     candidates: Callable[[], Sequence[Endpoint]]  # the endpoints that can be reached
     with_room: Callable[[Sequence[Endpoint], float], Sequence[Endpoint]] | None  # None: all
-    match_prefix: Callable[[Sequence[int], Sequence[Endpoint]], Mapping[Endpoint, int]]
+    match_prefix: Callable[[Sequence[int], Sequence[Endpoint], float], Mapping[Endpoint, int]]
     reserve: Callable[[Endpoint, int, int], Lease]  # tokens of the prompt, of them not cached
     rng: random.Random
+    estimate: Callable[[RequestFacts, Sequence[Endpoint], float], None] | None = None
     use_subset: bool = True
     max_fallbacks: int = 3  # listed after the pick for a gateway that takes lists
 
@@ -140,6 +141,8 @@ class StagedAttempt:
             return record if stage.skip_when_full else None
         self._look_up(facts, allowed)
         count = 1 + self.max_fallbacks if decodes and facts.takes_lists else 1
+        if self.estimate is not None:
+            self.estimate(facts, roomy, now)
         scheduled = self.scheduler.rank(stage, facts, roomy, self.rng, count)
         ordered = tuple(scheduled.ordered)
         if stage.role is Role.PREFILL or (decodes and not self.scheduler.lists_fallbacks):
@@ -156,7 +159,7 @@ class StagedAttempt:
     def _look_up(self, facts: RequestFacts, allowed: Sequence[Endpoint]) -> None:
         """Once for all stages. Where nobody holds the prefix, a second time costs nothing."""
         if facts.prefix_blocks and not facts.cached_tokens:
-            facts.cached_tokens = self.match_prefix(facts.prefix_blocks, allowed)
+            facts.cached_tokens = self.match_prefix(facts.prefix_blocks, allowed, facts.token_ratio)
 
     def _reserve(
         self,
