@@ -15,6 +15,7 @@ from epp.datalayer.ledger import Ledger
 from epp.datalayer.models.catalogue import ModelCatalogue
 from epp.datalayer.store import Change, EndpointStore
 from epp.director import Arrival, Director, Reading
+from epp.estimation.estimation import Estimation
 from epp.extproc.headers import read_control
 from epp.flowcontrol.attempt import PlacingAttempt, Sample
 from epp.flowcontrol.controller import FlowController
@@ -55,6 +56,7 @@ class _Rooms:
     store: EndpointStore
     ledger: Ledger
     index: ApproximateIndex
+    estimation: Estimation
     outside: Outside
     use_subset: bool
 
@@ -85,6 +87,7 @@ class Picker:
     store: EndpointStore
     ledger: Ledger
     index: ApproximateIndex
+    estimation: Estimation
     models: ModelCatalogue
     router: ModelRouter
     queue: Queue
@@ -95,7 +98,16 @@ class Picker:
 
     def read(self, endpoint: Endpoint, metrics: EndpointMetrics, own_at_start: int) -> None:
         """A scrape came."""
+        before = endpoint.metrics.started_at
         self.ledger.read(endpoint, metrics, own_at_start)
+        self.estimation.read(endpoint)
+        if 0.0 < before < metrics.started_at:
+            self.restarted(endpoint)
+
+    def restarted(self, endpoint: Endpoint) -> None:
+        """Its server is another process than before, or none: what it had cached is gone."""
+        self.index.forget(endpoint)
+        self.estimation.restarted(endpoint)
 
     def saturations(self, now: float) -> Mapping[str, float]:
         """Load over capacity by the roles that the pool has; `effective` is that of the fuller."""
@@ -164,8 +176,9 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
     store, ledger = EndpointStore(), Ledger()
     index = ApproximateIndex(configuration.prefix_cache)
     models = ModelCatalogue()
-    rooms = _Rooms(store, ledger, index, outside, use_subset)
     scheduler = (configuration.staged or configuration.profile).with_new_memory()
+    estimation = Estimation(models.is_adapter, models.lists)
+    rooms = _Rooms(store, ledger, index, estimation, outside, use_subset)
     policy = _policy(configuration, scheduler, rooms)
     limits = configuration.flow_control
     queue: Queue
@@ -180,6 +193,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         for endpoint in change.removed:
             ledger.forget(endpoint)
             index.forget(endpoint)
+            estimation.forget(endpoint)
             models.forget(endpoint)
 
     store.subscribe(forget)
@@ -189,6 +203,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         queue=queue,
         load=ledger,
         index=index,
+        estimates=estimation,
         read_payload=outside.read_payload,
         reading=policy.reading,
         endpoint_at=lambda authority: _endpoint_at(store, authority),
@@ -202,6 +217,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         store,
         ledger,
         index,
+        estimation,
         models,
         router,
         queue,
@@ -242,6 +258,7 @@ def _attempt(
 ) -> PlacingAttempt | StagedAttempt:
     waits, outside = configuration.flow_control is not None, rooms.outside
     with_room = configuration.detector.with_room if waits else None
+    estimate = _estimate_reader(configuration, rooms.estimation, rooms.store)
     if isinstance(scheduler, StagedScheduler):
         return StagedAttempt(
             scheduler,
@@ -250,6 +267,7 @@ def _attempt(
             rooms.index.match,
             rooms.ledger.reserve,
             outside.rng,
+            estimate,
             outside.sample,
             rooms.use_subset,
         )
@@ -260,6 +278,7 @@ def _attempt(
         rooms.index.match,
         rooms.ledger.reserve,
         outside.rng,
+        estimate,
         outside.sample,
         rooms.use_subset,
     )
@@ -284,6 +303,23 @@ def _model_lister(
         return Answer(200, {"content-type": "application/json"}, document)
 
     return answer_for
+
+
+def _estimate_reader(
+    configuration: Configuration, estimation: Estimation, store: EndpointStore
+) -> Callable[[RequestFacts, Sequence[Endpoint], float], None] | None:
+    if not (configuration.staged or configuration.profile).reads_costs:
+        return None  # nobody would look at it
+
+    def estimate(facts: RequestFacts, endpoints: Sequence[Endpoint], now: float) -> None:
+        pool = facts.estimate = estimation.pool(len(store.candidates), now)
+        adapter = facts.adapter = estimation.adapter_of(facts.target_model)
+        if adapter and pool is not None:
+            facts.adapter_loads, facts.adapter_waits = estimation.residency.costs(
+                adapter, endpoints, pool.residence_seconds
+            )
+
+    return estimate
 
 
 def _prompt_hasher(

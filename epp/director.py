@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from epp.core.decision import Answer, Endpoints, Lease, Outcome, Placed, Waiting
+from epp.core.decision import Answer, Lease, Outcome, Placed, Waiting
 from epp.core.endpoint import Endpoint
 from epp.core.refusal import Reason, Refused
 from epp.core.request import DEFAULT_FLOW, RequestFacts
+from epp.estimation.stay import Stay
 from epp.payloads.payload import Payload
 from epp.payloads.request import with_model
 
@@ -31,6 +32,7 @@ class Arrival:
     subset: frozenset[str] | None = None
     takes_lists: bool = False
     control: Mapping[str, str] | None = None  # control values set by the gateway itself
+    shows_answer: bool = True  # whether the body of the answer comes by us
 
     @property
     def path(self) -> str:
@@ -119,6 +121,23 @@ class Load(Protocol):
 class PrefixIndex(Protocol):
     def add(self, endpoint: Endpoint, blocks: Sequence[int]) -> Sequence[int]: ...
     def remove(self, endpoint: Endpoint, blocks: Sequence[int]) -> None: ...
+    def age(self, endpoint: Endpoint, tokens: int) -> None: ...
+
+
+class Estimates(Protocol):
+    """Learns of every placement. Sequences are of leases whose prefill is over, as it is found."""
+
+    def token_ratio(self, model: str) -> float: ...
+    def over(self, now: float) -> Sequence[Lease]: ...
+    def placed(
+        self, facts: RequestFacts, lease: Lease, believed_tokens: int, now: float
+    ) -> Stay: ...
+    def moved(self, stay: Stay, endpoint: Endpoint, now: float) -> None: ...
+    def first_token(self, stay: Stay, now: float) -> Sequence[Lease]: ...
+    def finished(
+        self, stay: Stay, succeeded: bool, usage: Usage | None, now: float
+    ) -> Sequence[Lease]: ...
+    def reported(self, request_id: str, usage: Usage, now: float) -> Endpoint | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +160,7 @@ class Flight:
     credited_beside: tuple[tuple[Endpoint, Sequence[int]], ...]  # the same of earlier stages
     picked: Endpoint
     serves: Endpoint
+    stay: Stay | None  # None where it has more than one lease, or none
     told: str  # host:port that the gateway knows `serves` by
     succeeded: bool = False  # so far as its response was seen
 
@@ -151,6 +171,7 @@ class Director:
     queue: Queue
     load: Load
     index: PrefixIndex
+    estimates: Estimates
     read_payload: Callable[[Arrival], Payload]  # raises Refused for what no engine would take
     reading: Reading
     endpoint_at: Callable[[str], Endpoint | None]
@@ -182,17 +203,24 @@ class Director:
                 begun.outcome = answer
                 return begun
             self._identify(begun, arrival)
+            self.pass_time(now)
             if facts.needs_room:
                 self.admit(facts)
             begun.outcome = self.queue.place(facts, now)
         except Refused as refusal:
             begun.outcome = refusal
         if isinstance(begun.outcome, Placed):
-            self._take_off(facts, begun.outcome.decision)
+            self._take_off(facts, begun.outcome, now)
         return begun
 
     def responding(
-        self, facts: RequestFacts, served: str, status: int, *, body_follows: bool = True
+        self,
+        facts: RequestFacts,
+        served: str,
+        status: int,
+        now: float,
+        *,
+        body_follows: bool = True,
     ) -> bool:
         """A server began to answer: the load moves to it, and only success earns the credit.
 
@@ -209,6 +237,8 @@ class Director:
             for lease in flight.leases:
                 if lease.endpoint is picked:
                     self.load.move(lease, server)
+            if flight.stay is not None:
+                self.estimates.moved(flight.stay, server, now)
             flight.serves, flight.told = server, server.authority
         if not succeeded or server is not picked:
             self.index.remove(picked, flight.credited)
@@ -219,7 +249,7 @@ class Director:
                 self.index.remove(endpoint, blocks)
         return not body_follows and self._end_early(flight)
 
-    def first_token(self, facts: RequestFacts) -> bool:
+    def first_token(self, facts: RequestFacts, now: float) -> bool:
         """A server has computed the prompt. Never told where the response is not seen.
 
         Whether that made room.
@@ -227,8 +257,9 @@ class Director:
         flight = self._flights.get(facts)
         if flight is None:
             return False
-        for lease in flight.leases:
-            self.load.prefilled(lease)
+        self._end_prefills(flight.leases)
+        if flight.stay is not None:
+            self._end_prefills(self.estimates.first_token(flight.stay, now))
         return self._end_early(flight)
 
     def finish(
@@ -245,20 +276,41 @@ class Director:
             return []
         for lease in flight.leases:
             self.load.release(lease)
+        if flight.stay is not None:
+            succeeded = ending.cause is Cause.NATURAL and ending.status < 300
+            proven = self.estimates.finished(flight.stay, succeeded, ending.usage, now)
+            self._end_prefills(proven)
+        if ending.usage is not None:
+            self.index.age(flight.serves, ending.usage.completion_tokens)
         self._end_early(flight)
         return self.something_changed(now)
 
+    def reported(self, request_id: str, usage: Usage, now: float) -> None:
+        """Usage that came after the end, as the access log has it."""
+        served = self.estimates.reported(request_id, usage, now)
+        if served is not None:
+            self.index.age(served, usage.completion_tokens)
+
+    def pass_time(self, now: float) -> None:
+        """Prefills that are taken to be over by now end."""
+        self._end_prefills(self.estimates.over(now))
+
     def something_changed(self, now: float) -> list[tuple[RequestFacts, Outcome]]:
         """Call after a scrape, a change of the pool, or the earliest deadline of a waiter."""
+        self.pass_time(now)
         outcomes = self.queue.something_changed(now)
         for facts, outcome in outcomes:
             if isinstance(outcome, Placed):
-                self._take_off(facts, outcome.decision)
+                self._take_off(facts, outcome, now)
         return outcomes
 
     def __len__(self) -> int:
         """Requests that hold load."""
         return len(self._flights)
+
+    def _end_prefills(self, leases: Sequence[Lease]) -> None:
+        for lease in leases:
+            self.load.prefilled(lease)
 
     def _end_early(self, flight: Flight) -> bool:
         """The stages before the answer are over. Whether that is news."""
@@ -269,10 +321,14 @@ class Director:
         flight.early_leases = ()
         return True
 
-    def _take_off(self, facts: RequestFacts, decision: Endpoints) -> None:
-        picked = decision.ordered[0]
+    def _take_off(self, facts: RequestFacts, placed: Placed, now: float) -> None:
+        decision = placed.decision
+        picked, stay = decision.ordered[0], None
         told = decision.common_authority or picked.authority
-        flight = Flight(decision.leases, decision.early_leases, (), (), picked, picked, told)
+        if len(decision.leases) == 1 and not decision.early_leases:
+            believed = placed.record.cached_tokens
+            stay = self.estimates.placed(facts, decision.leases[0], believed, now)
+        flight = Flight(decision.leases, decision.early_leases, (), (), picked, picked, stay, told)
         self._flights[facts] = flight
         if facts.prefix_blocks:
             flight.credited = self.index.add(picked, facts.prefix_blocks)
@@ -302,7 +358,7 @@ class Director:
         self._rank(facts, named, payload.model)
         facts.model = facts.target_model = payload.model
         facts.streaming = payload.streaming
-        facts.prompt_tokens = payload.prompt_tokens
+        facts.shows_first_token = payload.streaming and arrival.shows_answer
         facts.media_tokens = payload.media_tokens
         facts.max_output_tokens = payload.max_output_tokens
         if payload.can_rewrite:
@@ -313,7 +369,11 @@ class Director:
                 raise Refused(Reason.BAD_REQUEST, "model not found in request body")
             if facts.target_model != payload.model:
                 begun.body = with_model(arrival.body, facts.target_model)
-        facts.prefix_blocks, facts.prefix_tokens = reading.hash_prompt(facts.target_model, payload)
+        ratio = facts.token_ratio = self.estimates.token_ratio(facts.target_model)
+        text_tokens = payload.prompt_tokens - payload.media_tokens
+        facts.prompt_tokens = int(text_tokens * ratio + 0.5) + payload.media_tokens
+        facts.prefix_blocks, tokens = reading.hash_prompt(facts.target_model, payload)
+        facts.prefix_tokens = int(tokens * ratio)
 
     def _rank(self, facts: RequestFacts, named: str, model: str) -> None:
         facts.objective = self.router.objective_of(named, model)

@@ -37,6 +37,7 @@ COMPILED = (
     "compose.py",
     "datalayer/ledger.py",
     "datalayer/store.py",
+    "estimation/*.py",
     "extproc/*.py",
     "extproc/transport/interfaces.py",
     "extproc/transport/http2/*.py",

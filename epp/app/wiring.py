@@ -42,6 +42,7 @@ from epp.extproc.transport.http2.settings import Limits as Http2Limits
 from epp.extproc.transport.interfaces import Metadata, OpenSession, Server, Services, Stream
 from epp.extproc.transport.tls import Certificates
 from epp.flowcontrol.attempt import Sample
+from epp.payloads.usage import Usage
 from epp.telemetry.logs import LineWriter, RequestLog
 from epp.telemetry.loop_stall import watch_loop
 from epp.telemetry.metrics import Metrics
@@ -214,7 +215,10 @@ def _outside(metrics: Metrics, sample: Sample | None) -> Outside:
 
 
 def _services(
-    settings: ServeSettings, board: Switchboard, metrics: Metrics, health: Health
+    settings: ServeSettings,
+    board: Switchboard,
+    metrics: Metrics,
+    health: Health,
 ) -> Services:
     nonce = secrets.token_hex(8)
     session_settings = SessionSettings(
@@ -226,12 +230,16 @@ def _services(
     def open_ext_proc(stream: Stream, metadata: Metadata) -> ExtProcSession:
         return ExtProcSession(board, session_settings, stream, metadata)
 
+    def report(request_id: str, usage: Usage) -> None:
+        board.director.reported(request_id, usage, board.now())
+
     opened: OpenSession = open_ext_proc
+    digest = AccessLogDigest(metrics, nonce, report)
     if settings.count_streams:
         opened = counted(open_ext_proc, metrics.count_streams().inc)
     return {
         EXT_PROC_METHOD: opened,
-        **(access_log.services(AccessLogDigest(metrics, nonce)) if settings.access_log else {}),
+        **(access_log.services(digest) if settings.access_log else {}),
         **(health.services() if settings.health_checking else {}),
     }
 

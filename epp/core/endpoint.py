@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from epp.core.estimate import ServerEstimate
+
 NEVER: Final = -math.inf
 
 
@@ -32,6 +34,7 @@ class EndpointMetrics:
     num_blocks: int = 0  # KV blocks of the server, summed over ranks; 0 is unknown
     cache_config_read_at: float = NEVER
     custom: Mapping[str, float] = field(default_factory=dict)  # further series, by configured key
+    started_at: float = 0.0  # Unix seconds, of the server's latest process; 0 is unknown
 
 
 @dataclass(slots=True, eq=False)
@@ -59,6 +62,7 @@ class Endpoint:
     labels: Mapping[str, str] = field(default_factory=dict)
     metrics: EndpointMetrics = EndpointMetrics()
     load: Load = field(default_factory=Load)
+    estimate: ServerEstimate = field(default_factory=ServerEstimate)
     pod_name: str = ""  # shared by the ports of one pod; the name, where there is no pod
     reachable: bool = True  # false after a streak of refused connections, until one succeeds
     authority: str = field(init=False)  # host:port, IPv6 in brackets; what the gateway is told

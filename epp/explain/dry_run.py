@@ -19,7 +19,9 @@ from epp.core.decision import (
 )
 from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
-from epp.director import Arrival, Director
+from epp.director import Arrival, Director, Usage
+from epp.estimation.estimation import Estimation
+from epp.estimation.stay import Stay
 from epp.explain.document import tried
 from epp.explain.snapshot import Snapshot, capture
 from epp.routing.router import ModelRouter
@@ -43,12 +45,14 @@ class Explained:
 
 def explain(picker: Picker, arrival: Arrival, now: float, seed: int) -> Explained:
     """What `picker.director.begin` would come to now; draws are those of the seed."""
+    picker.director.pass_time(now)
     trial = _Trial(picker, seed)
     director = Director(
         router=ModelRouter(picker.routing, lambda _rewrite, _model, _target: None),
         queue=trial,
         load=_Nowhere(),
         index=_Nowhere(),
+        estimates=_Unlearning(picker.estimation),
         read_payload=picker.director.read_payload,
         reading=picker.director.reading,
         endpoint_at=picker.director.endpoint_at,
@@ -108,3 +112,36 @@ class _Nowhere:
 
     def remove(self, endpoint: Endpoint, blocks: Sequence[int]) -> None:
         return
+
+    def age(self, endpoint: Endpoint, tokens: int) -> None:
+        return
+
+
+@dataclass(frozen=True, slots=True)
+class _Unlearning:
+    """What was learned, without learning: the director's `Estimates` where nothing is placed."""
+
+    estimation: Estimation
+
+    def token_ratio(self, model: str) -> float:
+        return self.estimation.token_ratio(model)
+
+    def over(self, now: float) -> Sequence[Lease]:
+        return ()
+
+    def placed(self, facts: RequestFacts, lease: Lease, believed_tokens: int, now: float) -> Stay:
+        raise AssertionError("nothing is placed")
+
+    def moved(self, stay: Stay, endpoint: Endpoint, now: float) -> None:
+        return
+
+    def first_token(self, stay: Stay, now: float) -> Sequence[Lease]:
+        return ()
+
+    def finished(
+        self, stay: Stay, succeeded: bool, usage: Usage | None, now: float
+    ) -> Sequence[Lease]:
+        return ()
+
+    def reported(self, request_id: str, usage: Usage, now: float) -> Endpoint | None:
+        return None

@@ -14,6 +14,7 @@ from epp.config.errors import ConfigError
 from epp.config.settings import Configuration
 from epp.core.decision import DecisionRecord, Step
 from epp.core.endpoint import Endpoint
+from epp.core.estimate import PoolEstimate
 from epp.core.refusal import Refused
 from epp.core.request import RequestFacts
 from epp.datalayer.store import EndpointSpec
@@ -63,7 +64,11 @@ def _consider(snapshot: Mapping[str, Any], steps: list[Step]) -> DecisionRecord 
     known = {name_of(endpoint): endpoint for endpoint in picker.store.endpoints}
     facts = _facts(snapshot["request"], known)
     cached = {known[name]: tokens for name, tokens in snapshot["cached_tokens"].items()}
-    attempt = replace(picker.policy.attempt, match_prefix=lambda _blocks, _endpoints: cached)
+    attempt = replace(
+        picker.policy.attempt,
+        match_prefix=lambda _blocks, _endpoints, _ratio: cached,
+        estimate=None,  # it is among the facts
+    )
     try:
         return attempt.consider(facts, snapshot["now"], rng, steps)
     except Refused:
@@ -99,7 +104,8 @@ def _with_admission(configuration: Configuration, waits: bool) -> Configuration:
 
 
 def _facts(plain: Mapping[str, Any], known: Mapping[str, Endpoint]) -> RequestFacts:
-    facts = decode_fields(RequestFacts(""), plain, known.__getitem__)
+    shape = RequestFacts("", estimate=PoolEstimate(0.0, 1.0, 0.0, 0.0))
+    facts = decode_fields(shape, plain, known.__getitem__)
     facts.prefix_blocks = range(plain["prefix_block_count"])  # only how many there were counts
     return facts
 

@@ -199,6 +199,7 @@ class Exchange:
             subset=self._subset,
             takes_lists=self._head.takes_lists,
             control=self._head.control,
+            shows_answer=self._head.response_mode is FULL,
         )
         return [Begin(arrival)]
 

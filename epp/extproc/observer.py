@@ -23,6 +23,7 @@ from epp.telemetry.metrics import FlowChildren, Metrics
 
 RECENT_DECISIONS: Final = 256
 RECENT_SNAPSHOTS: Final = 32  # of them, those that can be taken again: they are large
+RULE_BYTES: Final = 4  # of a token, where nothing is learned of the model's tokenizer
 
 # Names of the outcomes in the flow-control metrics of the field.
 FLOW_OUTCOMES: Final = {
@@ -78,6 +79,10 @@ class RequestObserver:
                     *("success", metrics.model_cap(facts.target_model)),
                     *(picked.pod_name, picked.namespace, str(picked.port)),
                 ).inc()
+                if record.prefix_tokens:
+                    cached = min(record.cached_tokens, record.prefix_tokens)
+                    metrics.prefix_hit_ratio.observe(cached / record.prefix_tokens)
+                    metrics.prefix_hit_bytes.observe(cached / facts.token_ratio * RULE_BYTES)
                 children = self._children(begun)
                 children.dispatched.inc()
                 children.waited.observe(record.waited_seconds)

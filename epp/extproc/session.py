@@ -130,15 +130,16 @@ class ExtProcSession:
 
     def _responding(self, action: Responding) -> None:
         assert self._begun is not None
-        made_room = self._board.director.responding(
-            self._begun.facts, action.served, action.status, body_follows=action.body_follows
+        director, now = self._board.director, self._board.now()
+        made_room = director.responding(
+            self._begun.facts, action.served, action.status, now, body_follows=action.body_follows
         )
         if made_room:
             self._board.something_changed()
 
     def _first_token(self, _action: FirstToken) -> None:
         assert self._begun is not None
-        if self._board.director.first_token(self._begun.facts):
+        if self._board.director.first_token(self._begun.facts, self._board.now()):
             self._board.something_changed()
 
     def _finish(self, action: Finish) -> None:

@@ -78,9 +78,10 @@ class PlacingAttempt:
     scheduler: Scheduler
     candidates: Callable[[], Sequence[Endpoint]]  # the endpoints that can be reached
     with_room: Callable[[Sequence[Endpoint], float], Sequence[Endpoint]] | None  # None: all
-    match_prefix: Callable[[Sequence[int], Sequence[Endpoint]], Mapping[Endpoint, int]]
+    match_prefix: Callable[[Sequence[int], Sequence[Endpoint], float], Mapping[Endpoint, int]]
     reserve: Callable[[Endpoint, int, int], Lease]  # tokens of the prompt, of them not cached
     rng: random.Random
+    estimate: Callable[[RequestFacts, Sequence[Endpoint], float], None] | None = None
     sample: Sample | None = None  # None: nothing is recorded to be taken again
     use_subset: bool = True
     max_endpoints: int = 1  # listed for every gateway
@@ -94,7 +95,7 @@ class PlacingAttempt:
         leases: tuple[Lease, ...] = ()
         if facts.needs_room:
             tokens = facts.prompt_tokens
-            leases = (self.reserve(picked, tokens, tokens - record.cached_tokens),)
+            leases = (self.reserve(picked, tokens, facts.uncached_on(picked)),)
         self.scheduler.decided(facts, record.candidates, picked, now)
         by_server = self.scheduler.response_headers(record.picked)
         return Placed(
@@ -124,7 +125,9 @@ class PlacingAttempt:
         if not roomy:
             return None
         if facts.prefix_blocks:
-            facts.cached_tokens = self.match_prefix(facts.prefix_blocks, roomy)
+            facts.cached_tokens = self.match_prefix(facts.prefix_blocks, roomy, facts.token_ratio)
+        if self.estimate is not None:
+            self.estimate(facts, roomy, now)
         count = 1 + self.max_fallbacks if facts.takes_lists else 1
         scheduled = self.scheduler.rank(facts, roomy, rng, max(count, self.max_endpoints), steps)
         if facts.only_if_cached:

@@ -75,9 +75,10 @@ class StagedAttempt:
     scheduler: StagedScheduler
     candidates: Callable[[], Sequence[Endpoint]]  # the endpoints that can be reached
     with_room: Callable[[Sequence[Endpoint], float], Sequence[Endpoint]] | None  # None: all
-    match_prefix: Callable[[Sequence[int], Sequence[Endpoint]], Mapping[Endpoint, int]]
+    match_prefix: Callable[[Sequence[int], Sequence[Endpoint], float], Mapping[Endpoint, int]]
     reserve: Callable[[Endpoint, int, int], Lease]  # tokens of the prompt, of them not cached
     rng: random.Random
+    estimate: Callable[[RequestFacts, Sequence[Endpoint], float], None] | None = None
     sample: Sample | None = None  # None: nothing is recorded to be taken again
     use_subset: bool = True
     max_fallbacks: int = 3  # listed after the pick for a gateway that takes lists
@@ -101,6 +102,8 @@ class StagedAttempt:
         if not pool:
             return None
         allowed = within(facts.subset if self.use_subset else None, pool, steps)
+        if self.estimate is not None:
+            self.estimate(facts, allowed, now)
         decoding: StageRecord | None = None
         others: list[StageRecord] = []
         for stage in self.scheduler.stages(facts):
@@ -184,7 +187,7 @@ class StagedAttempt:
     def _look_up(self, facts: RequestFacts, allowed: Sequence[Endpoint]) -> None:
         """Once for all stages. Where nobody holds the prefix, a second time costs nothing."""
         if facts.prefix_blocks and not facts.cached_tokens:
-            facts.cached_tokens = self.match_prefix(facts.prefix_blocks, allowed)
+            facts.cached_tokens = self.match_prefix(facts.prefix_blocks, allowed, facts.token_ratio)
 
     def _recorded(
         self,

@@ -14,10 +14,7 @@ MIN_BLOCK_TOKENS: Final = 64  # smaller blocks cost more than they tell
 class PrefixCacheSettings:
     """Raises ValueError naming the parameter in its YAML spelling."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {
-        "extra": "forbid",
-        "alias_generator": to_camel,
-    }
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "alias_generator": to_camel}
 
     auto_tune: bool = True  # take a server's capacity from what it reports
     block_size_tokens: int = 16  # of the first block; at least MIN_BLOCK_TOKENS in effect

@@ -120,6 +120,11 @@ class Profile:
             or any(memory.plugin.reads_prefix for memory in self.memories)
         )
 
+    @property
+    def reads_costs(self) -> bool:
+        """Whether what was learned must be on the request before `rank`."""
+        return any(weighted.scorer.reads_costs for weighted in self.scorers)
+
     def fit_key(self, request: RequestFacts) -> Hashable:
         """Requests with equal keys pass the filters to the same endpoints."""
         return tuple(filter_.fit_key(request) for filter_ in self.filters)

@@ -67,6 +67,11 @@ class StagedScheduler:
             profile.reads_prefix for profile in self.profiles.values()
         )
 
+    @property
+    def reads_costs(self) -> bool:
+        """Whether what was learned must be on the request before a stage runs."""
+        return any(profile.reads_costs for profile in self.profiles.values())
+
     def stages(self, request: RequestFacts) -> Sequence[Stage]:
         """In order; exactly one decodes. Empty where the handler runs no profile."""
         if self.for_all is not None:

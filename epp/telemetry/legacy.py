@@ -81,6 +81,8 @@ TWINS: Mapping[str, Twin] = {
     "prefix_indexer_size": Twin("inference_extension_prefix_indexer_size"),
     "disagg_decision": Twin("llm_d_inference_scheduler_disagg_decision", _DISAGGREGATION),
     "pd_decision": Twin("llm_d_inference_scheduler_pd_decision", _DISAGGREGATION),
+    "prefix_indexer_hit_ratio": Twin("inference_extension_prefix_indexer_hit_ratio"),
+    "prefix_indexer_hit_bytes": Twin("inference_extension_prefix_indexer_hit_bytes"),
 }
 
 

@@ -19,6 +19,10 @@ DISAGGREGATION: Final = ("plugin_name", "plugin_type", "model_name", "decision_t
 OLD_DISAGGREGATION: Final = "pd-profile-handler"  # has a family of its own
 OTHER: Final = "other"
 MAX_EXEMPT: Final = 10_000
+PREFIX_INDEX: Final = {  # labels of the one index there is
+    "plugin_name": "prefix-cache",
+    "plugin_type": "approx-prefix-cache-producer",
+}
 DISPATCHED: Final = "Dispatched"  # the flow-control outcome of a request that was placed
 
 
@@ -96,6 +100,8 @@ class Metrics:
     request_processing: Histogram = field(init=False)
     scheduler_duration: Histogram = field(init=False)
     scheduler_attempts: Counter = field(init=False)
+    prefix_hit_ratio: Distribution = field(init=False)
+    prefix_hit_bytes: Distribution = field(init=False)
     queue_duration: Histogram = field(init=False)
     flow_outcomes: Counter = field(init=False)
     refusals: Counter = field(init=False)
@@ -184,6 +190,19 @@ class Metrics:
             "Decisions by outcome.",
             ("status", "target_model_name", "endpoint_name", "namespace", "port"),
         )
+        index = tuple(PREFIX_INDEX)
+        self.prefix_hit_ratio = measure(
+            "prefix_indexer_hit_ratio",
+            "Share of a prompt that the index believed cached where it was sent.",
+            index,
+            buckets.RATIO,
+        ).labels(*PREFIX_INDEX.values())
+        self.prefix_hit_bytes = measure(
+            "prefix_indexer_hit_bytes",
+            "Bytes of a prompt that the index believed cached where it was sent.",
+            index,
+            buckets.HIT_BYTES,
+        ).labels(*PREFIX_INDEX.values())
         self.queue_duration = measure(
             "flow_control_request_queue_duration_seconds",
             "Time in the waiting room.",

@@ -10,7 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from epp.core.endpoint import Endpoint
-from epp.telemetry.metrics import PREFIX
+from epp.telemetry.metrics import PREFIX, PREFIX_INDEX
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class PoolCollector(Collector):
         yield self._family_of(
             "prefix_indexer_size",
             "Prefix blocks known, summed over endpoints.",
-            {"plugin_name": "prefix-cache", "plugin_type": "approx-prefix-cache-producer"},
+            PREFIX_INDEX,
             sources.prefix_blocks(),
         )
 
@@ -108,7 +108,7 @@ class PoolCollector(Collector):
         return GaugeMetricFamily(PREFIX + name, text, labels=labels)
 
     @staticmethod
-    def _family_of(name: str, text: str, labels: dict[str, str], value: float) -> Metric:
+    def _family_of(name: str, text: str, labels: Mapping[str, str], value: float) -> Metric:
         family = GaugeMetricFamily(PREFIX + name, text, labels=tuple(labels))
         family.add_metric(list(labels.values()), value)
         return family

@@ -212,7 +212,7 @@ def test_what_was_placed_by_profiles_that_are_gone_ends_as_any_other(after: str)
     assert begun.placed is not None
     assert [stage.profile for stage in begun.placed.record.stages if stage.picked] == ["first"]
     picker.reconfigure(read_configuration(after), 1.0)
-    picker.director.responding(begun.facts, "", 200)
+    picker.director.responding(begun.facts, "", 200, 1.5)
     picker.director.finish(begun.facts, ENDED, 2.0)
     assert picker.ledger.leases_held == 0
     assert arrive(picker, now=3.0).placed is not None
@@ -262,7 +262,7 @@ def test_whatever_changes_no_request_is_lost_and_the_ledger_ends_at_zero(
             settle(picker.reconfigure(wanted, now).outcomes)
         elif live and kind == "respond":
             facts = live[number % len(live)].facts
-            picker.director.responding(facts, f"10.0.0.{number % 4}:80", 200 + number * 30)
+            picker.director.responding(facts, f"10.0.0.{number % 4}:80", 200 + number * 30, now)
         elif live:
             facts = live.pop(number % len(live)).facts
             waiting.discard(facts)

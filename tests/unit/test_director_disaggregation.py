@@ -29,10 +29,10 @@ def test_the_first_token_ends_the_stages_before_it_and_nothing_else() -> None:
     begun = picker.director.begin(an_arrival(LONG, image=True), 0.0)
     decision, _ = decision_of(begun)
     early = [lease.endpoint for lease in decision.early_leases]
-    assert picker.director.first_token(begun.facts)
+    assert picker.director.first_token(begun.facts, 0.5)
     assert loads(*early) == [(0, 0)] * 2
     assert loads(decision.ordered[0]) == [(1, begun.facts.prompt_tokens)]
-    assert not picker.director.first_token(begun.facts)
+    assert not picker.director.first_token(begun.facts, 0.5)
     picker.director.finish(begun.facts, ENDING, 1.0)
     assert loads(*early, decision.ordered[0]) == [(0, 0)] * 3
 
@@ -40,11 +40,11 @@ def test_the_first_token_ends_the_stages_before_it_and_nothing_else() -> None:
 def test_where_the_body_is_not_shown_the_headers_are_the_last_sign_of_them() -> None:
     picker = a_disagg_picker()
     begun = picker.director.begin(an_arrival(LONG), 0.0)
-    assert not picker.director.responding(begun.facts, "", 200, body_follows=True)
+    assert not picker.director.responding(begun.facts, "", 200, 0.5, body_follows=True)
     assert picker.ledger.leases_held == 2
-    assert picker.director.responding(begun.facts, "", 200, body_follows=False)
+    assert picker.director.responding(begun.facts, "", 200, 0.5, body_follows=False)
     assert picker.ledger.leases_held == 1
-    assert not picker.director.responding(begun.facts, "", 200, body_follows=False)
+    assert not picker.director.responding(begun.facts, "", 200, 0.5, body_follows=False)
 
 
 def test_an_end_without_a_first_token_gives_everything_back() -> None:
@@ -61,7 +61,7 @@ def test_a_retry_moves_only_the_load_of_who_decodes() -> None:
     picked = decision.ordered[0]
     [other] = [e for e in record.candidates if e is not picked]
     prefiller = decision.early_leases[0].endpoint
-    picker.director.responding(begun.facts, other.authority, 200)
+    picker.director.responding(begun.facts, other.authority, 200, 0.5)
     assert [load for load, _ in loads(picked, other, prefiller)] == [0, 1, 1]
 
 
@@ -76,9 +76,9 @@ def test_a_retry_at_who_prefilled_leaves_both_loads_there() -> None:
         begun = picker.director.begin(an_arrival(LONG, text=str(len(busy))), 0.0)
         decision, _ = decision_of(begun)
     before = both.load.requests
-    picker.director.responding(begun.facts, both.authority, 200)
+    picker.director.responding(begun.facts, both.authority, 200, 0.5)
     assert both.load.requests == before + 1
-    picker.director.first_token(begun.facts)
+    picker.director.first_token(begun.facts, 0.5)
     assert both.load.requests == before
     for one in (*busy, begun):
         picker.director.finish(one.facts, ENDING, 1.0)
@@ -96,7 +96,7 @@ def test_who_prefilled_and_who_decodes_hold_the_prefix() -> None:
     decision, _ = decision_of(begun)
     both = {decision.ordered[0].name, decision.early_leases[0].endpoint.name}
     assert holders(picker, begun.facts) == both
-    picker.director.responding(begun.facts, "", 200)
+    picker.director.responding(begun.facts, "", 200, 0.5)
     assert holders(picker, begun.facts) == both
 
 
@@ -105,14 +105,14 @@ def test_after_a_retry_who_decoded_holds_it_and_who_prefilled_still_does() -> No
     begun = picker.director.begin(an_arrival(LONG), 0.0)
     decision, record = decision_of(begun)
     [other] = [e for e in record.candidates if e is not decision.ordered[0]]
-    picker.director.responding(begun.facts, other.authority, 200)
+    picker.director.responding(begun.facts, other.authority, 200, 0.5)
     assert holders(picker, begun.facts) == {other.name, decision.early_leases[0].endpoint.name}
 
 
 def test_a_failure_earns_nobody_the_credit() -> None:
     picker = a_disagg_picker()
     begun = picker.director.begin(an_arrival(LONG), 0.0)
-    picker.director.responding(begun.facts, "", 500)
+    picker.director.responding(begun.facts, "", 500, 0.5)
     assert holders(picker, begun.facts) == set()
 
 
@@ -158,11 +158,11 @@ def test_whatever_happens_every_lease_is_given_back_once(
         elif kind == "respond":
             name = NAMES[number % len(NAMES)]
             served = f"10.0.{ord(name[0])}.{name[1:]}:8000"
-            picker.director.responding(facts, served, 200 if number % 3 else 503)
+            picker.director.responding(facts, served, 200 if number % 3 else 503, 0.5)
         elif kind == "headers":
-            picker.director.responding(facts, "", 200, body_follows=False)
+            picker.director.responding(facts, "", 200, 0.5, body_follows=False)
         elif kind == "token":
-            picker.director.first_token(facts)
+            picker.director.first_token(facts, 0.5)
         else:
             picker.director.finish(live.pop(number % len(live)).facts, ENDING, now)
         held = sum(e.load.requests for e in everyone)

@@ -108,6 +108,7 @@ class PageScan:
         usage = _fullest(self._values(mapping.kv_cache_usage))
         adapters = self._live_adapters()
         cache = self._cache_config()
+        started = self._values(mapping.started_at)
         block_size, num_blocks = cache or (previous.block_size_tokens, previous.num_blocks)
         was = previous
         metrics = EndpointMetrics(
@@ -125,6 +126,7 @@ class PageScan:
             num_blocks=num_blocks,
             cache_config_read_at=was.cache_config_read_at if cache is None else now,
             custom={**was.custom, **self._custom()} if mapping.custom else was.custom,
+            started_at=max((was.started_at, *(started or ()))),
         )
         return Reading(metrics, frozenset(self._samples))
 

@@ -54,6 +54,13 @@ def test_the_deprecated_api_version_is_taken_and_told() -> None:
     assert any("deprecated" in line for line in read_configuration(head).differences)
 
 
+def test_the_parameters_of_the_prefix_index_are_in_force() -> None:
+    entry = "plugins: [{type: approx-prefix-cache-producer, parameters: {%s}}]"
+    settings = read(entry % "autoTune: false, lruCapacityPerServer: 20").prefix_cache
+    assert (settings.auto_tune, settings.lru_capacity_per_server) == (False, 20)
+    assert "plugins[0].parameters.lruCapacity: unknown field" in problems(entry % "lruCapacity: 1")
+
+
 def test_parameters_are_in_camel_case_and_names_may_differ_from_types() -> None:
     configuration = read(
         """

@@ -56,6 +56,7 @@ def test_what_is_explained_is_what_then_happens(world: World) -> None:
 @given(worlds())
 def test_it_leaves_nothing_behind(world: World) -> None:
     picker = world.picker()
+    picker.director.pass_time(world.now)
     before = plainly(state_of(picker))
     explain(picker, world.arrival(world.prompt, world.now), world.now, 7)
     assert plainly(state_of(picker)) == before

@@ -561,3 +561,12 @@ def test_an_end_at_any_position_releases_everything(
 
 def test_every_event_of_the_legal_order_has_a_handler() -> None:
     assert {kind for kinds_ in EXPECTED.values() for kind in kinds_} == set(HANDLERS)
+
+
+@pytest.mark.parametrize(("mode", "shown"), [(FULL, True), (NONE, False)])
+def test_the_director_is_told_whether_the_answer_comes_by_us(mode: BodyMode, shown: bool) -> None:
+    exchange = Exchange(Limits())
+    exchange.receive(headers(BUFFERED, mode), 0.0)
+    [begin] = exchange.receive(RequestBody(BODY, True), 0.0)
+    assert isinstance(begin, Begin)
+    assert begin.arrival.shows_answer is shown

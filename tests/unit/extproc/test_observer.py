@@ -23,7 +23,7 @@ from epp.extproc.events import RequestHeaders
 from epp.extproc.observer import RECENT_DECISIONS, RequestObserver
 from epp.payloads.usage import Usage
 from epp.telemetry.logs import LineWriter, RequestLog
-from epp.telemetry.metrics import Metrics
+from epp.telemetry.metrics import PREFIX_INDEX, Metrics
 from tests.helpers.build import an_endpoint
 
 FLOW = {"model_name": "m", "target_model_name": "t", "fairness_id": "f", "priority": "3"}
@@ -219,3 +219,26 @@ def test_recent_decisions_are_bounded() -> None:
     assert len(watched.observer.recent) == RECENT_DECISIONS
     watched.observer.spent(RequestHeaders, 0.001)
     assert watched.value("stage_duration_seconds_count", stage="request_headers") == 1
+
+
+@pytest.mark.parametrize(
+    ("prefix", "cached", "ratio", "size"),
+    [
+        pytest.param(512, 128, 0.25, 1024.0, id="a-part"),
+        pytest.param(512, 0, 0.0, 0.0, id="nothing"),
+        pytest.param(512, 600, 1.0, 1024.0 * 4, id="the-last-block-counts-whole"),
+    ],
+)
+def test_what_the_index_believed_is_measured(
+    prefix: int, cached: int, ratio: float, size: float
+) -> None:
+    watched = Watched()
+    begun = a_begun(token_ratio=0.5)
+    assert begun.placed is not None
+    watched.observer.settled(begun, begun.placed, 0.5)  # nothing was looked up
+    begun.placed.record.prefix_tokens = prefix
+    begun.placed.record.cached_tokens = cached
+    watched.observer.settled(begun, begun.placed, 0.5)
+    for name, expected in (("ratio", ratio), ("bytes", size)):
+        assert watched.value(f"prefix_indexer_hit_{name}_count", **PREFIX_INDEX) == 1
+        assert watched.value(f"prefix_indexer_hit_{name}_sum", **PREFIX_INDEX) == expected

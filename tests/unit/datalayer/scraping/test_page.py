@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -37,7 +38,7 @@ def filtered(page: bytes) -> bytes:
     return b"".join(
         line
         for line in lines
-        if (line.split(b" ")[2] if line[:1] == b"#" else line.split(b"{")[0]) in names
+        if (line.split(b" ")[2] if line[:1] == b"#" else re.split(rb"[{ ]", line)[0]) in names
     )
 
 
@@ -48,21 +49,26 @@ def read(page: bytes, engine: str = "vllm", previous: EndpointMetrics = UNKNOWN)
 NO_LORA = (frozenset[str](), 0, NEVER)
 LORA = (frozenset({"ad1"}), 2, AT)
 RECORDED = [
-    pytest.param("plain", (0, 0, 0.0), NO_LORA, (32, 1024), id="plain"),
-    pytest.param("loaded-lora", (3, 3, 0.33333333333333337), LORA, (32, 64), id="loaded"),
-    pytest.param("idle-lora-dp2", (0, 0, 0.0), NO_LORA, (32, 256), id="idle-dp2"),
-    pytest.param("after-load-lora-dp2", (0, 0, 0.0), LORA, (32, 256), id="after-load-dp2"),
+    pytest.param("plain", (0, 0, 0.0), NO_LORA, (32, 1024), 1795182219.41, id="plain"),
+    pytest.param(
+        "loaded-lora", (3, 3, 0.33333333333333337), LORA, (32, 64), 1795186013.69, id="loaded"
+    ),
+    pytest.param("idle-lora-dp2", (0, 0, 0.0), NO_LORA, (32, 256), 1795185934.93, id="idle-dp2"),
+    pytest.param(
+        "after-load-lora-dp2", (0, 0, 0.0), LORA, (32, 256), 1795185934.93, id="after-load-dp2"
+    ),
 ]
 
 
 @pytest.mark.parametrize("form", [lambda page: page, filtered], ids=["full", "filtered"])
-@pytest.mark.parametrize(("name", "load", "lora", "cache"), RECORDED)
+@pytest.mark.parametrize(("name", "load", "lora", "cache", "started_at"), RECORDED)
 def test_recorded_pages(
     name: str,
     form: Callable[[bytes], bytes],
     load: tuple[int, int, float],
     lora: tuple[frozenset[str], int, float],
     cache: tuple[int, int],
+    started_at: float,
 ) -> None:
     assert read(form(recorded(name))) == EndpointMetrics(
         waiting=load[0],
@@ -78,6 +84,7 @@ def test_recorded_pages(
         block_size_tokens=cache[0],
         num_blocks=cache[1],
         cache_config_read_at=AT,
+        started_at=started_at,
     )
 
 
