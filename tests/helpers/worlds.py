@@ -17,6 +17,7 @@ from epp.config.errors import ConfigError
 from epp.core.endpoint import NEVER, EndpointMetrics
 from epp.datalayer.store import EndpointSpec
 from epp.director import Arrival, Begun, Cause, Ending
+from epp.payloads.usage import Usage
 from epp.scheduling.catalogue import discover
 from epp.scheduling.interfaces import (
     Detector,
@@ -80,21 +81,41 @@ class World:
         )
         for endpoint, server in zip(picker.store.endpoints, self.servers, strict=True):
             picker.read(endpoint, server["metrics"], 0)
-        for prompt, running in self.placed_before:
-            begun = self.arrive(picker, prompt, self.now - 1.0)
-            if not running:
-                picker.director.finish(begun.facts, Ending(Cause.NATURAL), self.now - 0.5)
+        for number, (prompt, running) in enumerate(self.placed_before):
+            self._live_through(picker, prompt, self.now - 9.0 + number, running=bool(running))
         outside.rng.seed(self.seed)
         return picker
+
+    def _live_through(
+        self, picker: Picker, prompt: str, placed_at: float, *, running: bool
+    ) -> None:
+        """A streamed answer, of which the picker learns what a prefill takes."""
+        begun = self.arrive(picker, prompt, placed_at)
+        tokens = begun.facts.prompt_tokens
+        first_at = placed_at + 0.02 + tokens * 0.001
+        picker.director.responding(begun.facts, "", 200, first_at)
+        picker.director.first_token(begun.facts, first_at)
+        if not running:
+            ending = Ending(Cause.NATURAL, 200, usage=Usage(tokens, 50, None))
+            picker.director.finish(begun.facts, ending, first_at + 0.5)
 
     def arrive(self, picker: Picker, prompt: str, now: float) -> Begun:
         return picker.director.begin(self.arrival(prompt, now), now)
 
     def arrival(self, prompt: str, now: float) -> Arrival:
-        body = orjson.dumps({"model": "m", "messages": [{"role": "user", "content": prompt}]})
+        body = orjson.dumps(
+            {"model": "m", "stream": True, "messages": [{"role": "user", "content": prompt}]}
+        )
         headers = {":path": "/v1/chat/completions", ":method": "POST", **self.headers}
         return Arrival(
-            headers, body, True, True, now, subset=self.subset, takes_lists=self.takes_lists
+            headers,
+            body,
+            True,
+            True,
+            now,
+            subset=self.subset,
+            takes_lists=self.takes_lists,
+            shows_answer=True,
         )
 
 
@@ -102,6 +123,8 @@ class World:
 def documents(draw: st.DrawFn) -> dict[str, Any]:
     filters = draw(st.lists(st.sampled_from(FILTERS), unique_by=lambda f: f["type"], max_size=2))
     scorers = draw(st.lists(st.sampled_from(SCORERS), unique=True, max_size=4))
+    if draw(st.booleans()) and "marginal-cost-scorer" not in scorers:
+        scorers.append("marginal-cost-scorer")  # it reads what was learned
     picker = draw(st.sampled_from(PICKERS))
     detector = draw(st.sampled_from(DETECTORS))
     weights = st.sampled_from([0.0, 0.3, 1.0, 2.0, 7.5])
@@ -181,7 +204,7 @@ def worlds(draw: st.DrawFn) -> World:
         document=draw(documents()),
         servers=servers,
         placed_before=draw(
-            st.lists(st.tuples(st.sampled_from(PROMPTS), st.integers(0, 1)), max_size=6)
+            st.lists(st.tuples(st.sampled_from(PROMPTS), st.integers(0, 1)), max_size=8)
         ),
         prompt=draw(st.sampled_from(PROMPTS)),
         headers=headers,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from epp.config.build import configuration_of
 from epp.explain.dry_run import explain
 from epp.explain.replay import CannotReplay, replay
-from tests.helpers.worlds import World, a_world, worlds
+from tests.helpers.worlds import PROMPTS, World, a_world, worlds
 
 
 def recorded(world: World) -> dict[str, Any]:
@@ -35,6 +35,20 @@ def test_another_seed_or_load_is_told_as_a_difference() -> None:
     record["replay"]["endpoints"][0]["metrics"]["waiting"] = 4
     record["replay"]["endpoints"][0]["load"]["waiting"] = 4
     assert any("total" in line for line in replay(record).differences(record))
+
+
+def test_what_was_learned_is_part_of_the_record() -> None:
+    world = a_world()
+    world.document["plugins"].append({"type": "marginal-cost-scorer"})
+    world.document["schedulingProfiles"][0]["plugins"].append({"pluginRef": "marginal-cost-scorer"})
+    world.document["featureGates"] = ["flowControl=false"]
+    world.placed_before = [(PROMPTS[n % len(PROMPTS)], n % 3 // 2) for n in range(8)]
+    world.prompt = PROMPTS[3]
+    record = recorded(world)
+    assert record["replay"]["request"]["estimate"]["prefill_token_seconds"] > 0
+    assert replay(record).differences(record) == []
+    record["replay"]["endpoints"][0]["estimate"]["prefill_ratio"] = 50.0
+    assert any("marginal-cost-scorer" in line for line in replay(record).differences(record))
 
 
 def test_the_kind_of_admission_is_the_one_that_ran() -> None:
