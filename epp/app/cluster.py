@@ -53,9 +53,7 @@ def cluster_discovery(
     """What the configuration document says of routing counts before what the cluster says."""
 
     def route(cluster: ClusterRouting) -> None:
-        routing = picker.configuration.routing.followed_by(routing_settings(cluster))
-        metrics.model_cap.exempt(routing.model_names())
-        picker.router.update(routing)
+        metrics.model_cap.exempt(picker.route(routing_settings(cluster)).model_names())
 
     outlets = Outlets(picker.store.apply, route, readiness.set_known)
     return KubernetesDiscovery(settings, outlets, random.Random())

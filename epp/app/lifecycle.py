@@ -36,13 +36,14 @@ class Shells:
     step_down: Callable[[], None] = lambda: None  # another picker may lead from now on
     closing: Sequence[Callable[[], Awaitable[None]]] = ()  # when everything else has ended
     drain_seconds: float = 30.0
+    reload: Callable[[], None] | None = None  # on SIGHUP; None: SIGHUP ends the process
     announce: Callable[[int, int, int], None] | None = None  # ext-proc, health and admin ports
 
 
 async def run(shells: Shells) -> None:
     """Serve until SIGTERM or SIGINT. A second signal, or SIGINT, skips the drain."""
     stop = StopSignal()
-    with stop.installed():
+    with stop.installed(), _on_hangup(shells.reload):
         async with contextlib.AsyncExitStack() as started, asyncio.TaskGroup() as group:
             for close in shells.closing:
                 started.push_async_callback(close)
@@ -94,6 +95,19 @@ async def _drain(shells: Shells, stop: StopSignal) -> None:
 async def _forever(loop: Callable[[], Awaitable[None]]) -> None:
     await loop()
     raise RuntimeError(f"a loop that runs for ever has ended: {loop}")
+
+
+@contextlib.contextmanager
+def _on_hangup(reload: Callable[[], None] | None) -> Iterator[None]:
+    if reload is None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
 
 
 class StopSignal:

@@ -6,6 +6,7 @@ from epp.config.build import DEFAULT_DOCUMENT, read_configuration
 from epp.config.errors import ConfigError
 from epp.config.settings import Configuration
 from epp.flowcontrol.settings import BandSettings, Fairness, Ordering
+from epp.prefixcache.settings import PrefixCacheSettings
 from epp.routing.settings import ModelObjective
 from epp.scheduling.plugins.capacity_detector import CapacityDetector
 from epp.scheduling.plugins.concurrency_detector import ConcurrencyDetector
@@ -69,6 +70,18 @@ schedulingProfiles:
     [scorer] = configuration.profile.scorers
     assert (scorer.name, scorer.weight) == ("mine", 4)
     assert configuration.profile.picker == RandomPicker(3)
+
+
+def test_the_prefix_cache_has_its_parameters() -> None:
+    configuration = read(
+        "plugins: [{type: approx-prefix-cache-producer, "
+        "parameters: {blockSizeTokens: 256, autoTune: false, lruCapacityPerServer: 9}}]"
+    )
+    assert configuration.prefix_cache == PrefixCacheSettings(
+        auto_tune=False, block_size_tokens=256, lru_capacity_per_server=9
+    )
+    text = "plugins: [{type: approx-prefix-cache-producer, parameters: {blockSizeToken: 9}}]"
+    assert problems(text) == "plugins[0].parameters.blockSizeToken: unknown field"
 
 
 def test_without_a_profile_all_plugins_are_in_one() -> None:
@@ -522,7 +535,9 @@ PROFILE = "schedulingProfiles: [{name: p, plugins: [%s]}]"
             id="rule-without-targets",
         ),
         pytest.param("plugins: []\nplugins: []", "duplicate key 'plugins'", id="duplicate-key"),
-        pytest.param("plugins: [", "line 3", id="no-yaml"),
+        pytest.param("plugins: [a, b: {]", "line 3, column 18", id="no-yaml"),
+        pytest.param("plugins: [", "line 4, column 1", id="yaml-without-an-end"),
+        pytest.param("plugins: " + "[" * 10_000, "document: ", id="endlessly-deep"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(body: str, text: str) -> None:
