@@ -17,6 +17,8 @@ from epp.simulation.laboratory.candidates import candidates
 from epp.simulation.laboratory.cell import Cell
 from epp.simulation.laboratory.statistics import Estimate
 
+FEW_GOOD = 0.5
+
 
 def run_advise(
     *,
@@ -77,6 +79,9 @@ def said(advice: Advice) -> list[str]:
             f"time. What helps there: {REMEDIES[scarce.resource]}."
         ]
     seeds = len(advice.final_round.seeds)
+    good = advice.final_round.figure(advice.advised, "good_share").mean
+    if good < FEW_GOOD:
+        lines.append(f"The load is too high: {100 * good:.0f} % of the answers are good at best.")
     if advice.best == advice.present:
         lines.append(f"Keep {advice.present}: no other was better in the search.")
     elif advice.proven:

@@ -39,24 +39,25 @@ class Bottleneck:
 def bottleneck(figures: Mapping[str, float], tpot_objective_seconds: float) -> Bottleneck:
     """Of means of outcomes, by name.
 
-    What requests wait for is scarce whatever else is busy. Else it is what takes most time:
-    servers decode all the time at any load, so that counts only as far as an answer comes slower
-    than it should.
+    What requests wait for is scarce, unless computing prompts takes more of the time: then they
+    wait for that in the end. Servers decode all the time at any load, so that counts only as far
+    as an answer comes slower than it should.
     """
     waits = {
         Resource.MEMORY: figures["held_up_by_memory"],
         Resource.ADAPTERS: figures["held_up_by_adapters"] + figures["loading_share"],
         Resource.PLACES: figures["held_up_by_places"],
     }
-    scarce = max(waits, key=lambda resource: waits[resource])
-    if waits[scarce] >= HELD_UP:
-        return Bottleneck(scarce, waits[scarce])
     slowness = min(1.0, figures["tpot_p90"] / tpot_objective_seconds)  # NaN, if none was served
+    prefill = max(figures["prefill_share"], figures["held_up_by_prefill"])
     takes = {
-        Resource.PREFILL: max(figures["prefill_share"], figures["held_up_by_prefill"]),
+        Resource.PREFILL: prefill,
         Resource.DECODE: figures["decode_share"] * (slowness if slowness > 0 else 0.0),
     }
+    scarce = max(waits, key=lambda resource: waits[resource])
     busiest = max(takes, key=lambda resource: takes[resource])
+    if waits[scarce] >= HELD_UP and (waits[scarce] >= prefill or prefill < BUSY):
+        return Bottleneck(scarce, waits[scarce])
     if takes[busiest] >= BUSY:
         return Bottleneck(busiest, takes[busiest])
     return Bottleneck(Resource.NOTHING, takes[busiest])

@@ -25,7 +25,9 @@ IDLE = {
     ("figures", "resource"),
     [
         ({}, Resource.NOTHING),
-        ({"held_up_by_memory": 0.3, "prefill_share": 0.9}, Resource.MEMORY),
+        ({"held_up_by_memory": 0.3, "prefill_share": 0.4}, Resource.MEMORY),
+        ({"held_up_by_memory": 0.3, "prefill_share": 0.9}, Resource.PREFILL),
+        ({"held_up_by_memory": 0.7, "prefill_share": 0.6}, Resource.MEMORY),
         ({"held_up_by_adapters": 0.08, "loading_share": 0.05}, Resource.ADAPTERS),
         ({"held_up_by_places": 0.2, "held_up_by_memory": 0.15}, Resource.PLACES),
         ({"prefill_share": 0.6}, Resource.PREFILL),
@@ -34,7 +36,7 @@ IDLE = {
         ({"tpot_p90": math.nan, "held_up_by_prefill": 0.7}, Resource.PREFILL),
     ],
 )
-def test_what_is_waited_for_comes_before_what_is_busy(
+def test_what_is_waited_for_comes_first_unless_prefill_takes_longer(
     figures: dict[str, float], resource: Resource
 ) -> None:
     assert bottleneck(IDLE | figures, 0.05).resource is resource
@@ -48,6 +50,7 @@ def test_there_is_a_remedy_for_each() -> None:
     ("cell", "resource"),
     [
         (Cell("rag", "2x70b-h100-tp8", 1.5, ""), Resource.PREFILL),
+        (Cell("rag", "2x32b-h100-tp2", 2.0, ""), Resource.PREFILL),
         (Cell("reasoning", "4x8b-a100", 3.0, "", seconds=60.0, tpot_seconds=0.02), Resource.DECODE),
         (Cell("b2b-saas", "1x8b-l4", 1.0, ""), Resource.MEMORY),
         (Cell("lora", "1x8b-h100", 10.0, ""), Resource.ADAPTERS),
