@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from epp.config.settings import Configuration
-from epp.core.decision import Answer
+from epp.core.decision import Answer, Lease
 from epp.core.endpoint import Endpoint, EndpointMetrics
+from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
 from epp.datalayer.ledger import Ledger
 from epp.datalayer.models.catalogue import ModelCatalogue
 from epp.datalayer.store import Change, EndpointStore
 from epp.director import Arrival, Director
+from epp.estimation.estimation import Estimation
 from epp.extproc.headers import read_control
 from epp.flowcontrol.attempt import PlacingAttempt
 from epp.flowcontrol.controller import FlowController
 from epp.flowcontrol.legacy import LegacyAdmission
+from epp.flowcontrol.staged_attempt import StagedAttempt
 from epp.payloads.payload import Payload
 from epp.payloads.request import read_request
 from epp.prefixcache.approximate import ApproximateIndex
 from epp.prefixcache.blocks import hash_chain, tokens_in
 from epp.routing.router import ModelRouter
+from epp.scheduling.profile import Profile
+from epp.scheduling.roles import decoders, prefillers
+from epp.scheduling.staged import StagedScheduler
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,7 @@ class Picker:
     store: EndpointStore
     ledger: Ledger
     index: ApproximateIndex
+    estimation: Estimation
     models: ModelCatalogue
     router: ModelRouter
     queue: FlowController | LegacyAdmission
@@ -52,33 +59,56 @@ class Picker:
 
     def read(self, endpoint: Endpoint, metrics: EndpointMetrics, own_at_start: int) -> None:
         """A scrape came."""
+        before = endpoint.metrics.started_at
         self.ledger.read(endpoint, metrics, own_at_start)
+        self.estimation.read(endpoint)
+        if 0.0 < before < metrics.started_at:
+            self.restarted(endpoint)
 
-    def saturation(self, now: float) -> float:
-        return self.configuration.detector.saturation(self.store.candidates, now)
+    def restarted(self, endpoint: Endpoint) -> None:
+        """Its server is another process than before, or none: what it had cached is gone."""
+        self.index.forget(endpoint)
+        self.estimation.restarted(endpoint)
+
+    def saturations(self, now: float) -> Mapping[str, float]:
+        """Load over capacity by the roles that the pool has; `effective` is that of the fuller."""
+        saturation, pool = self.configuration.detector.saturation, self.store.candidates
+        able = {"prefill": prefillers(pool), "decode": decoders(pool)}
+        found = {
+            stage: saturation(endpoints, now) for stage, endpoints in able.items() if endpoints
+        }
+        return {**found, "effective": max(found.values()) if found else saturation(pool, now)}
 
 
 def compose(configuration: Configuration, outside: Outside, *, use_subset: bool = True) -> Picker:
     store, ledger = EndpointStore(), Ledger()
     index = ApproximateIndex(configuration.prefix_cache)
     models = ModelCatalogue()
-    profile, detector = configuration.profile.with_new_memory(), configuration.detector
-    limits = configuration.flow_control
-    attempt = PlacingAttempt(
-        scheduler=profile,
+    scheduler = (configuration.staged or configuration.profile).with_new_memory()
+    detector, limits = configuration.detector, configuration.flow_control
+    estimation = Estimation(models.is_adapter, models.lists)
+    attempt = _attempt(
+        scheduler,
         candidates=lambda: store.candidates,
         with_room=detector.with_room if limits is not None else None,
         match_prefix=index.match,
         reserve=ledger.reserve,
         rng=outside.rng,
+        estimate=_estimate_reader(configuration, estimation, store),
         use_subset=use_subset,
     )
 
     def fit_class(facts: RequestFacts) -> Hashable:
-        return facts.subset, profile.fit_key(facts)
+        return facts.subset, scheduler.fit_key(facts)
 
     def saturation_for(facts: RequestFacts, now: float) -> float:
         return detector.saturation(attempt.saturation_candidates(facts), now)
+
+    def admit(facts: RequestFacts) -> None:
+        for admitter in configuration.admitters:
+            endpoints = attempt.saturation_candidates(facts)
+            if detail := admitter.refusal(facts, endpoints, outside.rng):
+                raise Refused(Reason.SATURATED, detail, 1.0)
 
     queue: FlowController | LegacyAdmission
     if limits is None:
@@ -90,6 +120,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         for endpoint in change.removed:
             ledger.forget(endpoint)
             index.forget(endpoint)
+            estimation.forget(endpoint)
             models.forget(endpoint)
 
     store.subscribe(forget)
@@ -99,6 +130,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         queue=queue,
         load=ledger,
         index=index,
+        estimates=estimation,
         read_payload=outside.read_payload,
         hash_prompt=_prompt_hasher(configuration),
         endpoint_at=lambda authority: _endpoint_at(store, authority),
@@ -106,9 +138,31 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         answer_for=_model_lister(models, store),
         new_request_id=outside.new_request_id,
         session_headers=configuration.session_headers,
-        succeeded=profile.finished,
+        flow_headers=configuration.flow_headers,
+        succeeded=scheduler.finished,
+        admit=admit,
     )
-    return Picker(configuration, store, ledger, index, models, router, queue, director)
+    return Picker(configuration, store, ledger, index, estimation, models, router, queue, director)
+
+
+def _attempt(
+    scheduler: Profile | StagedScheduler,
+    *,
+    candidates: Callable[[], Sequence[Endpoint]],
+    with_room: Callable[[Sequence[Endpoint], float], Sequence[Endpoint]] | None,
+    match_prefix: Callable[[Sequence[int], Sequence[Endpoint], float], Mapping[Endpoint, int]],
+    reserve: Callable[[Endpoint, int, int], Lease],
+    rng: random.Random,
+    estimate: Callable[[RequestFacts, Sequence[Endpoint], float], None] | None,
+    use_subset: bool,
+) -> PlacingAttempt | StagedAttempt:
+    if isinstance(scheduler, StagedScheduler):
+        return StagedAttempt(
+            scheduler, candidates, with_room, match_prefix, reserve, rng, estimate, use_subset
+        )
+    return PlacingAttempt(
+        scheduler, candidates, with_room, match_prefix, reserve, rng, estimate, use_subset
+    )
 
 
 def _endpoint_at(store: EndpointStore, authority: str) -> Endpoint | None:
@@ -132,10 +186,27 @@ def _model_lister(
     return answer_for
 
 
+def _estimate_reader(
+    configuration: Configuration, estimation: Estimation, store: EndpointStore
+) -> Callable[[RequestFacts, Sequence[Endpoint], float], None] | None:
+    if not (configuration.staged or configuration.profile).reads_costs:
+        return None  # nobody would look at it
+
+    def estimate(facts: RequestFacts, endpoints: Sequence[Endpoint], now: float) -> None:
+        pool = facts.estimate = estimation.pool(len(store.candidates), now)
+        adapter = facts.adapter = estimation.adapter_of(facts.target_model)
+        if adapter and pool is not None:
+            facts.adapter_loads, facts.adapter_waits = estimation.residency.costs(
+                adapter, endpoints, pool.residence_seconds
+            )
+
+    return estimate
+
+
 def _prompt_hasher(
     configuration: Configuration,
 ) -> Callable[[str, Payload], tuple[Sequence[int], int]]:
-    if not configuration.profile.reads_prefix:
+    if not (configuration.staged or configuration.profile).reads_prefix:
         return lambda _model, _payload: ((), 0)  # nobody would look at it
     block_tokens = configuration.prefix_cache.block_tokens
     max_tokens = configuration.prefix_cache.max_tokens

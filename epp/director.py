@@ -5,15 +5,17 @@ Synchronous. What it needs of other rooms it says here, in protocols of one or t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from epp.core.decision import Answer, Endpoints, Lease, Outcome, Placed, Waiting
+from epp.core.decision import Answer, Lease, Outcome, Placed, Waiting
 from epp.core.endpoint import Endpoint
 from epp.core.refusal import Reason, Refused
 from epp.core.request import DEFAULT_FLOW, RequestFacts
+from epp.estimation.stay import Stay
 from epp.payloads.payload import Payload
 from epp.payloads.request import with_model
 
@@ -30,6 +32,7 @@ class Arrival:
     subset: frozenset[str] | None = None
     takes_lists: bool = False
     control: Mapping[str, str] | None = None  # control values set by the gateway itself
+    shows_answer: bool = True  # whether the body of the answer comes by us
 
     @property
     def path(self) -> str:
@@ -118,6 +121,23 @@ class Load(Protocol):
 class PrefixIndex(Protocol):
     def add(self, endpoint: Endpoint, blocks: Sequence[int]) -> Sequence[int]: ...
     def remove(self, endpoint: Endpoint, blocks: Sequence[int]) -> None: ...
+    def age(self, endpoint: Endpoint, tokens: int) -> None: ...
+
+
+class Estimates(Protocol):
+    """Learns of every placement. Sequences are of leases whose prefill is over, as it is found."""
+
+    def token_ratio(self, model: str) -> float: ...
+    def over(self, now: float) -> Sequence[Lease]: ...
+    def placed(
+        self, facts: RequestFacts, lease: Lease, believed_tokens: int, now: float
+    ) -> Stay: ...
+    def moved(self, stay: Stay, endpoint: Endpoint, now: float) -> None: ...
+    def first_token(self, stay: Stay, now: float) -> Sequence[Lease]: ...
+    def finished(
+        self, stay: Stay, succeeded: bool, usage: Usage | None, now: float
+    ) -> Sequence[Lease]: ...
+    def reported(self, request_id: str, usage: Usage, now: float) -> Endpoint | None: ...
 
 
 @dataclass(slots=True)
@@ -125,8 +145,13 @@ class Flight:
     """What one placed request holds."""
 
     leases: tuple[Lease, ...]
+    early_leases: tuple[Lease, ...]
     credited: Sequence[int]  # prefix blocks that its endpoint did not have before
+    credited_beside: tuple[tuple[Endpoint, Sequence[int]], ...]  # the same of earlier stages
+    picked: Endpoint
     serves: Endpoint
+    stay: Stay | None  # None where it has more than one lease, or none
+    told: str  # host:port that the gateway knows `serves` by
     succeeded: bool = False  # so far as its response was seen
 
 
@@ -136,6 +161,7 @@ class Director:
     queue: Queue
     load: Load
     index: PrefixIndex
+    estimates: Estimates
     read_payload: Callable[[Arrival], Payload]  # raises Refused for what no engine would take
     hash_prompt: Callable[[str, Payload], tuple[Sequence[int], int]]  # blocks, tokens in them
     endpoint_at: Callable[[str], Endpoint | None]
@@ -143,7 +169,10 @@ class Director:
     answer_for: Callable[[str, str], Answer | None]  # method, path
     new_request_id: Callable[[], str]
     session_headers: tuple[str, ...] = ()
-    succeeded: Callable[[RequestFacts, Endpoint, float], None] = lambda _facts, _served, _now: None
+    flow_headers: tuple[str, ...] = ()  # of a request without a fairness id
+    admit: Callable[[RequestFacts], None] = lambda _facts: None  # raises Refused
+    # Request, endpoint picked, endpoint that served, time.
+    succeeded: Callable[[RequestFacts, Endpoint, Endpoint, float], None] = lambda *_: None
     _flights: dict[RequestFacts, Flight] = field(default_factory=dict)
 
     def begin(self, arrival: Arrival, now: float) -> Begun:
@@ -167,37 +196,64 @@ class Director:
                 begun.outcome = answer
                 return begun
             self._identify(begun, arrival)
+            self._end_prefills(self.estimates.over(now))
+            if facts.needs_room:
+                self.admit(facts)
             begun.outcome = self.queue.place(facts, now)
         except Refused as refusal:
             begun.outcome = refusal
         if isinstance(begun.outcome, Placed):
-            self._take_off(facts, begun.outcome.decision)
+            self._take_off(facts, begun.outcome, now)
         return begun
 
-    def responding(self, facts: RequestFacts, served: str, status: int) -> None:
-        """A server began to answer: the load moves to it, and only success earns the credit."""
+    def responding(
+        self,
+        facts: RequestFacts,
+        served: str,
+        status: int,
+        now: float,
+        *,
+        body_follows: bool = True,
+    ) -> bool:
+        """A server began to answer: the load moves to it, and only success earns the credit.
+
+        Where the body is not shown to us, this is the last that is seen of the stages before the
+        answer: their load is given back. Whether that made room.
+        """
         flight = self._flights.get(facts)
         if flight is None:
-            return
+            return False
         picked = flight.serves
-        server = picked if served in ("", picked.authority) else self.endpoint_at(served)
+        server = picked if served in ("", flight.told) else self.endpoint_at(served)
         succeeded = flight.succeeded = 200 <= status < 300
         if server is not None and server is not picked:
             for lease in flight.leases:
                 if lease.endpoint is picked:
                     self.load.move(lease, server)
-            flight.serves = server
+            if flight.stay is not None:
+                self.estimates.moved(flight.stay, server, now)
+            flight.serves, flight.told = server, server.authority
         if not succeeded or server is not picked:
             self.index.remove(picked, flight.credited)
             if succeeded and server is not None:
                 self.index.add(server, facts.prefix_blocks)
+        if not succeeded:
+            for endpoint, blocks in flight.credited_beside:
+                self.index.remove(endpoint, blocks)
+        return not body_follows and self._end_early(flight)
 
-    def first_token(self, facts: RequestFacts) -> None:
-        """A server has computed the prompt. Never told where the response is not seen."""
+    def first_token(self, facts: RequestFacts, now: float) -> bool:
+        """A server has computed the prompt. Never told where the response is not seen.
+
+        Whether that made room.
+        """
         flight = self._flights.get(facts)
-        if flight is not None:
-            for lease in flight.leases:
-                self.load.prefilled(lease)
+        if flight is None:
+            return False
+        self._end_prefills(flight.leases)
+        if flight.stay is not None:
+            self._end_prefills(self.estimates.first_token(flight.stay, now))
+        return self._end_early(flight)
 
     def finish(
         self, facts: RequestFacts, ending: Ending, now: float
@@ -208,48 +264,91 @@ class Director:
         if flight is None:
             return []
         if flight.succeeded:
-            self.succeeded(facts, flight.serves, now)
+            self.succeeded(facts, flight.picked, flight.serves, now)
         if not flight.leases:
             return []
         for lease in flight.leases:
             self.load.release(lease)
+        if flight.stay is not None:
+            succeeded = ending.cause is Cause.NATURAL and ending.status < 300
+            proven = self.estimates.finished(flight.stay, succeeded, ending.usage, now)
+            self._end_prefills(proven)
+        if ending.usage is not None:
+            self.index.age(flight.serves, ending.usage.completion_tokens)
+        self._end_early(flight)
         return self.something_changed(now)
+
+    def reported(self, request_id: str, usage: Usage, now: float) -> None:
+        """Usage that came after the end, as the access log has it."""
+        served = self.estimates.reported(request_id, usage, now)
+        if served is not None:
+            self.index.age(served, usage.completion_tokens)
 
     def something_changed(self, now: float) -> list[tuple[RequestFacts, Outcome]]:
         """Call after a scrape, a change of the pool, or the earliest deadline of a waiter."""
+        self._end_prefills(self.estimates.over(now))
         outcomes = self.queue.something_changed(now)
         for facts, outcome in outcomes:
             if isinstance(outcome, Placed):
-                self._take_off(facts, outcome.decision)
+                self._take_off(facts, outcome, now)
         return outcomes
 
     def __len__(self) -> int:
         """Requests that hold load."""
         return len(self._flights)
 
-    def _take_off(self, facts: RequestFacts, decision: Endpoints) -> None:
-        picked = decision.ordered[0]
-        flight = self._flights[facts] = Flight(decision.leases, (), picked)
+    def _end_prefills(self, leases: Sequence[Lease]) -> None:
+        for lease in leases:
+            self.load.prefilled(lease)
+
+    def _end_early(self, flight: Flight) -> bool:
+        """The stages before the answer are over. Whether that is news."""
+        if not flight.early_leases:
+            return False
+        for lease in flight.early_leases:
+            self.load.release(lease)
+        flight.early_leases = ()
+        return True
+
+    def _take_off(self, facts: RequestFacts, placed: Placed, now: float) -> None:
+        decision = placed.decision
+        picked, stay = decision.ordered[0], None
+        told = decision.common_authority or picked.authority
+        if len(decision.leases) == 1 and not decision.early_leases:
+            believed = placed.record.cached_tokens
+            stay = self.estimates.placed(facts, decision.leases[0], believed, now)
+        flight = Flight(decision.leases, decision.early_leases, (), (), picked, picked, stay, told)
+        self._flights[facts] = flight
         if facts.prefix_blocks:
             flight.credited = self.index.add(picked, facts.prefix_blocks)
+            if decision.prefix_holders:
+                flight.credited_beside = tuple(
+                    [(e, self.index.add(e, facts.prefix_blocks)) for e in decision.prefix_holders]
+                )
 
     def _identify(self, begun: Begun, arrival: Arrival) -> None:
         """Who asks for what: payload, priority, flow, target model. Raises Refused."""
         facts = begun.facts
         named = self.control(arrival, "inference-objective") or ""
         self._rank(facts, named, "")  # for a body that cannot be read, too
-        facts.flow = self.control(arrival, "inference-fairness-id") or DEFAULT_FLOW
-        facts.session = next(
-            (found for name in self.session_headers if (found := arrival.headers.get(name))), ""
+        facts.flow = (
+            self.control(arrival, "inference-fairness-id")
+            or _first(arrival.headers, self.flow_headers)
+            or DEFAULT_FLOW
         )
+        facts.ttft_slo_seconds = _slo_seconds(self.control(arrival, "slo-ttft-ms"))
+        facts.session = _first(arrival.headers, self.session_headers)
         if not arrival.has_body:
             return
+        if (preferences := arrival.headers.get("prefer")) is not None:
+            facts.only_if_cached = _prefers_cached(preferences)
         payload = self.read_payload(arrival)
         begun.api = payload.api
         self._rank(facts, named, payload.model)
         facts.model = facts.target_model = payload.model
         facts.streaming = payload.streaming
-        facts.prompt_tokens = payload.prompt_tokens
+        facts.shows_first_token = payload.streaming and arrival.shows_answer
+        facts.media_tokens = payload.media_tokens
         facts.max_output_tokens = payload.max_output_tokens
         if payload.can_rewrite:
             requested = self.control(arrival, "model-name-rewrite") or ""
@@ -259,8 +358,33 @@ class Director:
                 raise Refused(Reason.BAD_REQUEST, "model not found in request body")
             if facts.target_model != payload.model:
                 begun.body = with_model(arrival.body, facts.target_model)
-        facts.prefix_blocks, facts.prefix_tokens = self.hash_prompt(facts.target_model, payload)
+        ratio = facts.token_ratio = self.estimates.token_ratio(facts.target_model)
+        text_tokens = payload.prompt_tokens - payload.media_tokens
+        facts.prompt_tokens = int(text_tokens * ratio + 0.5) + payload.media_tokens
+        facts.prefix_blocks, tokens = self.hash_prompt(facts.target_model, payload)
+        facts.prefix_tokens = int(tokens * ratio)
 
     def _rank(self, facts: RequestFacts, named: str, model: str) -> None:
         facts.objective = self.router.objective_of(named, model)
         facts.priority = self.router.priority_of(facts.objective, model)
+
+
+def _prefers_cached(preferences: str) -> bool:
+    """`if-available` among the preferences of RFC 7240: decode only where the prompt is cached."""
+    named = [part.partition(";")[0].strip().lower() for part in preferences.split(",")]
+    return "if-available" in named
+
+
+def _first(headers: Mapping[str, str], names: Sequence[str]) -> str:
+    """The first of the named headers that is not empty."""
+    for name in names:
+        if found := headers.get(name):
+            return found
+    return ""
+
+
+def _slo_seconds(milliseconds: str | None) -> float:
+    """Infinite for what is no whole number of milliseconds from zero on."""
+    if milliseconds and milliseconds.isascii() and milliseconds.isdigit():
+        return int(milliseconds) / 1000 if len(milliseconds) <= 18 else math.inf
+    return math.inf

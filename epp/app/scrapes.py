@@ -63,5 +63,5 @@ class Scrapes:
             word = "can be reached again" if reachable else "refuses connections and is left out"
             log.warning("endpoint %s %s", endpoint.authority, word)
             if not reachable:
-                self.picker.index.forget(endpoint)  # its cache dies with it
+                self.picker.restarted(endpoint)  # its cache dies with it
         self.board.something_changed()

@@ -37,6 +37,7 @@ from epp.extproc.transport.http2.server import Http2Server, Http2Settings
 from epp.extproc.transport.http2.settings import Limits as Http2Limits
 from epp.extproc.transport.interfaces import Metadata, OpenSession, Server, Services, Stream
 from epp.extproc.transport.tls import Certificates
+from epp.payloads.usage import Usage
 from epp.telemetry.legacy import with_twins
 from epp.telemetry.logs import LineWriter, RequestLog
 from epp.telemetry.loop_stall import watch_loop
@@ -100,7 +101,7 @@ def assemble(settings: ServeSettings, configuration: Configuration, writer: Line
         extproc=grpc_server(
             settings,
             settings.grpc_port,
-            _services(settings, board, metrics, health),
+            _services(settings, board, metrics, health, now),
             certificates(settings),
         ),
         health_server=grpc_server(settings, settings.grpc_health_port, health.services(), None),
@@ -186,7 +187,11 @@ def _outside(metrics: Metrics) -> Outside:
 
 
 def _services(
-    settings: ServeSettings, board: Switchboard, metrics: Metrics, health: Health
+    settings: ServeSettings,
+    board: Switchboard,
+    metrics: Metrics,
+    health: Health,
+    now: Callable[[], float],
 ) -> Services:
     nonce = secrets.token_hex(8)
     session_settings = SessionSettings(
@@ -198,12 +203,16 @@ def _services(
     def open_ext_proc(stream: Stream, metadata: Metadata) -> ExtProcSession:
         return ExtProcSession(board, session_settings, stream, metadata)
 
+    def report(request_id: str, usage: Usage) -> None:
+        board.director.reported(request_id, usage, now())
+
     opened: OpenSession = open_ext_proc
+    digest = AccessLogDigest(metrics, nonce, report)
     if settings.count_streams:
         opened = counted(open_ext_proc, metrics.count_streams().inc)
     return {
         EXT_PROC_METHOD: opened,
-        **(access_log.services(AccessLogDigest(metrics, nonce)) if settings.access_log else {}),
+        **(access_log.services(digest) if settings.access_log else {}),
         **(health.services() if settings.health_checking else {}),
     }
 
@@ -223,7 +232,7 @@ def _sources(settings: ServeSettings, picker: Picker, now: Callable[[], float]) 
         pool_name=settings.pool_name,
         endpoints=lambda: picker.store.endpoints,
         waiting=picker.queue.waiting,
-        saturation=picker.saturation,
+        saturations=picker.saturations,
         prefix_blocks=lambda: len(picker.index),
         now=now,
         stale_after_seconds=settings.metrics_staleness_seconds,

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from epp.core.estimate import ServerEstimate
+
 NEVER: Final = -math.inf
 
 
@@ -31,6 +33,8 @@ class EndpointMetrics:
     block_size_tokens: int = 0  # tokens in one KV block; 0 is unknown
     num_blocks: int = 0  # KV blocks of the server, summed over ranks; 0 is unknown
     cache_config_read_at: float = NEVER
+    custom: Mapping[str, float] = field(default_factory=dict)  # further series, by configured key
+    started_at: float = 0.0  # Unix seconds, of the server's latest process; 0 is unknown
 
 
 @dataclass(slots=True, eq=False)
@@ -44,7 +48,7 @@ class Load:
     requests_at_reading: int = 0  # ours at the time of the last scrape
     foreign: float = 0.0  # smoothed requests in the engine that are not ours
     waiting: int = 0  # estimated requests queued in the engine now
-    out_of_places: bool = False  # they queue for a place in the batch, not for memory or prefill
+    places: int = 0  # requests that the engine runs at a time, as its queue has shown; 0: unknown
 
 
 @dataclass(slots=True, eq=False)
@@ -58,6 +62,7 @@ class Endpoint:
     labels: Mapping[str, str] = field(default_factory=dict)
     metrics: EndpointMetrics = EndpointMetrics()
     load: Load = field(default_factory=Load)
+    estimate: ServerEstimate = field(default_factory=ServerEstimate)
     pod_name: str = ""  # shared by the ports of one pod; the name, where there is no pod
     reachable: bool = True  # false after a streak of refused connections, until one succeeds
     authority: str = field(init=False)  # host:port, IPv6 in brackets; what the gateway is told

@@ -84,7 +84,7 @@ class Ledger:
             self._batch[endpoint] = metrics.running
         else:
             self._batch[endpoint] = max(self._batch.get(endpoint, 0), metrics.running)
-        load.out_of_places = self._is_out_of_places(endpoint, before, metrics)
+        load.places = self._places(endpoint, before, metrics)
         load.requests_at_reading = own
         self._estimate(endpoint)
 
@@ -93,19 +93,18 @@ class Ledger:
         self._batch.pop(endpoint, None)
         self._standing.pop(endpoint, None)
 
-    def _is_out_of_places(
-        self, endpoint: Endpoint, before: EndpointMetrics, metrics: EndpointMetrics
-    ) -> bool:
+    def _places(self, endpoint: Endpoint, before: EndpointMetrics, metrics: EndpointMetrics) -> int:
+        known = endpoint.load.places if metrics.running <= endpoint.load.places else 0
         if not metrics.waiting or metrics.kv_cache_usage > PLENTY_OF_KV_CACHE:
             self._standing.pop(endpoint, None)
-            return False
+            return known
         steps = self._standing.get(endpoint, 0)
         if metrics.running != before.running:
             steps = 0
         elif (metrics.waiting, metrics.kv_cache_usage) != (before.waiting, before.kv_cache_usage):
             steps += 1  # readings change when a step ends; equal ones may be of the same step
         self._standing[endpoint] = steps
-        return steps >= STEPS_OF_EVIDENCE
+        return metrics.running if steps >= STEPS_OF_EVIDENCE else known
 
     def _add(self, lease: Lease, sign: int) -> None:
         """Put a lease on its endpoint, or with `sign` -1 take it off."""
@@ -132,5 +131,5 @@ class Ledger:
         if metrics.waiting > 0:
             load.waiting = max(0, metrics.waiting + since)
         else:
-            batch = self._batch.get(endpoint, 0)
+            batch = load.places or self._batch.get(endpoint, 0)
             load.waiting = max(0, metrics.running + since - batch)

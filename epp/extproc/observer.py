@@ -22,6 +22,7 @@ from epp.telemetry.logs import RequestLog
 from epp.telemetry.metrics import FlowChildren, Metrics
 
 RECENT_DECISIONS: Final = 256
+RULE_BYTES: Final = 4  # of a token, where nothing is learned of the model's tokenizer
 
 # Names of the outcomes in the flow-control metrics of the field.
 FLOW_OUTCOMES: Final = {
@@ -74,11 +75,18 @@ class RequestObserver:
                     *("success", metrics.model_cap(facts.target_model)),
                     *(picked.pod_name, picked.namespace, str(picked.port)),
                 ).inc()
+                if record.prefix_tokens:
+                    cached = min(record.cached_tokens, record.prefix_tokens)
+                    metrics.prefix_hit_ratio.observe(cached / record.prefix_tokens)
+                    metrics.prefix_hit_bytes.observe(cached / facts.token_ratio * RULE_BYTES)
                 children = self._children(begun)
                 children.dispatched.inc()
                 children.waited.observe(record.waited_seconds)
                 if not facts.needs_room:
                     return
+                if record.stages:
+                    handler, kind = record.handler, record.handler_type
+                    metrics.disaggregated(handler, kind, facts.model, record.disaggregation)
                 children.total.inc()
                 children.size.observe(len(begun.body) or facts.size_bytes)
                 children.running.inc()
@@ -174,11 +182,19 @@ def log_line(begun: Begun, ending: Ending, now: float) -> dict[str, object]:
         line["waited_ms"] = _ms(record.waited_seconds)
         line["cached_tokens_estimate"] = record.cached_tokens
         line["prompt_tokens_estimate"] = facts.prompt_tokens
+        for stage in record.stages:
+            if stage.picked:
+                line[f"{stage.role}"] = ",".join([endpoint.authority for endpoint in stage.picked])
+            else:
+                line[f"{stage.role}_skip"] = stage.skip
     if begun.refused is not None:
         line["reason"] = begun.refused.reason.value
         line["detail"] = begun.refused.detail
-    if ending.served and placed is not None and ending.served != placed.record.picked[0].authority:
-        line["served"] = ending.served
+    if ending.served and placed is not None:
+        decision = placed.decision
+        told = decision.common_authority or decision.ordered[0].authority
+        if ending.served != told:
+            line["served"] = ending.served
     if ending.first_chunk_at is not None:
         line["ttft_ms"] = _ms(ending.first_chunk_at - facts.received_at)
     if ending.usage is not None:

@@ -29,6 +29,7 @@ SHARDS: Final = 1 << 12
 class _Cache:
     bit: int  # a power of two, its own in the masks of holders
     blocks: RecentBlocks = field(default_factory=RecentBlocks)
+    rest: int = 0  # tokens of answers that are not a block yet
 
 
 class ApproximateIndex:
@@ -46,20 +47,24 @@ class ApproximateIndex:
         self._free: list[int] = []  # positions that no holder has
         self._live = 0  # mask of the caches that count
         self._leaving: deque[_Cache] = deque()
+        self._nameless = 0  # the last block without a hash; those are negative
 
     def __len__(self) -> int:
-        """Blocks credited, summed over the endpoints."""
+        """Blocks credited, summed over the endpoints; an answer is one."""
         return sum(len(cache.blocks) for cache in self._caches.values())
 
     def tokens_of(self, endpoint: Endpoint) -> int:
-        """Tokens credited to an endpoint."""
+        """Tokens credited to an endpoint, those of answers included."""
         cache = self._caches.get(endpoint)
         return cache.blocks.size * self._settings.block_tokens if cache is not None else 0
 
-    def match(self, blocks: Sequence[int], endpoints: Sequence[Endpoint]) -> Mapping[Endpoint, int]:
+    def match(
+        self, blocks: Sequence[int], endpoints: Sequence[Endpoint], token_ratio: float = 1.0
+    ) -> Mapping[Endpoint, int]:
         """Cached tokens from the first on, by endpoint; endpoints without any are left out.
 
-        The last block counts whole, even if the prompt ends in it.
+        The last block counts whole, even if the prompt ends in it. `token_ratio` is how many
+        tokens four bytes are.
         """
         found: dict[Endpoint, int] = {}
         alive = self._live & self._holders_of(blocks[0]) if blocks else 0
@@ -68,7 +73,9 @@ class ApproximateIndex:
         while alive:
             depth = self._depth(blocks, depth, alive)
             still = alive & self._holders_of(blocks[depth]) if depth < len(blocks) else 0
-            self._tell(found, alive ^ still, asked, depth)
+            if left := alive ^ still:
+                tokens = int(tokens_in(depth, self._settings.block_tokens) * token_ratio)
+                self._tell(found, left, asked, tokens)
             alive = still
         return found
 
@@ -108,6 +115,24 @@ class ApproximateIndex:
             self._release(cache.blocks.drop_oldest(excess, budget), bit)
         self._sweep(budget)
         return fresh
+
+    def age(self, endpoint: Endpoint, tokens: int) -> None:
+        """An answer filled as much of the server's cache: what is least recent there is gone.
+
+        No prompt has these tokens, so they are blocks without a hash. A server without any prompt
+        has nothing to lose.
+        """
+        cache = self._caches.get(endpoint)
+        if cache is None or tokens <= 0:
+            return
+        size, cache.rest = divmod(cache.rest + tokens, self._settings.block_tokens)
+        if not size:
+            return
+        self._nameless -= 1
+        cache.blocks.touch((self._nameless,), (size,))
+        excess = cache.blocks.size - self._capacity(endpoint)
+        if excess > 0:
+            self._release(cache.blocks.drop_oldest(excess, DROPPED_PER_ADD), cache.bit)
 
     def remove(self, endpoint: Endpoint, blocks: Sequence[int]) -> None:
         """Take credit back. Blocks that are not credited are passed over.
@@ -158,6 +183,8 @@ class ApproximateIndex:
     def _release(self, blocks: Iterable[int], bit: int) -> None:
         shards = self._holders
         for block in blocks:
+            if block < 0:
+                continue  # of an answer: nobody is asked for it
             shard = shards[block % SHARDS]
             left = shard[block] ^ bit
             if left:
@@ -166,10 +193,9 @@ class ApproximateIndex:
                 del shard[block]
 
     def _tell(
-        self, found: dict[Endpoint, int], mask: int, asked: set[Endpoint], depth: int
+        self, found: dict[Endpoint, int], mask: int, asked: set[Endpoint], tokens: int
     ) -> None:
-        """Those in the mask have so many blocks."""
-        tokens = tokens_in(depth, self._settings.block_tokens) if mask else 0
+        """Those in the mask have so many tokens."""
         while mask:
             position = mask.bit_length() - 1
             mask ^= 1 << position

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, ClassVar, Final
+
+from epp.core.spelling import to_camel
 
 MIN_BLOCK_TOKENS: Final = 64  # smaller blocks cost more than they tell
 
@@ -11,6 +13,8 @@ MIN_BLOCK_TOKENS: Final = 64  # smaller blocks cost more than they tell
 @dataclass(frozen=True, slots=True)
 class PrefixCacheSettings:
     """Raises ValueError naming the parameter in its YAML spelling."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "alias_generator": to_camel}
 
     auto_tune: bool = True  # take a server's capacity from what it reports
     block_size_tokens: int = 16  # of the first block; at least MIN_BLOCK_TOKENS in effect

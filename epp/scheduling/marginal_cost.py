@@ -6,30 +6,82 @@ Plugins stay interpreted, since others subclass them; these loops are compiled.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-from epp.core.endpoint import Endpoint
+from epp.core.endpoint import NEVER, Endpoint
+from epp.core.estimate import PoolEstimate
 from epp.core.request import RequestFacts
+
+FULL_CACHE: Final = 0.9  # a server that queues above this waits for memory
 
 
 def marginal_costs(request: RequestFacts, endpoints: Sequence[Endpoint]) -> list[float]:
     """The lower the better; only differences between endpoints mean something.
 
-    In prompt tokens: those in front of the request, its own, and its own once more for every
-    request in flight, since all of those stand still while it is computed.
+    In seconds of all requests together, or in prompt tokens while nothing is known of the speed.
     """
     foreign_tokens = _tokens_of_a_foreign_request(endpoints)
-    costs: list[float] = []
-    for endpoint in endpoints:
-        load = endpoint.load
-        in_flight = load.requests + load.foreign
-        backlog = load.prefilling_tokens + load.foreign * foreign_tokens
-        costs.append(backlog + uncached_tokens(request, endpoint) * (1.0 + in_flight))
-    return costs
+    pool = request.estimate
+    if pool is None:
+        return [_in_tokens(request, endpoint, foreign_tokens) for endpoint in endpoints]
+    return [_in_seconds(request, endpoint, foreign_tokens, pool) for endpoint in endpoints]
 
 
-def uncached_tokens(request: RequestFacts, endpoint: Endpoint) -> int:
-    """Prompt tokens that the endpoint would have to compute: one at least, as engines do."""
-    return max(1, request.prompt_tokens - request.cached_tokens.get(endpoint, 0))
+def _in_tokens(request: RequestFacts, endpoint: Endpoint, foreign_tokens: float) -> float:
+    """Those in front, its own, and its own once more for all that stand still meanwhile."""
+    load = endpoint.load
+    in_flight = load.requests + load.foreign
+    backlog = load.prefilling_tokens + load.foreign * foreign_tokens
+    return backlog + request.uncached_on(endpoint) * (1.0 + in_flight)
+
+
+def _in_seconds(
+    request: RequestFacts, endpoint: Endpoint, foreign_tokens: float, pool: PoolEstimate
+) -> float:
+    load, estimate = endpoint.load, endpoint.estimate
+    in_flight = load.requests + load.foreign
+    uncached = request.uncached_on(endpoint)
+    ratio = estimate.prefill_ratio
+    base = pool.prefill_seconds * ratio
+    token = pool.prefill_token_seconds * ratio
+
+    wait = token * (estimate.awaited_tokens + load.foreign * foreign_tokens)
+    if estimate.clear_at > request.attempted_at:
+        wait += estimate.clear_at - request.attempted_at
+    work = base + token * uncached
+    stall = in_flight * token * uncached
+    decode = pool.decode_seconds + pool.decode_slope_seconds * (2.0 * in_flight + 1.0)
+    cost = wait + work + stall + decode * estimate.decode_ratio
+    cost += _later_requests(pool, wait, work, (1.0 + in_flight) * ratio)
+    cost += _memory(pool, endpoint, uncached)
+    if request.adapter:
+        cost += request.adapter_loads.get(endpoint, 0.0) * (1.0 + in_flight)
+        cost += request.adapter_waits.get(endpoint, 0.0)
+    return cost
+
+
+def _later_requests(pool: PoolEstimate, wait: float, work: float, stretch: float) -> float:
+    """What requests still to come lose by the queue being longer than it would be."""
+    if pool.arrival_rate <= 0.0:
+        return 0.0
+    base, token = pool.prefill_seconds, pool.prefill_token_seconds
+    with_it = pool.prompts.delay(wait + work, base, token, stretch)
+    return pool.arrival_rate * (with_it - pool.prompts.delay(wait, base, token, stretch))
+
+
+def _memory(pool: PoolEstimate, endpoint: Endpoint, uncached: int) -> float:
+    """Until enough requests have ended that this one and those queued before it have room."""
+    metrics = endpoint.metrics
+    capacity = metrics.num_blocks * metrics.block_size_tokens
+    if not capacity or pool.finish_rate <= 0.0 or metrics.kv_cache_usage_read_at == NEVER:
+        return 0.0
+    free = capacity * (1.0 - metrics.kv_cache_usage) - endpoint.estimate.tokens_since_reading
+    missing = uncached + pool.output_tokens - free
+    queue = metrics.waiting if metrics.kv_cache_usage > FULL_CACHE else 0
+    if missing <= 0.0 and not queue:
+        return 0.0
+    requests = max(0.0, missing) / max(1.0, pool.uncached_tokens + pool.output_tokens)
+    return (requests + queue) / pool.finish_rate
 
 
 def _tokens_of_a_foreign_request(endpoints: Sequence[Endpoint]) -> float:

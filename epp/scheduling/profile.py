@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
-from epp.scheduling.interfaces import Filter, Picker, Preference, Scorer
+from epp.scheduling.interfaces import Answering, Filter, Picker, Preference, Scorer
 from epp.scheduling.memory import Memory, memory_of, with_new_memory
 
 
@@ -46,12 +46,18 @@ class Profile:
     picker: Picker
     preferences: tuple[Preference, ...] = ()
     memories: tuple[Memory, ...] = field(init=False)  # of its stateful plugins
+    answering: tuple[Answering, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         scorers = (weighted.scorer for weighted in self.scorers)
-        found = (memory_of(plugin) for plugin in (*self.filters, *scorers, self.picker))
+        plugins = (*self.filters, *self.preferences, *scorers, self.picker)
+        found = (memory_of(plugin) for plugin in plugins)
         memories = tuple(memory for memory in found if memory is not None)
+        given = (*plugins, *(memory.plugin for memory in memories))
         object.__setattr__(self, "memories", memories)
+        object.__setattr__(
+            self, "answering", tuple(plugin for plugin in given if isinstance(plugin, Answering))
+        )
 
     def with_new_memory(self) -> Profile:
         """The same plugins, which remember nothing so far."""
@@ -70,6 +76,11 @@ class Profile:
             or any(weighted.scorer.reads_prefix for weighted in self.scorers)
             or any(memory.plugin.reads_prefix for memory in self.memories)
         )
+
+    @property
+    def reads_costs(self) -> bool:
+        """Whether what was learned must be on the request before `rank`."""
+        return any(weighted.scorer.reads_costs for weighted in self.scorers)
 
     def fit_key(self, request: RequestFacts) -> Hashable:
         """Requests with equal keys pass the filters to the same endpoints."""
@@ -118,10 +129,24 @@ class Profile:
         for memory in self.memories:
             memory.plugin.decided(memory.state, request, endpoints, picked, now)
 
-    def finished(self, request: RequestFacts, served: Endpoint, now: float) -> None:
-        """`served` answered a request that was placed here, with success."""
+    def finished(
+        self, request: RequestFacts, picked: Endpoint, served: Endpoint, now: float
+    ) -> None:
+        """`served` answered a request that was placed on `picked`, with success."""
         for memory in self.memories:
-            memory.plugin.finished(memory.state, request, served, now)
+            memory.plugin.finished(memory.state, request, picked, served, now)
+
+    def response_headers(self, endpoints: Sequence[Endpoint]) -> Mapping[str, Mapping[str, str]]:
+        """By authority of the endpoint that serves, one of these."""
+        if not self.answering:
+            return {}
+        headers: dict[str, Mapping[str, str]] = {}
+        for endpoint in endpoints:
+            found: dict[str, str] = {}
+            for plugin in self.answering:
+                found.update(plugin.response_headers(endpoint))
+            headers[endpoint.authority] = found
+        return headers
 
 
 def _added(totals: list[float], weight: float, scores: list[float]) -> list[float]:

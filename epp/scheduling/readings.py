@@ -145,7 +145,7 @@ def unless_all_are_full(
     kv_cache_usage: float,
     has_room: Callable[[Endpoint], bool],
 ) -> Sequence[Endpoint]:
-    """All but those out of places, as long as one has room.
+    """All but those that queue for a place, as long as one has room.
 
     A queue for memory or behind prompts may still be the best place: scorers know its price.
     Has room: without a queue and with less KV cache in use, and of the others whom `has_room` says.
@@ -158,7 +158,7 @@ def unless_all_are_full(
             endpoint
         ):
             room = True
-        elif load.out_of_places:
+        elif load.places and load.waiting:
             if closed is None:
                 closed = set()
             closed.add(endpoint)

@@ -19,6 +19,7 @@ REQUEST_BYTES: Final = tuple(float(1 << power) for power in range(6, 31))
 RESPONSE_BYTES: Final = (
     *(1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32778, 65536),
 )
+HIT_BYTES: Final = (0, *(1 << power for power in range(4, 17)))
 INPUT_TOKENS: Final = (*RESPONSE_BYTES, 131072, 262144, 524288, 1048576)
 OUTPUT_TOKENS: Final = (1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 FAST: Final = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from epp.core.endpoint import Endpoint
-from epp.telemetry.metrics import PREFIX
+from epp.telemetry.metrics import PREFIX, PREFIX_INDEX
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class PoolSources:
     pool_name: str
     endpoints: Callable[[], Sequence[Endpoint]]
     waiting: Callable[[], Iterable[tuple[int, int, int]]]  # priority, requests, bytes
-    saturation: Callable[[float], float]
+    saturations: Callable[[float], Mapping[str, float]]  # by stage
     prefix_blocks: Callable[[], int]
     now: Callable[[], float]
     stale_after_seconds: float = 2.0
@@ -48,12 +48,13 @@ class PoolCollector(Collector):
         saturation = self._family(
             "flow_control_pool_saturation", "Load over capacity.", ("inference_pool", "stage")
         )
-        saturation.add_metric([sources.pool_name, "effective"], sources.saturation(now))
+        for stage, value in sources.saturations(now).items():
+            saturation.add_metric([sources.pool_name, stage], value)
         yield saturation
         yield self._family_of(
             "prefix_indexer_size",
             "Prefix blocks known, summed over endpoints.",
-            {"plugin_name": "prefix-cache", "plugin_type": "approx-prefix-cache-producer"},
+            PREFIX_INDEX,
             sources.prefix_blocks(),
         )
 
@@ -107,7 +108,7 @@ class PoolCollector(Collector):
         return GaugeMetricFamily(PREFIX + name, text, labels=labels)
 
     @staticmethod
-    def _family_of(name: str, text: str, labels: dict[str, str], value: float) -> Metric:
+    def _family_of(name: str, text: str, labels: Mapping[str, str], value: float) -> Metric:
         family = GaugeMetricFamily(PREFIX + name, text, labels=tuple(labels))
         family.add_metric(list(labels.values()), value)
         return family

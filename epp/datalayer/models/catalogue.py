@@ -34,12 +34,28 @@ class ModelCatalogue:
 
     def __init__(self) -> None:
         self._lists: dict[Endpoint, tuple[dict[str, Any], ...]] = {}
+        self._adapters: dict[str, set[Endpoint]] = {}  # by name, who lists it
 
     def put(self, endpoint: Endpoint, models: tuple[dict[str, Any], ...]) -> None:
+        self.forget(endpoint)
         self._lists[endpoint] = models
+        for name in _adapters(models):
+            self._adapters.setdefault(name, set()).add(endpoint)
 
     def forget(self, endpoint: Endpoint) -> None:
-        self._lists.pop(endpoint, None)
+        for name in _adapters(self._lists.pop(endpoint, ())):
+            if holders := self._adapters.get(name):
+                holders.discard(endpoint)
+                if not holders:
+                    del self._adapters[name]
+
+    def is_adapter(self, model: str) -> bool:
+        """Whether some server names a parent of the model, as vLLM does for LoRA adapters."""
+        return model in self._adapters
+
+    def lists(self, endpoint: Endpoint, model: str) -> bool:
+        """Whether the server itself names the model among its adapters."""
+        return model in self._adapters and endpoint in self._adapters[model]
 
     def document(self, endpoints: Sequence[Endpoint]) -> bytes | None:
         """Each model once, in the order of the endpoints; None while no list is known."""
@@ -51,3 +67,7 @@ class ModelCatalogue:
             for model in models:
                 union.setdefault(model["id"], model)
         return orjson.dumps({"object": "list", "data": list(union.values())})
+
+
+def _adapters(models: tuple[dict[str, Any], ...]) -> list[str]:
+    return [model["id"] for model in models if model.get("parent")]

@@ -41,6 +41,8 @@ class EngineMapping:
     cache_num_blocks_label: str = "num_gpu_blocks"
     cache_block_size: SeriesSpec | None = None  # a gauge instead of a label
     cache_num_blocks: SeriesSpec | None = None
+    custom: tuple[tuple[str, SeriesSpec], ...] = ()  # further series, by key; the first one counts
+    started_at: SeriesSpec | None = None  # Unix seconds, of the process
     families: tuple[str, ...] = field(init=False)  # all that is wanted, each once
     line_start: re.Pattern[bytes] = field(init=False, repr=False, compare=False)
     foreign_line: re.Pattern[bytes] = field(init=False, repr=False, compare=False)
@@ -48,7 +50,8 @@ class EngineMapping:
     def __post_init__(self) -> None:
         specs = (
             *(self.waiting, self.running, self.kv_cache_usage, self.adapters),
-            *(self.cache_info, self.cache_block_size, self.cache_num_blocks),
+            *(self.cache_info, self.cache_block_size, self.cache_num_blocks, self.started_at),
+            *(spec for _, spec in self.custom),
         )
         families = tuple(dict.fromkeys(spec.family for spec in specs if spec is not None))
         if not families:
@@ -65,9 +68,13 @@ class EngineMapping:
 
     @property
     def dependable(self) -> frozenset[str]:
-        """Families that a server always shows; adapters appear with their first request."""
-        absent = self.adapters.family if self.adapters else None
-        return frozenset(family for family in self.families if family != absent)
+        """Families that a server always shows.
+
+        Adapters appear with the first request for one; several processes have no one start.
+        """
+        absent = {spec.family for _, spec in self.custom}
+        absent |= {spec.family for spec in (self.adapters, self.started_at) if spec is not None}
+        return frozenset(self.families) - absent
 
 
 def parse_series(text: str) -> SeriesSpec:
@@ -99,6 +106,7 @@ def _vllm() -> EngineMapping:
         kv_cache_usage=parse_series("vllm:kv_cache_usage_perc"),
         adapters=parse_series("vllm:lora_requests_info"),
         cache_info=parse_series("vllm:cache_config_info"),
+        started_at=parse_series("process_start_time_seconds"),
     )
 
 

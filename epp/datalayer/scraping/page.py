@@ -108,6 +108,7 @@ class PageScan:
         usage = _fullest(self._values(mapping.kv_cache_usage))
         adapters = self._live_adapters()
         cache = self._cache_config()
+        started = self._values(mapping.started_at)
         block_size, num_blocks = cache or (previous.block_size_tokens, previous.num_blocks)
         was = previous
         metrics = EndpointMetrics(
@@ -124,6 +125,8 @@ class PageScan:
             block_size_tokens=block_size,
             num_blocks=num_blocks,
             cache_config_read_at=was.cache_config_read_at if cache is None else now,
+            custom={**was.custom, **self._custom()} if mapping.custom else was.custom,
+            started_at=max((was.started_at, *(started or ()))),
         )
         return Reading(metrics, frozenset(self._samples))
 
@@ -151,6 +154,11 @@ class PageScan:
                 return None
             values.append(value)
         return values or None
+
+    def _custom(self) -> dict[str, float]:
+        """Of those that are on the page. Of several chosen series the first counts."""
+        found = ((key, self._values(spec)) for key, spec in self._mapping.custom)
+        return {key: values[0] for key, values in found if values is not None}
 
     def _live_adapters(self) -> _Adapters | None:
         newest = self._of(self._adapters)

@@ -19,6 +19,7 @@ class MarginalCostScorer(Scorer):
 
     type_name: ClassVar[str] = "marginal-cost-scorer"
     reads_prefix: ClassVar[bool] = True
+    reads_costs: ClassVar[bool] = True
 
     def score(self, request: RequestFacts, endpoints: Sequence[Endpoint]) -> Sequence[float]:
         return lower_is_better(marginal_costs(request, endpoints))

@@ -50,6 +50,7 @@ class RunSettings:
     scrape_seconds: float = 0.05  # interval of each endpoint, each at its own phase
     network_seconds: float = 0.0005  # one way, gateway included
     sees_tokens: bool = True  # full mode; in light mode neither first tokens nor answers are seen
+    usage_seconds: float = 0.1  # in light mode: after the end, by the access log
     bytes_per_token: float = 4.0  # of prompts: the picker counts bytes
     faults: tuple[Fault, ...] = ()
     seed: int = 1
@@ -174,7 +175,14 @@ class FleetRun:
             headers["x-llm-d-inference-fairness-id"] = turn.flow
         if turn.session:
             headers["x-session-id"] = turn.session
-        return Arrival(headers, b"", complete=True, has_body=True, received_at=self.now)
+        return Arrival(
+            headers,
+            b"",
+            complete=True,
+            has_body=True,
+            received_at=self.now,
+            shows_answer=self.settings.sees_tokens,
+        )
 
     def _ended(self, flight: Flight) -> None:
         record = flight.record
@@ -239,7 +247,7 @@ class FleetRun:
             self._lose(flight, 400)
             return
         self._flights[flight.request] = flight
-        self.picker.director.responding(flight.facts, "", 200)
+        self.picker.director.responding(flight.facts, "", 200, self.now)
         idle = server.engine.idle
         server.engine.submit(flight.request, self.now)
         if idle:
@@ -271,7 +279,7 @@ class FleetRun:
     def _first_token(self, flight: Flight) -> None:
         flight.record.first_token_at = self.now
         if self.settings.sees_tokens and flight.request.output_tokens > 1:
-            self.picker.director.first_token(flight.facts)
+            self.picker.director.first_token(flight.facts, self.now)
 
     def _end(self, flight: Flight) -> None:
         request, record = flight.request, flight.record
@@ -279,13 +287,21 @@ class FleetRun:
         record.cached_tokens = request.cached_tokens
         record.preemptions = request.preemptions
         tokens = Tokens(request.prompt_tokens, request.output_tokens, request.cached_tokens)
-        ending = Ending(Cause.NATURAL, status=200, streaming=True, completed_at=self.now)
+        ending = Ending(Cause.NATURAL, status=200)
         if self.settings.sees_tokens:
+            ending.streaming, ending.completed_at = True, self.now
             ending.first_chunk_at = record.first_token_at
-        ending.usage = tokens
+            ending.usage = tokens
+        else:
+            late = (flight.facts.request_id, tokens)
+            self._at(self.now + self.settings.usage_seconds, self._report, late)
         outcomes = self.picker.director.finish(flight.facts, ending, self.now)
         self._told(outcomes)
         self._ended(flight)
+
+    def _report(self, late: tuple[str, Tokens]) -> None:
+        """The gateway's access log, which comes in batches."""
+        self.picker.director.reported(*late, self.now)
 
     def _lose(self, flight: Flight, status: int) -> None:
         flight.record.lost = True

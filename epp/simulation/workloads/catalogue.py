@@ -88,7 +88,7 @@ def _rag(rng: Random) -> Iterator[Session]:
     texts = Texts()
     shared = texts.new(500)
     while True:
-        documents = texts.new(normal(rng, 15_000, 22_000, 1000, 80_000))
+        documents = texts.new(lognormal(rng, 12_000, 10_000, 1000, 40_000))
         yield (Turn((shared, documents), round(lognormal(rng, 500, 400, 50, 2000))),)
 
 

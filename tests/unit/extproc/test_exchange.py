@@ -253,6 +253,13 @@ def test_the_ending_says_what_was_seen() -> None:
     assert (ending.usage.prompt_tokens, ending.usage.completion_tokens) == (3, 2)
 
 
+@pytest.mark.parametrize(("mode", "follows"), [(FULL, True), (BUFFERED, False)])
+def test_whether_the_first_token_will_be_seen_is_told(mode: BodyMode, follows: bool) -> None:
+    exchange = forwarded(mode)
+    responding = exchange.receive(ResponseHeaders(200, "text/event-stream", served="s"), 1.0)[0]
+    assert responding == Responding("s", 200, body_follows=follows)
+
+
 # Light.
 
 
@@ -554,3 +561,12 @@ def test_an_end_at_any_position_releases_everything(
 
 def test_every_event_of_the_legal_order_has_a_handler() -> None:
     assert {kind for kinds_ in EXPECTED.values() for kind in kinds_} == set(HANDLERS)
+
+
+@pytest.mark.parametrize(("mode", "shown"), [(FULL, True), (NONE, False)])
+def test_the_director_is_told_whether_the_answer_comes_by_us(mode: BodyMode, shown: bool) -> None:
+    exchange = Exchange(Limits())
+    exchange.receive(headers(BUFFERED, mode), 0.0)
+    [begin] = exchange.receive(RequestBody(BODY, True), 0.0)
+    assert isinstance(begin, Begin)
+    assert begin.arrival.shows_answer is shown

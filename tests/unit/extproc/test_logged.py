@@ -6,6 +6,7 @@ import pytest
 
 from epp.extproc.access_log import LoggedRequest
 from epp.extproc.logged import AccessLogDigest
+from epp.payloads.usage import Usage
 from epp.telemetry.metrics import Metrics
 
 OURS = LoggedRequest(
@@ -27,6 +28,31 @@ OURS = LoggedRequest(
     completion_tokens=8,
     cached_tokens=0,
 )
+
+
+@pytest.mark.parametrize(
+    ("request_", "told"),
+    [
+        pytest.param(OURS, [("r", Usage(30, 8, 0))], id="ours"),
+        pytest.param(
+            replace(OURS, prompt_tokens=None, cached_tokens=None), [("r", Usage(0, 8))], id="some"
+        ),
+        pytest.param(
+            replace(OURS, prompt_tokens=None, completion_tokens=None, cached_tokens=None),
+            [],
+            id="no-usage",
+        ),
+        pytest.param(replace(OURS, nonce="other"), [], id="of-another-picker"),
+        pytest.param(replace(OURS, picked=""), [], id="of-nobody"),
+    ],
+)
+def test_usage_is_told_to_who_learns(
+    request_: LoggedRequest, told: list[tuple[str, Usage]]
+) -> None:
+    reports: list[tuple[str, Usage]] = []
+    digest = AccessLogDigest(Metrics(), "mine", lambda name, usage: reports.append((name, usage)))
+    digest.logged(request_)
+    assert reports == told
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float:

@@ -6,15 +6,24 @@ from dataclasses import dataclass, field
 import orjson
 import pytest
 
-from epp.core.decision import Answer, Endpoints, Outcome, Placed, Waiting, record_of
+from epp.core.decision import (
+    Answer,
+    Endpoints,
+    Outcome,
+    Placed,
+    StageRecord,
+    Waiting,
+    record_of,
+)
 from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
+from epp.core.stages import Role, Skip
 from epp.director import Begun, Cause, Ending
 from epp.extproc.events import RequestHeaders
 from epp.extproc.observer import RECENT_DECISIONS, RequestObserver
 from epp.payloads.usage import Usage
 from epp.telemetry.logs import LineWriter, RequestLog
-from epp.telemetry.metrics import Metrics
+from epp.telemetry.metrics import PREFIX_INDEX, Metrics
 from tests.helpers.build import an_endpoint
 
 FLOW = {"model_name": "m", "target_model_name": "t", "fairness_id": "f", "priority": "3"}
@@ -118,6 +127,55 @@ def test_who_leaves_while_waiting_is_counted() -> None:
     assert watched.lines()[0]["cause"] == "client-disconnect"
 
 
+@pytest.mark.parametrize(
+    ("handler", "family", "other"),
+    [
+        ("disagg-profile-handler", "disagg_decision_total", "pd_decision_total"),
+        ("pd-profile-handler", "pd_decision_total", "disagg_decision_total"),
+    ],
+)
+def test_the_stages_of_a_request_are_counted_and_logged(
+    handler: str, family: str, other: str
+) -> None:
+    watched, begun = Watched(), a_begun()
+    assert begun.placed is not None
+    record = begun.placed.record
+    record.handler, record.handler_type = "h", handler
+    prefiller = an_endpoint(address="10.0.0.2", port=80)
+    record.stages = (
+        StageRecord(Role.ENCODE, "encode", Skip.DECIDER),
+        StageRecord(Role.PREFILL, "prefill", picked=(prefiller,)),
+    )
+    watched.observer.settled(begun, begun.placed, 0.5)
+    labels = {"plugin_name": "h", "plugin_type": handler}
+    counted = {**labels, "model_name": "m", "decision_type": "prefill-decode"}
+    assert (watched.value(family, **counted), watched.value(other, **counted)) == (1, 0)
+    begun.facts.model = ""
+    watched.observer.settled(begun, begun.placed, 0.5)
+    unnamed = {**labels, "model_name": "unknown", "decision_type": "prefill-decode"}
+    assert watched.value(family, **unnamed) == 1
+    watched.observer.finished(begun, Ending(Cause.NATURAL, 200), 1.0)
+    [line] = watched.lines()
+    assert (line["prefill"], line["encode_skip"]) == ("10.0.0.2:80", "decider")
+
+
+def test_one_profile_alone_is_no_disaggregation() -> None:
+    watched, begun = Watched(), a_begun()
+    assert begun.placed is not None
+    watched.observer.settled(begun, begun.placed, 0.5)
+    assert not list(watched.metrics.disagg_decisions._children)
+
+
+def test_a_rank_is_served_where_the_gateway_was_told() -> None:
+    watched, begun = Watched(), a_begun()
+    assert begun.placed is not None
+    decision = Endpoints(begun.placed.record.picked, common_authority="10.0.0.1:8000")
+    begun.outcome = Placed(decision, begun.placed.record)
+    watched.observer.finished(begun, Ending(Cause.NATURAL, 200, "10.0.0.1:8000"), 1.0)
+    watched.observer.finished(begun, Ending(Cause.NATURAL, 200, "10.0.0.1:80"), 1.0)
+    assert [line.get("served") for line in watched.lines()] == [None, "10.0.0.1:80"]
+
+
 def test_an_error_of_the_model_server_is_counted() -> None:
     watched, begun = Watched(), a_begun()
     assert begun.placed is not None
@@ -161,3 +219,26 @@ def test_recent_decisions_are_bounded() -> None:
     assert len(watched.observer.recent) == RECENT_DECISIONS
     watched.observer.spent(RequestHeaders, 0.001)
     assert watched.value("stage_duration_seconds_count", stage="request_headers") == 1
+
+
+@pytest.mark.parametrize(
+    ("prefix", "cached", "ratio", "size"),
+    [
+        pytest.param(512, 128, 0.25, 1024.0, id="a-part"),
+        pytest.param(512, 0, 0.0, 0.0, id="nothing"),
+        pytest.param(512, 600, 1.0, 1024.0 * 4, id="the-last-block-counts-whole"),
+    ],
+)
+def test_what_the_index_believed_is_measured(
+    prefix: int, cached: int, ratio: float, size: float
+) -> None:
+    watched = Watched()
+    begun = a_begun(token_ratio=0.5)
+    assert begun.placed is not None
+    watched.observer.settled(begun, begun.placed, 0.5)  # nothing was looked up
+    begun.placed.record.prefix_tokens = prefix
+    begun.placed.record.cached_tokens = cached
+    watched.observer.settled(begun, begun.placed, 0.5)
+    for name, expected in (("ratio", ratio), ("bytes", size)):
+        assert watched.value(f"prefix_indexer_hit_{name}_count", **PREFIX_INDEX) == 1
+        assert watched.value(f"prefix_indexer_hit_{name}_sum", **PREFIX_INDEX) == expected

@@ -1,8 +1,16 @@
 from __future__ import annotations
 
-import pytest
+import math
+from dataclasses import replace
 
-from epp.scheduling.marginal_cost import marginal_costs, uncached_tokens
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from epp.core.endpoint import Endpoint
+from epp.core.estimate import PoolEstimate
+from epp.estimation.recent import RecentPrompts
+from epp.scheduling.marginal_cost import marginal_costs
 from tests.helpers.build import a_request, an_endpoint
 
 
@@ -36,16 +44,123 @@ def test_cached_tokens_cost_nothing() -> None:
     assert marginal_costs(request, [warm, cold]) == [400, 1000]
 
 
-@pytest.mark.parametrize(
-    ("prompt", "cached", "expected"),
-    [
-        pytest.param(100, 0, 100, id="cold"),
-        pytest.param(100, 64, 36, id="warm"),
-        pytest.param(100, 128, 1, id="the-last-token-is-always-computed"),
-        pytest.param(0, 0, 1, id="a-prompt-that-was-not-read"),
-    ],
+# In seconds: 10 us a token, 5 ms a prefill, 2 s a decode, 0.1 s more for each in flight.
+POOL = PoolEstimate(
+    prefill_seconds=0.005,
+    prefill_token_seconds=1e-5,
+    prefill_samples=100.0,
+    prefill_learned_at=50.0,
+    decode_seconds=2.0,
+    decode_slope_seconds=0.1,
+    output_tokens=200.0,
+    uncached_tokens=800.0,
+    finish_rate=4.0,
 )
-def test_uncached_tokens(prompt: int, cached: int, expected: int) -> None:
+NOW = 60.0
+
+
+def cost(endpoint: Endpoint, pool: PoolEstimate = POOL, **facts: object) -> float:
+    given = {"prompt_tokens": 1000, "attempted_at": NOW, "estimate": pool, **facts}
+    [found] = marginal_costs(a_request(**given), [endpoint])
+    return found
+
+
+WORK, DECODE = 0.005 + 0.01, 2.0 + 0.1
+
+
+def test_an_idle_server_costs_the_work_and_the_decode() -> None:
+    assert cost(an_endpoint()) == pytest.approx(WORK + DECODE)
+
+
+def test_prefills_that_are_awaited_are_waited_for() -> None:
     endpoint = an_endpoint()
-    request = a_request(prompt_tokens=prompt, cached_tokens={endpoint: cached})
-    assert uncached_tokens(request, endpoint) == expected
+    endpoint.estimate.awaited_tokens = 30_000
+    assert cost(endpoint) == pytest.approx(0.3 + WORK + DECODE)
+
+
+@pytest.mark.parametrize(("clear_at", "wait"), [(NOW + 0.7, 0.7), (NOW - 0.7, 0.0)])
+def test_the_clock_is_waited_for_while_it_runs(clear_at: float, wait: float) -> None:
+    endpoint = an_endpoint()
+    endpoint.estimate.clear_at = clear_at
+    assert cost(endpoint) == pytest.approx(wait + WORK + DECODE)
+
+
+def test_those_in_flight_stand_still_and_decode_more_slowly() -> None:
+    stall, slower = 5 * 0.01, 2 * 5 * 0.1
+    assert cost(an_endpoint(requests=3, foreign=2.0)) == pytest.approx(
+        WORK + DECODE + stall + slower
+    )
+
+
+def test_foreign_requests_are_waited_for_as_ours() -> None:
+    ours, theirs = an_endpoint(requests=2), an_endpoint(foreign=3.0)
+    ours.load.prefilling_tokens = 800
+    request = a_request(prompt_tokens=1000, attempted_at=NOW, estimate=POOL)
+    costs = marginal_costs(request, [ours, theirs])
+    assert costs[1] == pytest.approx(WORK + DECODE + 3 * 0.01 + 2 * 3 * 0.1 + 3 * 400 * 1e-5)
+
+
+def test_a_slow_server_takes_longer_for_everything() -> None:
+    endpoint = an_endpoint(requests=1)
+    endpoint.estimate.prefill_ratio, endpoint.estimate.decode_ratio = 3.0, 2.0
+    assert cost(endpoint) == pytest.approx(3 * (WORK + 0.01) + 2 * (2.0 + 3 * 0.1))
+
+
+def test_requests_still_to_come_lose_by_a_longer_queue() -> None:
+    prompts = RecentPrompts()
+    prompts.add(10_000)  # 0.105 s elsewhere: more than this queue
+    pool = replace(POOL, arrival_rate=8.0, prompts=prompts.sample)
+    endpoint = an_endpoint()
+    endpoint.estimate.clear_at = NOW + 0.02
+    later = 8.0 * ((0.02 + WORK) ** 2 - 0.02**2) / 2
+    assert cost(endpoint, pool) == pytest.approx(0.02 + WORK + DECODE + later)
+
+
+def test_a_full_cache_is_waited_for_until_others_have_ended() -> None:
+    endpoint = an_endpoint(kv_cache_usage=0.9, block_size_tokens=16, num_blocks=1000)
+    assert cost(endpoint) == pytest.approx(WORK + DECODE)  # 1600 tokens are free
+    endpoint.estimate.tokens_since_reading = 900
+    assert cost(endpoint) == pytest.approx(WORK + DECODE + (500 / 1000) / 4.0)
+
+
+@pytest.mark.parametrize(("usage", "waits"), [(0.95, 3 / 4.0), (0.85, 0.0)])
+def test_a_queue_in_front_of_a_full_cache_is_waited_for(usage: float, waits: float) -> None:
+    endpoint = an_endpoint(
+        waiting=3, kv_cache_usage=usage, block_size_tokens=16, num_blocks=100_000
+    )
+    assert cost(endpoint) == pytest.approx(WORK + DECODE + waits)
+
+
+def test_a_server_that_does_not_tell_its_memory_has_enough() -> None:
+    assert cost(an_endpoint(kv_cache_usage=1.0)) == pytest.approx(WORK + DECODE)
+
+
+def test_an_adapter_to_be_loaded_holds_up_all_in_flight() -> None:
+    endpoint = an_endpoint(requests=2)
+    without = cost(endpoint)
+    facts = {"adapter": "a", "adapter_loads": {endpoint: 0.5}, "adapter_waits": {endpoint: 0.25}}
+    assert cost(endpoint, **facts) == pytest.approx(without + 3 * 0.5 + 0.25)
+    assert cost(endpoint, adapter="a") == pytest.approx(without)
+
+
+FINITE = st.floats(0.0, 1e9)
+
+
+@given(
+    *(st.integers(0, 1000), st.floats(0.0, 1000.0), st.integers(0, 10**7), FINITE),
+    *(st.floats(1 / 16, 16.0), st.floats(0.0, 1.0), st.integers(0, 10**6)),
+)
+def test_a_cost_is_always_a_number(
+    requests: int, foreign: float, tokens: int, clear_at: float, ratio: float, kept: float, kv: int
+) -> None:
+    endpoint = an_endpoint(requests=requests, foreign=foreign, num_blocks=kv, block_size_tokens=16)
+    estimate = endpoint.estimate
+    estimate.prefill_ratio = estimate.decode_ratio = ratio
+    estimate.clear_at, estimate.kept_share = clear_at, kept
+    estimate.awaited_tokens = estimate.tokens_since_reading = tokens
+    prompts = RecentPrompts()
+    prompts.add(tokens)
+    pool = replace(POOL, arrival_rate=5.0, prompts=prompts.sample)
+    found = cost(endpoint, pool, cached_tokens={endpoint: tokens})
+    assert math.isfinite(found)
+    assert found > 0.0

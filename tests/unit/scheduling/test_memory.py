@@ -54,7 +54,14 @@ class Fresh(StatefulFilter):
     ) -> None:
         state.picked.append(picked.authority)
 
-    def finished(self, state: Seen, request: RequestFacts, served: Endpoint, now: float) -> None:
+    def finished(
+        self,
+        state: Seen,
+        request: RequestFacts,
+        picked: Endpoint,
+        served: Endpoint,
+        now: float,
+    ) -> None:
         state.served.append(served.authority)
 
 
@@ -73,7 +80,14 @@ class Liked(StatefulScorer):
     ) -> Sequence[float]:
         return [float(e.authority in state.served) for e in endpoints]
 
-    def finished(self, state: Seen, request: RequestFacts, served: Endpoint, now: float) -> None:
+    def finished(
+        self,
+        state: Seen,
+        request: RequestFacts,
+        picked: Endpoint,
+        served: Endpoint,
+        now: float,
+    ) -> None:
         state.served.append(served.authority)
 
 
@@ -98,7 +112,7 @@ def test_all_that_remember_hear_of_a_decision_and_of_its_end() -> None:
     profile = a_profile()
     assert [memory.name for memory in profile.memories] == ["f", "s", "p"]
     assert [decide(profile), decide(profile)] == ["a", "b"]
-    profile.finished(a_request(), POOL[2], 0.0)
+    profile.finished(a_request(), POOL[0], POOL[2], 0.0)
     scores = profile.rank(a_request(), POOL, RNG, 1).scores["s"]
     assert scores == [0.0, 0.0, 1.0]
 

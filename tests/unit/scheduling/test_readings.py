@@ -75,7 +75,7 @@ def test_no_better_one_is_left_out(scores: list[float], count: int) -> None:
     assert scored == sorted(scores, reverse=True)[:count]
 
 
-def test_all_may_be_chosen_while_one_has_room_but_those_out_of_places() -> None:
+def test_all_may_be_chosen_while_one_has_room_but_those_that_queue_for_one() -> None:
     asked: list[Endpoint] = []
 
     def has_room(endpoint: Endpoint) -> bool:
@@ -84,7 +84,7 @@ def test_all_may_be_chosen_while_one_has_room_but_those_out_of_places() -> None:
 
     idle, queued, full, closed = (an_endpoint() for _ in range(4))
     queued.load.waiting = closed.load.waiting = 3
-    closed.load.out_of_places = True
+    closed.load.places = 4
     full.metrics = EndpointMetrics(kv_cache_usage=0.8)
     assert unless_all_are_full([idle, queued, full], 0.8, has_room) == [idle, queued, full]
     assert asked == [queued, full]
@@ -94,5 +94,5 @@ def test_all_may_be_chosen_while_one_has_room_but_those_out_of_places() -> None:
 
 def test_who_has_room_for_a_short_queue_is_asked_for() -> None:
     queued = an_endpoint()
-    queued.load.waiting, queued.load.out_of_places = 3, True
+    queued.load.waiting, queued.load.places = 3, 4
     assert unless_all_are_full([queued], 0.8, lambda _: True) == [queued]

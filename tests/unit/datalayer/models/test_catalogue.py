@@ -49,3 +49,16 @@ def test_what_is_no_list(body: bytes) -> None:
 
 def test_entries_without_a_name_are_passed_over() -> None:
     assert read_list(b'{"data": [{"id": "a"}, {"id": 7}, 3, {}]}') == ({"id": "a"},)
+
+
+def test_who_lists_an_adapter() -> None:
+    catalogue = ModelCatalogue()
+    catalogue.put(A, read_list(RECORDED.read_bytes().partition(b"\r\n\r\n")[2]))
+    catalogue.put(B, ({"id": "ad1", "parent": "tiny"}, {"id": "tiny", "parent": None}))
+    told = {name: catalogue.is_adapter(name) for name in ("tiny", "ad0", "ad1", "ad2", "")}
+    assert told == {"tiny": False, "ad0": True, "ad1": True, "ad2": False, "": False}
+    assert [catalogue.lists(endpoint, "ad0") for endpoint in (A, B, C)] == [True, False, False]
+    catalogue.put(A, models("tiny"))
+    assert not catalogue.is_adapter("ad0")
+    catalogue.forget(B)
+    assert not catalogue.is_adapter("ad1")

@@ -50,9 +50,12 @@ def test_a_family_with_several_meanings_is_asked_for_once() -> None:
     )
 
 
-def test_adapters_may_be_absent() -> None:
+def test_adapters_and_the_start_may_be_absent() -> None:
     vllm = ENGINES["vllm"]
-    assert set(vllm.families) - vllm.dependable == {"vllm:lora_requests_info"}
+    assert set(vllm.families) - vllm.dependable == {
+        "vllm:lora_requests_info",
+        "process_start_time_seconds",
+    }
 
 
 def test_a_mapping_without_any_series_is_refused() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from epp.core.endpoint import NEVER, EndpointMetrics
-from epp.datalayer.scraping.engines import ENGINES
+from epp.datalayer.scraping.engines import ENGINES, EngineMapping, parse_series
 from epp.datalayer.scraping.page import (
     MAX_LINE_BYTES,
     MAX_SERIES,
@@ -37,7 +38,7 @@ def filtered(page: bytes) -> bytes:
     return b"".join(
         line
         for line in lines
-        if (line.split(b" ")[2] if line[:1] == b"#" else line.split(b"{")[0]) in names
+        if (line.split(b" ")[2] if line[:1] == b"#" else re.split(rb"[{ ]", line)[0]) in names
     )
 
 
@@ -48,21 +49,26 @@ def read(page: bytes, engine: str = "vllm", previous: EndpointMetrics = UNKNOWN)
 NO_LORA = (frozenset[str](), 0, NEVER)
 LORA = (frozenset({"ad1"}), 2, AT)
 RECORDED = [
-    pytest.param("plain", (0, 0, 0.0), NO_LORA, (32, 1024), id="plain"),
-    pytest.param("loaded-lora", (3, 3, 0.33333333333333337), LORA, (32, 64), id="loaded"),
-    pytest.param("idle-lora-dp2", (0, 0, 0.0), NO_LORA, (32, 256), id="idle-dp2"),
-    pytest.param("after-load-lora-dp2", (0, 0, 0.0), LORA, (32, 256), id="after-load-dp2"),
+    pytest.param("plain", (0, 0, 0.0), NO_LORA, (32, 1024), 1795182219.41, id="plain"),
+    pytest.param(
+        "loaded-lora", (3, 3, 0.33333333333333337), LORA, (32, 64), 1795186013.69, id="loaded"
+    ),
+    pytest.param("idle-lora-dp2", (0, 0, 0.0), NO_LORA, (32, 256), 1795185934.93, id="idle-dp2"),
+    pytest.param(
+        "after-load-lora-dp2", (0, 0, 0.0), LORA, (32, 256), 1795185934.93, id="after-load-dp2"
+    ),
 ]
 
 
 @pytest.mark.parametrize("form", [lambda page: page, filtered], ids=["full", "filtered"])
-@pytest.mark.parametrize(("name", "load", "lora", "cache"), RECORDED)
+@pytest.mark.parametrize(("name", "load", "lora", "cache", "started_at"), RECORDED)
 def test_recorded_pages(
     name: str,
     form: Callable[[bytes], bytes],
     load: tuple[int, int, float],
     lora: tuple[frozenset[str], int, float],
     cache: tuple[int, int],
+    started_at: float,
 ) -> None:
     assert read(form(recorded(name))) == EndpointMetrics(
         waiting=load[0],
@@ -78,6 +84,7 @@ def test_recorded_pages(
         block_size_tokens=cache[0],
         num_blocks=cache[1],
         cache_config_read_at=AT,
+        started_at=started_at,
     )
 
 
@@ -278,3 +285,28 @@ def test_lines_at_the_edge_of_a_step_are_read_once(shift: int) -> None:
         steps += 1
     assert steps == 3
     assert scan.reading(UNKNOWN, AT).metrics == read(DP2)
+
+
+CUSTOM = EngineMapping(
+    "mine",
+    waiting=parse_series("waiting"),
+    custom=(
+        ("heat", parse_series('gpu_heat{gpu="1"}')),
+        ("any", parse_series("gpu_heat")),
+        ("never", parse_series("no_such")),
+    ),
+)
+
+
+def test_custom_series_are_read_by_their_key() -> None:
+    page = b'waiting 2\ngpu_heat{gpu="0"} 50\ngpu_heat{gpu="1"} 61.5\n'
+    reading = read_page(page, CUSTOM, UNKNOWN, AT)
+    assert reading.metrics.custom == {"heat": 61.5, "any": 50.0}
+    assert reading.families == {"waiting", "gpu_heat"}
+
+
+def test_a_custom_series_that_is_gone_keeps_its_last_value() -> None:
+    before = read_page(b'gpu_heat{gpu="1"} 61.5\n', CUSTOM, UNKNOWN, AT).metrics
+    after = read_page(b"waiting 1\n", CUSTOM, before, AT + 1.0).metrics
+    assert after.custom == {"heat": 61.5, "any": 61.5}
+    assert CUSTOM.dependable == {"waiting"}  # a server may show a custom one later, or never

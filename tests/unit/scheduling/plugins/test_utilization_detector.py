@@ -52,9 +52,9 @@ def test_while_one_has_room_the_others_may_be_chosen_too() -> None:
     assert UtilizationDetector().with_room([full], NOW) == ()
 
 
-def test_but_not_those_that_are_out_of_places() -> None:
+def test_but_not_those_that_queue_for_a_place() -> None:
     full, free = an_endpoint(waiting=9, read_at=NOW), an_endpoint(read_at=NOW)
-    full.load.out_of_places = True
+    full.load.places = 4
     assert UtilizationDetector().with_room([full, free], NOW) == [free]
 
 

@@ -49,8 +49,8 @@ def test_there_is_a_remedy_for_each() -> None:
 @pytest.mark.parametrize(
     ("cell", "resource"),
     [
-        (Cell("rag", "2x70b-h100-tp8", 1.5, ""), Resource.PREFILL),
-        (Cell("rag", "2x32b-h100-tp2", 2.0, ""), Resource.PREFILL),
+        (Cell("rag", "2x70b-h100-tp8", 3.0, ""), Resource.PREFILL),
+        (Cell("rag", "2x32b-h100-tp2", 4.0, ""), Resource.PREFILL),
         (Cell("reasoning", "4x8b-a100", 3.0, "", seconds=60.0, tpot_seconds=0.02), Resource.DECODE),
         (Cell("b2b-saas", "1x8b-l4", 1.0, ""), Resource.MEMORY),
         (Cell("lora", "1x8b-h100", 10.0, ""), Resource.ADAPTERS),

@@ -1,0 +1,1 @@
+"""What is learned of the servers and the traffic from requests that we placed."""

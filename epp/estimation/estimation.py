@@ -1,0 +1,218 @@
+"""The room that learns. It is told of every placement, first token and end, and reads no clock.
+
+It proposes whose prefill is over; the ledger, which owns the load, is told by the director.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from epp.core.decision import Lease
+from epp.core.endpoint import Endpoint
+from epp.core.estimate import PoolEstimate
+from epp.core.request import RequestFacts
+from epp.estimation.lessons import Lessons, Usage
+from epp.estimation.recent import EventRate, RecentMean, RecentPrompts
+from epp.estimation.residency import Residency, Tier
+from epp.estimation.server import Server
+from epp.estimation.stay import Stay
+
+SEEN_ADAPTERS: Final = 4096
+
+
+class Estimation:
+    """One loop is its only user; every method costs the same however much was learned."""
+
+    def __init__(
+        self,
+        is_adapter: Callable[[str], bool] = lambda _model: False,
+        listed: Callable[[Endpoint, str], bool] = lambda _endpoint, _model: False,
+    ) -> None:
+        """`is_adapter` and `listed` are what the servers' model lists say."""
+        self.residency = Residency(listed)
+        self._lessons = Lessons(self.residency)
+        self._is_adapter = is_adapter
+        self._seen_adapters: dict[str, None] = {}  # in metrics
+        self._servers: dict[Endpoint, Server] = {}
+        self._due: list[tuple[float, int, Server]] = []  # a heap: when to look at whose prefills
+        self._order = 0
+        self._ended: list[Lease] = []  # prefills that are over, for who asks next
+        self._uncached = RecentMean()
+        self._arrivals, self._finishes = EventRate(), EventRate()
+        self._prompts = RecentPrompts()
+
+    def token_ratio(self, model: str) -> float:
+        """Tokens that the model's tokenizer makes of four bytes."""
+        return self._lessons.tokens.ratio(model)
+
+    def adapter_of(self, model: str) -> str:
+        """The model's name if a server's list or metrics call it a LoRA adapter, else nothing."""
+        return model if model in self._seen_adapters or self._is_adapter(model) else ""
+
+    def pool(self, servers: int, now: float) -> PoolEstimate | None:
+        """None while not even the prefill is known. `servers` share what arrives."""
+        lessons = self._lessons
+        base, token, samples, learned_at = lessons.timing.prefill()
+        if token <= 0.0 or not servers:
+            return None
+        outputs = lessons.outputs.mean
+        decode, slope, decode_samples, decode_learned_at = lessons.timing.decode(outputs)
+        return PoolEstimate(
+            prefill_seconds=base,
+            prefill_token_seconds=token,
+            prefill_samples=samples,
+            prefill_learned_at=learned_at,
+            decode_seconds=decode,
+            decode_slope_seconds=slope,
+            decode_samples=decode_samples,
+            decode_learned_at=decode_learned_at,
+            output_tokens=outputs,
+            uncached_tokens=self._uncached.mean,
+            residence_seconds=lessons.residence.mean,
+            arrival_rate=self._arrivals.per_second(now) / servers,
+            finish_rate=self._finishes.per_second(now) / servers,
+            prompts=self._prompts.sample,
+        )
+
+    def over(self, now: float) -> Sequence[Lease]:
+        """Leases whose prefill the clock has ended since it was last asked."""
+        leases, self._ended = self._ended, []
+        while self._due and self._due[0][0] <= now:
+            at, _, server = heapq.heappop(self._due)
+            if at == server.look_at:
+                server.look_at = math.inf
+                leases += _leases(server.prefills.take_due(now))
+                self._watch(server)
+        return leases
+
+    def placed(self, facts: RequestFacts, lease: Lease, believed_tokens: int, now: float) -> Stay:
+        """`believed_tokens` of the prompt are cached there, as far as the index knows."""
+        endpoint, uncached = lease.endpoint, lease.uncached_tokens
+        server = self._server(endpoint, now)
+        adapter = facts.adapter
+        self._order += 1
+        stay = Stay(
+            endpoint=endpoint,
+            lease=lease,
+            request_id=facts.request_id,
+            model=facts.target_model,
+            adapter=adapter,
+            adapter_tier=self.residency.enter(endpoint, adapter) if adapter else Tier.RESIDENT,
+            prompt_tokens=facts.prompt_tokens,
+            rule_tokens=facts.prompt_tokens / facts.token_ratio,
+            believed_tokens=believed_tokens,
+            shows_first_token=facts.shows_first_token,
+            placed_at=now,
+            order=self._order,
+            prefill_seconds=self._lessons.timing.expected_prefill(endpoint, uncached),
+        )
+        self._enter(server, stay, now)
+        self._arrivals.add(now)
+        self._uncached.add(uncached)
+        self._prompts.add(facts.prompt_tokens)
+        return stay
+
+    def moved(self, stay: Stay, endpoint: Endpoint, now: float) -> None:
+        """Another server took the request. Nobody saw when, so nothing is learned of it."""
+        prefilling = stay.prefilling
+        left = self._servers.get(stay.endpoint)
+        if left is not None:
+            left.leave(stay, now)
+            self._watch(left)
+        if stay.adapter:
+            self.residency.leave(stay.endpoint, stay.adapter)
+            stay.adapter_tier = self.residency.enter(endpoint, stay.adapter)
+        self._order += 1
+        stay.endpoint, stay.order, stay.moved = endpoint, self._order, True
+        stay.prefilling = prefilling
+        stay.prefill_seconds = self._lessons.timing.expected_prefill(endpoint, stay.uncached_tokens)
+        self._enter(self._server(endpoint, now), stay, now)
+
+    def first_token(self, stay: Stay, now: float) -> Sequence[Lease]:
+        """Returns the leases whose prefill this ends or proves to be over."""
+        server = self._servers.get(stay.endpoint)
+        if server is None or not math.isnan(stay.first_token_at):
+            return ()
+        stay.first_token_at = now
+        proven = _leases(server.prefills.take_proven(stay.order, now))
+        if stay.prefilling:
+            proven.append(stay.lease)
+            server.prefills.finish(stay, now)
+        self._watch(server)
+        seconds = server.since_first_token(stay, now)
+        self._lessons.prefill(stay, server.in_flight, seconds, now)
+        server.mark(stay, now)
+        return proven
+
+    def finished(
+        self, stay: Stay, succeeded: bool, usage: Usage | None, now: float
+    ) -> Sequence[Lease]:
+        """Without success nothing is learned. Returns other leases whose prefill it proves over."""
+        self._finishes.add(now)
+        if stay.adapter:
+            self.residency.leave(stay.endpoint, stay.adapter)
+        server = self._servers.get(stay.endpoint)
+        if server is None:
+            return ()
+        if not succeeded:
+            server.leave(stay, now)
+            self._watch(server)
+            return ()
+        proven = _leases(server.prefills.take_proven(stay.order, now))
+        if stay.prefilling:
+            server.prefills.finish(stay, now)
+        self._watch(server)
+        life = server.measured(stay, now)
+        server.leave(stay, now)
+        self._lessons.life(life, usage, now)
+        return proven
+
+    def reported(self, request_id: str, usage: Usage, now: float) -> Endpoint | None:
+        """Usage that came after the end. Returns who served, if that is still known."""
+        stay = self._lessons.usage_of(request_id, usage, self._servers, now)
+        return None if stay is None else stay.endpoint
+
+    def read(self, endpoint: Endpoint) -> None:
+        """A scrape came: what it shows holds what was placed before."""
+        endpoint.estimate.tokens_since_reading = 0
+        seen = self._seen_adapters
+        for adapter in endpoint.metrics.running_adapters:
+            if adapter not in seen and len(seen) < SEEN_ADAPTERS:
+                seen[adapter] = None
+
+    def restarted(self, endpoint: Endpoint) -> None:
+        """Its server lost what it had cached and loaded. Its speed is the same."""
+        self.residency.restarted(endpoint)
+        self._lessons.kept.forget(endpoint)
+
+    def forget(self, endpoint: Endpoint) -> None:
+        """The endpoint left the pool; its requests may still end."""
+        self._servers.pop(endpoint, None)
+        self.residency.forget(endpoint)
+        self._lessons.forget(endpoint)
+
+    def _server(self, endpoint: Endpoint, now: float) -> Server:
+        server = self._servers.get(endpoint)
+        if server is None:
+            server = self._servers[endpoint] = Server(endpoint, now)
+        return server
+
+    def _enter(self, server: Server, stay: Stay, now: float) -> None:
+        self._ended += _leases(server.prefills.take_due(now))
+        server.enter(stay, now)
+        self._watch(server)
+
+    def _watch(self, server: Server) -> None:
+        """One entry of the heap a server counts: the one at `look_at`."""
+        due_at = server.prefills.due_at
+        if due_at < server.look_at:
+            server.look_at = due_at
+            self._order += 1
+            heapq.heappush(self._due, (due_at, self._order, server))
+
+
+def _leases(stays: Sequence[Stay]) -> list[Lease]:
+    return [stay.lease for stay in stays]

@@ -1,0 +1,110 @@
+"""Which prompts a server has still to compute, and when it is taken to be done with them.
+
+Where the first token is seen, that is the end of a prefill. Elsewhere a virtual clock tells it:
+the server computes one prompt after the other, each as long as the law says. Whatever shows a
+later prompt to be done proves all earlier ones, since engines admit first come first served.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+from epp.core.endpoint import Endpoint
+from epp.core.estimate import UNKNOWN
+from epp.estimation.stay import Stay
+
+
+class ServerPrefills:
+    """Of one server. Writes `awaited_tokens` and `clear_at` of the endpoint's estimate."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.done_tokens = 0.0  # of all prefills that are over, since the first
+        self.pending_tokens = 0  # of those that are not
+        self._endpoint = endpoint
+        self._clocked: deque[Stay] = deque()
+        self._unclocked: deque[Stay] = deque()  # placed before anything was known of the speed
+        self._started_at = UNKNOWN  # of the first clocked one
+        self._queued_seconds = 0.0  # of all clocked ones
+
+    @property
+    def due_at(self) -> float:
+        """When the clock ends the next prefill; infinity if it has none."""
+        if not self._clocked:
+            return math.inf
+        return self._started_at + self._clocked[0].prefill_seconds
+
+    def add(self, stay: Stay, now: float) -> None:
+        """`now` is not before `due_at`: what is due has been taken out."""
+        self.pending_tokens += stay.uncached_tokens
+        if stay.shows_first_token:
+            self._endpoint.estimate.awaited_tokens += stay.uncached_tokens
+        elif math.isnan(stay.prefill_seconds):
+            self._endpoint.estimate.awaited_tokens += stay.uncached_tokens
+            self._unclocked.append(stay)
+        else:
+            if not self._clocked:
+                self._started_at, self._queued_seconds = now, 0.0
+            self._clocked.append(stay)
+            self._queued_seconds += stay.prefill_seconds
+            self._show()
+
+    def take_due(self, now: float) -> list[Stay]:
+        """Those that the clock says are done."""
+        done: list[Stay] = []
+        while self._clocked and self.due_at <= now:
+            stay = self._clocked.popleft()
+            self._started_at += stay.prefill_seconds
+            self._queued_seconds -= stay.prefill_seconds
+            self._end(stay, done)
+        if done:
+            self._show()
+        return done
+
+    def take_proven(self, order: int, now: float) -> list[Stay]:
+        """Those picked before `order` whose end is not seen by itself."""
+        done: list[Stay] = []
+        while self._unclocked and self._unclocked[0].order < order:
+            stay = self._unclocked.popleft()
+            self._endpoint.estimate.awaited_tokens -= stay.uncached_tokens
+            self._end(stay, done)
+        clocked = self._clocked
+        if clocked and clocked[0].order < order:
+            while clocked and clocked[0].order < order:
+                stay = clocked.popleft()
+                self._queued_seconds -= stay.prefill_seconds
+                self._end(stay, done)
+            self._started_at = now  # the clock was late
+            self._show()
+        return done
+
+    def finish(self, stay: Stay, now: float) -> None:
+        """Its prompt is computed."""
+        self.drop(stay, now)
+        self.done_tokens += stay.uncached_tokens
+
+    def drop(self, stay: Stay, now: float) -> None:
+        """It left, and nobody knows whether its prompt was computed."""
+        stay.prefilling = False
+        self.pending_tokens -= stay.uncached_tokens
+        if stay.shows_first_token:
+            self._endpoint.estimate.awaited_tokens -= stay.uncached_tokens
+        elif math.isnan(stay.prefill_seconds):
+            self._endpoint.estimate.awaited_tokens -= stay.uncached_tokens
+            self._unclocked.remove(stay)
+        else:
+            if self._clocked[0] is stay:
+                self._started_at = now  # the next begins
+            self._clocked.remove(stay)
+            self._queued_seconds -= stay.prefill_seconds
+            self._show()
+
+    def _end(self, stay: Stay, done: list[Stay]) -> None:
+        stay.prefilling = False
+        self.pending_tokens -= stay.uncached_tokens
+        self.done_tokens += stay.uncached_tokens
+        done.append(stay)
+
+    def _show(self) -> None:
+        clear_at = self._started_at + self._queued_seconds if self._clocked else UNKNOWN
+        self._endpoint.estimate.clear_at = clear_at

@@ -1,0 +1,112 @@
+"""Where LoRA adapters are, inferred from what was sent where, and what loading one costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import IntEnum
+from itertools import islice
+from typing import Final
+
+from epp.core.endpoint import Endpoint
+from epp.estimation.recent import RecentMean
+
+DEFAULT_SLOTS: Final = 4  # adapters in a batch, of a server that does not say
+REMEMBERED: Final = 1024  # adapters of one server
+LOADS: Final = 64  # whose cost is remembered
+
+
+class Tier(IntEnum):
+    """How far an adapter is from a server's batch."""
+
+    RESIDENT = 0  # on the accelerator
+    HOST = 1  # it was there before: in the memory of the host, or not far
+    AWAY = 2
+
+
+class _ServerAdapters:
+    """Of one server."""
+
+    __slots__ = ("in_flight", "recent")
+
+    def __init__(self) -> None:
+        self.recent: dict[str, None] = {}  # sent there; the latest last
+        self.in_flight: dict[str, int] = {}  # requests by adapter
+
+
+class Residency:
+    """Least recently sent leaves first, as in engines. Synchronous, bounded."""
+
+    def __init__(self, listed: Callable[[Endpoint, str], bool]) -> None:
+        """`listed` says whether the server itself names the adapter among its models."""
+        self._listed = listed
+        self._servers: dict[Endpoint, _ServerAdapters] = {}
+        self._loads = {Tier.HOST: RecentMean(LOADS), Tier.AWAY: RecentMean(LOADS)}
+
+    def tier(self, endpoint: Endpoint, adapter: str) -> Tier:
+        if adapter in endpoint.metrics.running_adapters:
+            return Tier.RESIDENT
+        server = self._servers.get(endpoint)
+        if server is not None and adapter in server.recent:
+            latest = islice(reversed(server.recent), _slots(endpoint))
+            return Tier.RESIDENT if adapter in latest else Tier.HOST
+        return Tier.HOST if self._listed(endpoint, adapter) else Tier.AWAY
+
+    def load_seconds(self, tier: Tier) -> float:
+        """That a server stands still; 0 as long as no load was seen."""
+        return 0.0 if tier is Tier.RESIDENT else max(0.0, self._loads[tier].mean)
+
+    def loaded(self, tier: Tier, seconds: float) -> None:
+        """`seconds` is what a request took beyond what it would have taken otherwise."""
+        if tier is not Tier.RESIDENT:
+            self._loads[tier].add(seconds)
+
+    def costs(
+        self, adapter: str, endpoints: Sequence[Endpoint], residence_seconds: float
+    ) -> tuple[Mapping[Endpoint, float], Mapping[Endpoint, float]]:
+        """By endpoint, where it is not zero: seconds of loading, and of waiting for a slot."""
+        loads: dict[Endpoint, float] = {}
+        waits: dict[Endpoint, float] = {}
+        for endpoint in endpoints:
+            if seconds := self.load_seconds(self.tier(endpoint, adapter)):
+                loads[endpoint] = seconds
+            server = self._servers.get(endpoint)
+            if server is not None and adapter not in server.in_flight:
+                slots = _slots(endpoint)
+                excess = len(server.in_flight) + 1 - slots
+                if excess > 0 and residence_seconds > 0.0:
+                    waits[endpoint] = excess * residence_seconds / slots
+        return loads, waits
+
+    def enter(self, endpoint: Endpoint, adapter: str) -> Tier:
+        """A request for the adapter is sent. Returns where the adapter was before."""
+        before = self.tier(endpoint, adapter)
+        server = self._servers.get(endpoint)
+        if server is None:
+            server = self._servers[endpoint] = _ServerAdapters()
+        server.recent.pop(adapter, None)
+        server.recent[adapter] = None
+        if len(server.recent) > REMEMBERED:
+            del server.recent[next(iter(server.recent))]
+        server.in_flight[adapter] = server.in_flight.get(adapter, 0) + 1
+        return before
+
+    def leave(self, endpoint: Endpoint, adapter: str) -> None:
+        """A request for the adapter is over, or was moved."""
+        server = self._servers.get(endpoint)
+        if server is None or adapter not in server.in_flight:
+            return  # forgotten meanwhile
+        server.in_flight[adapter] -= 1
+        if not server.in_flight[adapter]:
+            del server.in_flight[adapter]
+
+    def restarted(self, endpoint: Endpoint) -> None:
+        """The server has lost all adapters; requests that were in flight there still end."""
+        if (server := self._servers.get(endpoint)) is not None:
+            server.recent.clear()
+
+    def forget(self, endpoint: Endpoint) -> None:
+        self._servers.pop(endpoint, None)
+
+
+def _slots(endpoint: Endpoint) -> int:
+    return endpoint.metrics.max_adapters or DEFAULT_SLOTS

@@ -1,0 +1,72 @@
+"""The counters of one server, from which the measurements of every request are differences."""
+
+from __future__ import annotations
+
+import math
+
+from epp.core.endpoint import Endpoint
+from epp.core.estimate import UNKNOWN
+from epp.estimation.prefills import ServerPrefills
+from epp.estimation.stay import Life, Stay
+
+
+class Server:
+    """Who is in flight there, integrated over time, and whose prompts are still to be computed."""
+
+    def __init__(self, endpoint: Endpoint, now: float) -> None:
+        self.prefills = ServerPrefills(endpoint)
+        self.look_at = math.inf  # when its prefills are looked at next
+        self._endpoint = endpoint
+        self._own = 0
+        self._request_seconds = 0.0  # of all in flight, foreign ones included
+        self._at = now
+        self._first_token_at = UNKNOWN  # the last one
+
+    @property
+    def in_flight(self) -> float:
+        """Ours and foreign."""
+        return self._own + self._endpoint.load.foreign
+
+    def enter(self, stay: Stay, now: float) -> None:
+        """Placed here; nothing is due at `now` any more."""
+        self._advance(now)
+        self._own += 1
+        if stay.prefilling:
+            self.prefills.add(stay, now)
+        self._endpoint.estimate.tokens_since_reading += stay.uncached_tokens
+        self.mark(stay, now)
+        stay.ahead_tokens = float(self.prefills.pending_tokens)
+
+    def leave(self, stay: Stay, now: float) -> None:
+        self._advance(now)
+        self._own -= 1
+        if stay.prefilling:
+            self.prefills.drop(stay, now)
+
+    def mark(self, stay: Stay, now: float) -> None:
+        """From here on it is measured."""
+        self._advance(now)
+        stay.ahead_tokens = 0.0
+        stay.prefilled_mark = self.prefills.done_tokens
+        stay.in_flight_mark = self._request_seconds
+        stay.since = now
+
+    def measured(self, stay: Stay, now: float) -> Life:
+        """Since the mark."""
+        self._advance(now)
+        seconds = now - stay.since
+        request_seconds = self._request_seconds - stay.in_flight_mark
+        in_flight = request_seconds / seconds if seconds > 0.0 else self.in_flight
+        prefilled = self.prefills.done_tokens - stay.prefilled_mark
+        return Life(stay, seconds, stay.ahead_tokens, prefilled, max(1.0, in_flight), None)
+
+    def since_first_token(self, stay: Stay, now: float) -> float:
+        """Seconds that the server had for this prefill alone: since the one before it was done."""
+        seconds = now - max(stay.placed_at, self._first_token_at)
+        self._first_token_at = now
+        return seconds
+
+    def _advance(self, now: float) -> None:
+        if now > self._at:
+            self._request_seconds += (now - self._at) * self.in_flight
+            self._at = now

@@ -1,0 +1,138 @@
+"""Which laws are learned from which evidence, and which of them count.
+
+First tokens and decodes say most, whole lives are what there is where no first token is seen.
+Where servers do not tell the tokens of an answer, every answer counts as one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from epp.core.endpoint import Endpoint
+from epp.core.estimate import UNKNOWN
+from epp.estimation.laws import AnswerLaw, PrefillLaw
+from epp.estimation.speeds import Speeds
+from epp.estimation.stay import Life
+
+ONE_ANSWER: Final = 1.0
+
+
+class _Answers:
+    """A law by tokens, and one by answers until that is known.
+
+    Without its length nothing may explain an answer that grows with it, as what the server
+    computed meanwhile does. So then only what was ahead of it counts.
+    """
+
+    def __init__(self) -> None:
+        self.by_tokens = AnswerLaw()
+        self.by_answers = AnswerLaw()
+        self.speeds = Speeds()
+
+    @property
+    def law(self) -> AnswerLaw | None:
+        if self.by_tokens.known:
+            return self.by_tokens
+        return self.by_answers if self.by_answers.known else None
+
+    def expected(self, life: Life) -> float:
+        """Seconds on a server like the pool; NaN where the law in use cannot tell."""
+        if not self.by_tokens.known:
+            if not self.by_answers.known:
+                return math.nan
+            return self.by_answers.seconds(life.ahead, ONE_ANSWER, life.in_flight)
+        if life.outputs is None:
+            return math.nan
+        return self.by_tokens.seconds(life.prefilled, life.outputs, life.in_flight)
+
+    def learn(self, life: Life, seconds: float, now: float) -> None:
+        """`seconds` on a server like the pool."""
+        if life.outputs is not None:
+            self.by_tokens.learn(life.prefilled, life.outputs, life.in_flight, seconds, now)
+        elif not self.by_tokens.known:
+            self.by_answers.learn(life.ahead, ONE_ANSWER, life.in_flight, seconds, now)
+
+
+class Timing:
+    """How long servers take. Writes the ratios of the endpoints' estimates."""
+
+    def __init__(self) -> None:
+        self.prefills = PrefillLaw()
+        self._prefill_speeds = Speeds()
+        self._decodes = _Answers()
+        self._lives = _Answers()
+        self._shown: dict[Endpoint, None] = {}
+
+    def learn_prefill(
+        self, endpoint: Endpoint, tokens: int, in_flight: float, seconds: float, now: float
+    ) -> None:
+        if self.prefills.known:
+            expected = self.prefills.seconds(tokens)
+            reviewed = self._prefill_speeds.learn(endpoint, seconds, expected, in_flight)
+            self._show(endpoint, reviewed)
+        self.prefills.learn(tokens, seconds / self._prefill_speeds.ratio(endpoint), now)
+
+    def learn_answer(self, life: Life, now: float) -> None:
+        """One whose outputs are told later is learned twice: once without and once with them."""
+        answers = self._lives if life.whole else self._decodes
+        expected = answers.expected(life)
+        if not math.isnan(expected):
+            endpoint = life.stay.endpoint
+            reviewed = answers.speeds.learn(endpoint, life.seconds, expected, life.in_flight)
+            self._show(endpoint, reviewed)
+        answers.learn(life, life.seconds / answers.speeds.ratio(life.stay.endpoint), now)
+
+    def prefill(self) -> tuple[float, float, float, float]:
+        """Base, seconds a token, samples and time of the last; all but that 0 while unknown."""
+        if self.prefills.known:
+            law = self.prefills
+            return law.base_seconds, law.token_seconds, law.samples, law.learned_at
+        whole = self._lives.law
+        if whole is None:
+            return 0.0, 0.0, 0.0, UNKNOWN
+        return 0.0, whole.prefill_token_seconds, whole.samples, whole.learned_at
+
+    def decode(self, output_tokens: float) -> tuple[float, float, float, float]:
+        """Of a mean answer: seconds, more for every request in flight, samples, last learned."""
+        answers = self._decode_answers()
+        law = answers.law
+        if law is None:
+            return 0.0, 0.0, 0.0, UNKNOWN
+        outputs = output_tokens if law is answers.by_tokens else ONE_ANSWER
+        return (
+            outputs * law.output_seconds,
+            outputs * law.slope_seconds,
+            law.samples,
+            law.learned_at,
+        )
+
+    def expected_prefill(self, endpoint: Endpoint, tokens: int) -> float:
+        """Seconds on that server; NaN while nothing is known."""
+        base, token, _, _ = self.prefill()
+        if token <= 0.0:
+            return math.nan
+        return (base + token * tokens) * endpoint.estimate.prefill_ratio
+
+    def expected_life(self, life: Life) -> float:
+        """Seconds from the pick to the end on its server; NaN while nothing is known."""
+        return self._lives.expected(life) * self._lives.speeds.ratio(life.stay.endpoint)
+
+    def forget(self, endpoint: Endpoint) -> None:
+        self._shown.pop(endpoint, None)
+        for speeds in (self._prefill_speeds, self._decodes.speeds, self._lives.speeds):
+            speeds.forget(endpoint)
+
+    def _decode_answers(self) -> _Answers:
+        """Of tokens rather than answers, of decodes rather than whole lives."""
+        if not self._decodes.by_tokens.known and self._lives.by_tokens.known:
+            return self._lives
+        return self._decodes if self._decodes.law is not None else self._lives
+
+    def _show(self, endpoint: Endpoint, everybody: bool) -> None:
+        prefills = self._prefill_speeds if self.prefills.known else self._lives.speeds
+        decodes = self._decode_answers().speeds
+        self._shown[endpoint] = None
+        for server in self._shown if everybody else (endpoint,):
+            server.estimate.prefill_ratio = prefills.ratio(server)
+            server.estimate.decode_ratio = decodes.ratio(server)

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from epp.core.decision import Lease
+from epp.core.endpoint import Endpoint
+from epp.core.estimate import UNKNOWN
+from epp.estimation.prefills import ServerPrefills
+from epp.estimation.residency import Tier
+from epp.estimation.stay import Stay
+from tests.helpers.build import an_endpoint
+
+SHOWN, UNCLOCKED = "shown", "unclocked"
+
+
+def a_stay(endpoint: Endpoint, order: int, kind: float | str, tokens: int = 100) -> Stay:
+    """`kind` is what the clock expects in seconds, or a word."""
+    return Stay(
+        endpoint,
+        Lease(endpoint, tokens, tokens),
+        f"r{order}",
+        "m",
+        "",
+        Tier.RESIDENT,
+        tokens,
+        float(tokens),
+        0,
+        shows_first_token=kind == SHOWN,
+        placed_at=0.0,
+        order=order,
+        prefill_seconds=kind if isinstance(kind, float) else math.nan,
+    )
+
+
+def placed(prefills: ServerPrefills, endpoint: Endpoint, *kinds: float | str) -> list[Stay]:
+    stays = [a_stay(endpoint, order, kind) for order, kind in enumerate(kinds)]
+    for stay in stays:
+        prefills.add(stay, 10.0)
+    return stays
+
+
+def test_the_clock_ends_one_after_the_other() -> None:
+    endpoint = an_endpoint()
+    prefills = ServerPrefills(endpoint)
+    first, second = placed(prefills, endpoint, 1.0, 2.0)
+    assert endpoint.estimate.clear_at == 13.0
+    assert prefills.due_at == 11.0
+    assert prefills.take_due(10.9) == []
+    assert prefills.take_due(11.0) == [first]
+    assert (prefills.due_at, endpoint.estimate.clear_at) == (13.0, 13.0)
+    assert prefills.take_due(99.0) == [second]
+    assert (prefills.due_at, endpoint.estimate.clear_at) == (math.inf, UNKNOWN)
+    assert prefills.done_tokens == 200
+
+
+def test_an_idle_server_begins_when_something_comes() -> None:
+    endpoint = an_endpoint()
+    prefills = ServerPrefills(endpoint)
+    placed(prefills, endpoint, 1.0)
+    prefills.take_due(50.0)
+    prefills.add(a_stay(endpoint, 9, 1.0), 50.0)
+    assert endpoint.estimate.clear_at == 51.0
+
+
+def test_a_later_end_proves_the_earlier_ones_and_puts_the_clock_right() -> None:
+    endpoint = an_endpoint()
+    prefills = ServerPrefills(endpoint)
+    stays = placed(prefills, endpoint, UNCLOCKED, 1.0, 1.0, 1.0, 1.0)
+    assert prefills.take_proven(3, 10.5) == stays[:3]
+    prefills.finish(stays[3], 10.5)
+    assert endpoint.estimate.awaited_tokens == 0
+    assert endpoint.estimate.clear_at == 11.5
+    assert prefills.take_proven(3, 10.6) == []
+    assert endpoint.estimate.clear_at == 11.5
+
+
+def test_who_shows_its_first_token_is_not_proven_by_others() -> None:
+    endpoint = an_endpoint()
+    prefills = ServerPrefills(endpoint)
+    shown, clocked = placed(prefills, endpoint, SHOWN, 1.0)
+    assert endpoint.estimate.awaited_tokens == 100
+    assert prefills.take_proven(99, 10.0) == [clocked]
+    assert endpoint.estimate.awaited_tokens == 100
+    prefills.finish(shown, 10.0)
+    assert endpoint.estimate.awaited_tokens == 0
+
+
+@pytest.mark.parametrize(("left", "clear_at"), [(0, 13.5), (1, 13.0), (2, 12.0)])
+def test_who_leaves_is_not_waited_for(left: int, clear_at: float) -> None:
+    endpoint = an_endpoint()
+    prefills = ServerPrefills(endpoint)
+    stays = placed(prefills, endpoint, 1.0, 1.0, 2.0)
+    prefills.drop(stays[left], 10.5)
+    assert endpoint.estimate.clear_at == clear_at
+    assert prefills.done_tokens == 0
+
+
+KIND = st.one_of(st.sampled_from([SHOWN, UNCLOCKED]), st.floats(0.0, 3.0))
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["add", "due", "prove", "finish", "drop"]), KIND, st.integers(0, 40)),
+    max_size=60,
+)
+
+
+@given(STEPS)
+def test_what_is_held_is_always_what_has_not_ended(
+    steps: list[tuple[str, float | str, int]],
+) -> None:
+    endpoint = an_endpoint()
+    prefills = ServerPrefills(endpoint)
+    stays: list[Stay] = []
+    for at, (step, kind, number) in enumerate(steps):
+        now = at / 4
+        held = [stay for stay in stays if stay.prefilling]
+        if step == "add":
+            prefills.take_due(now)
+            stays.append(a_stay(endpoint, at, kind, tokens=number))
+            prefills.add(stays[-1], now)
+        elif step == "due":
+            prefills.take_due(now)
+        elif step == "prove":
+            prefills.take_proven(number, now)
+        elif held:
+            stay = held[number % len(held)]
+            if step == "finish":
+                prefills.finish(stay, now)
+            else:
+                prefills.drop(stay, now)
+        held = [stay for stay in stays if stay.prefilling]
+        awaited = [stay for stay in held if math.isnan(stay.prefill_seconds)]
+        clocked = [stay for stay in held if not math.isnan(stay.prefill_seconds)]
+        assert prefills.pending_tokens == sum(stay.uncached_tokens for stay in held)
+        assert endpoint.estimate.awaited_tokens == sum(stay.uncached_tokens for stay in awaited)
+        assert math.isfinite(endpoint.estimate.clear_at) == bool(clocked)
+        expected = sum(stay.prefill_seconds for stay in clocked)
+        assert not clocked or endpoint.estimate.clear_at <= now + expected + 1e-6
+    prefills.take_proven(1000, 1e6)
+    for stay in stays:
+        if stay.prefilling:
+            prefills.finish(stay, 1e6)
+    assert (prefills.pending_tokens, endpoint.estimate.awaited_tokens) == (0, 0)
+    assert endpoint.estimate.clear_at == UNKNOWN
