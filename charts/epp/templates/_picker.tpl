@@ -4,9 +4,7 @@
 apiVersion: llm-d.ai/v1alpha1
 kind: EndpointPickerConfig
 plugins:
-- type: queue-scorer
-- type: kv-cache-utilization-scorer
-- type: prefix-cache-scorer
+- type: marginal-cost-scorer
 - type: metrics-data-source
   parameters:
     scheme: {{ $source.scheme }}
@@ -23,9 +21,7 @@ dataLayer:
 schedulingProfiles:
 - name: default
   plugins:
-  - {pluginRef: queue-scorer, weight: 2}
-  - {pluginRef: kv-cache-utilization-scorer, weight: 2}
-  - {pluginRef: prefix-cache-scorer, weight: 3}
+  - pluginRef: marginal-cost-scorer
 {{- with .epp.parsers }}
 requestHandler:
   parsers:

@@ -8,13 +8,13 @@ from epp.config.settings import Configuration
 from epp.flowcontrol.settings import BandSettings, Fairness, Ordering
 from epp.prefixcache.settings import PrefixCacheSettings
 from epp.routing.settings import ModelObjective
+from epp.scheduling.plugins.capacity_detector import CapacityDetector
 from epp.scheduling.plugins.concurrency_detector import ConcurrencyDetector
 from epp.scheduling.plugins.context_length_aware import ContextLengthAware
 from epp.scheduling.plugins.prefix_cache_affinity_filter import PrefixCacheAffinityFilter
 from epp.scheduling.plugins.probabilistic_admitter import ProbabilisticAdmitter
 from epp.scheduling.plugins.random_picker import RandomPicker
 from epp.scheduling.plugins.session_affinity_scorer import SessionAffinityScorer
-from epp.scheduling.plugins.utilization_detector import UtilizationDetector
 from epp.scheduling.profile import WeightedScorer
 from epp.scheduling.sessions import SessionIds, SessionSource
 
@@ -31,15 +31,10 @@ def problems(body: str, head: str = HEAD) -> str:
     return str(caught.value)
 
 
-def test_the_default_is_that_of_the_field() -> None:
+def test_the_default_needs_no_weights() -> None:
     configuration = read_configuration()
-    weights = {w.name: w.weight for w in configuration.profile.scorers}
-    assert weights == {
-        "queue-scorer": 2,
-        "kv-cache-utilization-scorer": 2,
-        "prefix-cache-scorer": 3,
-    }
-    assert isinstance(configuration.detector, UtilizationDetector)
+    assert [w.name for w in configuration.profile.scorers] == ["marginal-cost-scorer"]
+    assert isinstance(configuration.detector, CapacityDetector)
     assert configuration.discovery is None
     assert read_configuration(DEFAULT_DOCUMENT).profile == configuration.profile
 
