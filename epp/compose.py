@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from epp.config.settings import Configuration
 from epp.core.decision import Answer
 from epp.core.endpoint import Endpoint, EndpointMetrics
+from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
 from epp.datalayer.ledger import Ledger
 from epp.datalayer.models.catalogue import ModelCatalogue
@@ -74,7 +75,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
     index = ApproximateIndex(configuration.prefix_cache)
     models = ModelCatalogue()
     estimation = Estimation(models.is_adapter, models.lists)
-    profile, detector = configuration.profile, configuration.detector
+    profile, detector = configuration.profile.with_new_memory(), configuration.detector
     limits = configuration.flow_control
     attempt = PlacingAttempt(
         scheduler=profile,
@@ -92,6 +93,12 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
 
     def saturation_for(facts: RequestFacts, now: float) -> float:
         return detector.saturation(attempt.saturation_candidates(facts), now)
+
+    def admit(facts: RequestFacts) -> None:
+        for admitter in configuration.admitters:
+            endpoints = attempt.saturation_candidates(facts)
+            if detail := admitter.refusal(facts, endpoints, outside.rng):
+                raise Refused(Reason.SATURATED, detail, 1.0)
 
     queue: FlowController | LegacyAdmission
     if limits is None:
@@ -121,6 +128,9 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         answer_for=_model_lister(models, store),
         new_request_id=outside.new_request_id,
         session_headers=configuration.session_headers,
+        flow_headers=configuration.flow_headers,
+        succeeded=profile.finished,
+        admit=admit,
     )
     return Picker(configuration, store, ledger, index, estimation, models, router, queue, director)
 
@@ -149,7 +159,7 @@ def _model_lister(
 def _estimate_reader(
     configuration: Configuration, estimation: Estimation, store: EndpointStore
 ) -> Callable[[RequestFacts, Sequence[Endpoint], float], None] | None:
-    if not any(weighted.scorer.reads_costs for weighted in configuration.profile.scorers):
+    if not configuration.profile.reads_costs:
         return None  # nobody would look at it
 
     def estimate(facts: RequestFacts, endpoints: Sequence[Endpoint], now: float) -> None:
@@ -166,7 +176,7 @@ def _estimate_reader(
 def _prompt_hasher(
     configuration: Configuration,
 ) -> Callable[[str, Payload], tuple[Sequence[int], int]]:
-    if not any(weighted.scorer.reads_prefix for weighted in configuration.profile.scorers):
+    if not configuration.profile.reads_prefix:
         return lambda _model, _payload: ((), 0)  # nobody would look at it
     block_tokens = configuration.prefix_cache.block_tokens
     max_tokens = configuration.prefix_cache.max_tokens

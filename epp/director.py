@@ -5,6 +5,7 @@ Synchronous. What it needs of other rooms it says here, in protocols of one or t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -145,8 +146,10 @@ class Flight:
 
     leases: tuple[Lease, ...]
     credited: Sequence[int]  # prefix blocks that its endpoint did not have before
+    picked: Endpoint
     serves: Endpoint
     stay: Stay | None  # None where it has more than one lease, or none
+    succeeded: bool = False  # so far as its response was seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,10 @@ class Director:
     answer_for: Callable[[str, str], Answer | None]  # method, path
     new_request_id: Callable[[], str]
     session_headers: tuple[str, ...] = ()
+    flow_headers: tuple[str, ...] = ()  # of a request without a fairness id
+    admit: Callable[[RequestFacts], None] = lambda _facts: None  # raises Refused
+    # Request, endpoint picked, endpoint that served, time.
+    succeeded: Callable[[RequestFacts, Endpoint, Endpoint, float], None] = lambda *_: None
     _flights: dict[RequestFacts, Flight] = field(default_factory=dict)
 
     def begin(self, arrival: Arrival, now: float) -> Begun:
@@ -186,6 +193,8 @@ class Director:
                 begun.outcome = answer
                 return begun
             self._identify(begun, arrival)
+            if facts.needs_room:
+                self.admit(facts)
             self._end_prefills(self.estimates.over(now))
             begun.outcome = self.queue.place(facts, now)
         except Refused as refusal:
@@ -201,7 +210,7 @@ class Director:
             return
         picked = flight.serves
         server = picked if served in ("", picked.authority) else self.endpoint_at(served)
-        succeeded = 200 <= status < 300
+        succeeded = flight.succeeded = 200 <= status < 300
         if server is not None and server is not picked:
             for lease in flight.leases:
                 if lease.endpoint is picked:
@@ -228,7 +237,11 @@ class Director:
         """However it ended. Returns the waiting requests whose turn this made."""
         self.queue.abandon(facts)
         flight = self._flights.pop(facts, None)
-        if flight is None or not flight.leases:
+        if flight is None:
+            return []
+        if flight.succeeded:
+            self.succeeded(facts, flight.picked, flight.serves, now)
+        if not flight.leases:
             return []
         for lease in flight.leases:
             self.load.release(lease)
@@ -269,7 +282,7 @@ class Director:
         if len(decision.leases) == 1:
             believed = placed.record.cached_tokens
             stay = self.estimates.placed(facts, decision.leases[0], believed, now)
-        flight = self._flights[facts] = Flight(decision.leases, (), picked, stay)
+        flight = self._flights[facts] = Flight(decision.leases, (), picked, picked, stay)
         if facts.prefix_blocks:
             flight.credited = self.index.add(picked, facts.prefix_blocks)
 
@@ -278,10 +291,13 @@ class Director:
         facts = begun.facts
         named = self.control(arrival, "inference-objective") or ""
         self._rank(facts, named, "")  # for a body that cannot be read, too
-        facts.flow = self.control(arrival, "inference-fairness-id") or DEFAULT_FLOW
-        facts.session = next(
-            (found for name in self.session_headers if (found := arrival.headers.get(name))), ""
+        facts.flow = (
+            self.control(arrival, "inference-fairness-id")
+            or _first(arrival.headers, self.flow_headers)
+            or DEFAULT_FLOW
         )
+        facts.ttft_slo_seconds = _slo_seconds(self.control(arrival, "slo-ttft-ms"))
+        facts.session = _first(arrival.headers, self.session_headers)
         if not arrival.has_body:
             return
         payload = self.read_payload(arrival)
@@ -307,3 +323,18 @@ class Director:
     def _rank(self, facts: RequestFacts, named: str, model: str) -> None:
         facts.objective = self.router.objective_of(named, model)
         facts.priority = self.router.priority_of(facts.objective, model)
+
+
+def _first(headers: Mapping[str, str], names: Sequence[str]) -> str:
+    """The first of the named headers that is not empty."""
+    for name in names:
+        if found := headers.get(name):
+            return found
+    return ""
+
+
+def _slo_seconds(milliseconds: str | None) -> float:
+    """Infinite for what is no whole number of milliseconds from zero on."""
+    if milliseconds and milliseconds.isascii() and milliseconds.isdigit():
+        return int(milliseconds) / 1000 if len(milliseconds) <= 18 else math.inf
+    return math.inf

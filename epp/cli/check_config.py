@@ -42,6 +42,8 @@ def _describe(configuration: Configuration) -> None:
     click.echo(f"profile {profile.name}:")
     for filter_ in profile.filters:
         click.echo(f"  filter {filter_}")
+    for preference in profile.preferences:
+        click.echo(f"  preference {preference}")
     for weighted in profile.scorers:
         click.echo(f"  scorer {weighted.name}, weight {weighted.weight:g}: {weighted.scorer}")
     click.echo(f"  picker {profile.picker}")

@@ -88,6 +88,50 @@ def check_config(context: click.Context, /, file: str | None) -> None:
     check(file or "", context.parent.params, given_flags(context.parent))
 
 
+@cli.command()
+@click.option(
+    "--config", default="default", show_default=True, help="Document, or name of a policy."
+)
+@click.option("--compare", "comparisons", multiple=True, help="Another one, beside it.")
+@click.option("--workload", default="chat", show_default=True, help="By name.")
+@click.option(
+    "--fleet", default="8x32b-h100-tp2", show_default=True, help="Or 4x8b-h100+4x8b-a100."
+)
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Requests per second.")
+@click.option(
+    "--load",
+    type=click.FloatRange(0, 1000, min_open=True),
+    default=85.0,
+    show_default=True,
+    help="Without a rate: percent of the capacity.",
+)
+@click.option("--seeds", type=click.IntRange(1, 1000), default=5, show_default=True)
+@click.option("--first-seed", type=int, default=1, show_default=True)
+@click.option("--light", is_flag=True, help="First tokens are not seen, as in light mode.")
+@click.option(
+    "--scrape-seconds",
+    type=click.FloatRange(0.001),
+    default=0.05,
+    show_default=True,
+    help="Between two scrapes of a server.",
+)
+@click.option("--fault", "faults", multiple=True, help="As slow:0@60=5: kind, server, when, value.")
+@click.option("--cold", is_flag=True, help="Measure from the first request on, caches empty.")
+@click.option(
+    "--max-num-seqs", type=click.IntRange(1, 2048), default=256, show_default=True, help="Of vLLM."
+)
+@click.option("--plot", default="", help="Picture to write: .png, .svg or .pdf.")
+@click.option("--json", default="", help="Everything, for machines.")
+@click.option(
+    "--jobs", type=click.IntRange(0, 256), default=0, help="Processes; 0: one a processor."
+)
+def sim(**flags: Any) -> None:
+    """What a configuration would do to a fleet of model servers, in virtual time."""
+    from epp.cli.sim import run_sim
+
+    run_sim(**flags)
+
+
 cli.add_command(bbr)
 cli.add_command(envoy_config)
 cli.add_command(envoy_drain)

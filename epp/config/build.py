@@ -18,10 +18,12 @@ from epp.config.document import (
     references,
 )
 from epp.config.errors import ConfigError
+from epp.config.needs import resolved
 from epp.config.rooms import (
     ACCEPTED,
     KNOWN_ELSEWHERE,
     ROOMS,
+    AgentIdentity,
     CoreMetrics,
     FileDiscoveryParameters,
     MetricsSource,
@@ -33,7 +35,7 @@ from epp.core.duration import parse_duration
 from epp.core.quantity import parse_quantity
 from epp.datalayer.discovery.file import FileDiscoverySettings
 from epp.datalayer.scraping.settings import ScrapeSettings
-from epp.flowcontrol.settings import BandSettings, FlowControlSettings
+from epp.flowcontrol.settings import BandSettings, Fairness, FlowControlSettings, Ordering
 from epp.prefixcache.settings import PrefixCacheSettings
 from epp.routing.settings import (
     ModelObjective,
@@ -44,12 +46,14 @@ from epp.routing.settings import (
     Target,
 )
 from epp.scheduling.catalogue import BadOffer, DuplicateType, discover
-from epp.scheduling.interfaces import Detector, Filter, Picker, Plugin, Scorer
+from epp.scheduling.interfaces import Admitter, Detector, Filter, Picker, Plugin, Preference, Scorer
+from epp.scheduling.memory import remembering
+from epp.scheduling.plugins.capacity_detector import CapacityDetector
 from epp.scheduling.plugins.max_score_picker import MaxScorePicker
-from epp.scheduling.plugins.utilization_detector import UtilizationDetector
 from epp.scheduling.profile import Profile, WeightedScorer
 
 T = TypeVar("T")
+E = TypeVar("E", Fairness, Ordering)
 
 DEFAULT_DOCUMENT = """
 apiVersion: llm-d.ai/v1alpha1
@@ -65,6 +69,8 @@ schedulingProfiles:
   - {pluginRef: kv-cache-utilization-scorer, weight: 2}
   - {pluginRef: prefix-cache-scorer, weight: 3}
 """
+
+DEFAULT_DETECTOR = CapacityDetector()
 
 GATES = {"flowControl", "haPopulateNonLeaderDatastore"}
 
@@ -97,7 +103,7 @@ def _instances(document: Document) -> Mapping[str, object]:
             problems += error.problems
     if problems:
         raise ConfigError(problems)
-    return found
+    return resolved(document, found)
 
 
 def _instance(entry: PluginEntry, catalogue: Mapping[str, type[Plugin]], where: str) -> object:
@@ -125,6 +131,8 @@ class _Builder:
             discovery=self._discovery(),
             prefix_cache=self._only(PrefixCacheSettings) or PrefixCacheSettings(),
             scraping=self._scraping(),
+            flow_headers=identity.headers if (identity := self._only(AgentIdentity)) else (),
+            admitters=tuple(i for i in self.instances.values() if isinstance(i, Admitter)),
             routing=_routing(self.document.routing),
             control_from_clients=self.document.routing.control_headers == "client",
             session_headers=tuple(h.lower() for h in self.document.routing.session_headers),
@@ -161,23 +169,31 @@ class _Builder:
         if len(profiles) > 1:
             raise ConfigError(["schedulingProfiles: no profile handler configured for several"])
         filters: list[Filter] = []
+        preferences: list[Preference] = []
         scorers: list[WeightedScorer] = []
         picker: Picker | None = None
         for where, name, weight in self._profile_plugins():
-            plugin = self._find(name, where)
+            plugin = remembering(name, self._find(name, where))
+            if not isinstance(plugin, Filter | Preference | Scorer | Picker):
+                raise ConfigError([f"{where}: '{name}' is no filter, scorer or picker"])
             if isinstance(plugin, Filter):
                 filters.append(plugin)
-            elif isinstance(plugin, Scorer):
+            if isinstance(plugin, Preference):
+                preferences.append(plugin)
+            if isinstance(plugin, Scorer):  # some are filters, too
                 scorers.append(WeightedScorer(name, plugin, 1.0 if weight is None else weight))
-            elif isinstance(plugin, Picker):
+            if isinstance(plugin, Picker):
                 if picker is not None:
                     raise ConfigError([f"{where}: the profile already has a picker"])
                 picker = plugin
-            else:
-                raise ConfigError([f"{where}: '{name}' is no filter, scorer or picker"])
-        picker = picker or self._only(Picker) or MaxScorePicker()  # type: ignore[type-abstract]
+        picker = picker or self._any_picker() or MaxScorePicker()
         name = profiles[0].name if profiles else "default"
-        return Profile(name, tuple(filters), tuple(scorers), picker)
+        return Profile(name, tuple(filters), tuple(scorers), picker, tuple(preferences))
+
+    def _any_picker(self) -> Picker | None:
+        """For a profile that names none."""
+        plugins = (remembering(name, plugin) for name, plugin in self.instances.items())
+        return next((plugin for plugin in plugins if isinstance(plugin, Picker)), None)
 
     def _profile_plugins(self) -> list[tuple[str, str, float | None]]:
         """Place, reference and weight. Without a profile, all plugins that could be in one."""
@@ -191,7 +207,7 @@ class _Builder:
             (f"plugins[{index}]", entry.reference, None)
             for index, entry in enumerate(self.document.plugins)
             if isinstance(plugin := self.instances[entry.reference], Plugin)
-            and not isinstance(plugin, Detector)
+            and not isinstance(plugin, Detector | Admitter)
         ]
 
     def _detector(self) -> Detector:
@@ -203,7 +219,7 @@ class _Builder:
             name = "utilization-detector" if reference is None else reference.plugin_ref
             if name == "utilization-detector":
                 found = self.instances.get(name)
-                return found if isinstance(found, Detector) else UtilizationDetector()
+                return found if isinstance(found, Detector) else DEFAULT_DETECTOR
             raise ConfigError([f"{where}: references undefined plugin '{name}'"])
         plugin = self.instances[reference.plugin_ref]
         if not isinstance(plugin, Detector):
@@ -215,8 +231,10 @@ class _Builder:
             return None
         given = self.document.flow_control or FlowControl()
         defaults = BandSettings()
-        template = _band(given.default_priority_band, defaults)
-        negative = _band(given.default_negative_priority_band, template)
+        template = self._band("defaultPriorityBand", given.default_priority_band, defaults)
+        negative = self._band(
+            "defaultNegativePriorityBand", given.default_negative_priority_band, template
+        )
         ttl = _seconds(given.default_request_ttl, 60.0)
         return FlowControlSettings(
             max_requests=_number(given.max_requests),
@@ -227,8 +245,36 @@ class _Builder:
             sheddable_waits=gate is True,
             default_band=template,
             default_negative_band=negative,
-            bands={band.priority: _band(band, defaults) for band in given.priority_bands},
+            bands={
+                band.priority: self._band(f"priorityBands[{index}]", band, defaults)
+                for index, band in enumerate(given.priority_bands)
+            },
         )
+
+    def _band(self, name: str, band: PriorityBand | None, template: BandSettings) -> BandSettings:
+        """What is not given is the template's; so is a limit of 0: a band is never unlimited."""
+        if band is None:
+            return template
+        where = f"flowControl.{name}"
+        fairness = self._policy(Fairness, band.fairness_policy_ref, f"{where}.fairnessPolicyRef")
+        ordering = self._policy(Ordering, band.ordering_policy_ref, f"{where}.orderingPolicyRef")
+        return BandSettings(
+            _number(band.max_requests) or template.max_requests,
+            _number(band.max_bytes) or template.max_bytes,
+            fairness or template.fairness,
+            ordering or template.ordering,
+        )
+
+    def _policy(self, kind: type[E], reference: str, where: str) -> E | None:
+        """By the name of an instance, or by its type; None if nothing is named."""
+        if not reference:
+            return None
+        types = {entry.reference: entry.type for entry in self.document.plugins}
+        try:
+            return kind(types.get(reference, reference))
+        except ValueError:
+            word = kind.__name__.lower()
+            raise ConfigError([f"{where}: '{reference}' is no {word} policy"]) from None
 
     def _discovery(self) -> FileDiscoverySettings | None:
         reference = self.document.data_layer.discovery
@@ -253,16 +299,6 @@ class _Builder:
     def _only(self, cls: type[T]) -> T | None:
         found = [instance for instance in self.instances.values() if isinstance(instance, cls)]
         return found[0] if found else None
-
-
-def _band(band: PriorityBand | None, template: BandSettings) -> BandSettings:
-    """0 or nothing given is the template's limit: a band is never unlimited."""
-    if band is None:
-        return template
-    return BandSettings(
-        _number(band.max_requests) or template.max_requests,
-        _number(band.max_bytes) or template.max_bytes,
-    )
 
 
 def _number(quantity: str | int | None) -> int:

@@ -48,6 +48,10 @@ def _of_plugin(entry: PluginEntry) -> str | None:
             )
         case "inflight-load-producer" if entry.parameters:
             return ".parameters: without effect, the ledger counts all requests"
+        case "probabilistic-admitter":
+            return ": who is turned away is told 429 with a reason, by the Go picker 500"
+        case "edf-ordering-policy":
+            return ": every request has the same time to wait, so this is the order of arrival"
         case "metrics-data-source" if "interval" in (entry.parameters or {}):
             return ".parameters.interval: endpoints are scraped by need instead"
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from epp.config.document import Strict
 from epp.core.duration import parse_duration
@@ -17,7 +17,17 @@ from epp.datalayer.scraping.engines import (
     SeriesSpec,
     parse_series,
 )
+from epp.flowcontrol.settings import Fairness, Ordering
 from epp.prefixcache.settings import PrefixCacheSettings
+from epp.scheduling.attributes import ATTRIBUTES
+from epp.scheduling.sessions import SessionSource
+
+AGENT_HEADERS: Final = (
+    "x-claude-code-session-id",
+    "x-session-affinity",
+    "session-id",
+    "session_id",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +47,68 @@ class FileDiscoveryParameters(Strict):
 
 @dataclass(frozen=True, slots=True)
 class InflightLoadProducer(Strict):
-    """Accepted: the ledger counts every request, whatever is set here."""
+    """Accepted: the ledger counts every request and its prompt, whatever is set here."""
 
     add_estimated_output_tokens: bool = False
     output_ratio: float = 1.5
     max_estimated_output_tokens: int | None = None
     prefix_match_info_producer_name: str = ""
     sync_cross_replica_state: bool = True
+
+    def __post_init__(self) -> None:
+        if self.add_estimated_output_tokens:
+            raise ValueError(
+                "addEstimatedOutputTokens: tokens in flight are those of prompts in this version"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class SessionIdProducer(Strict):
+    """Where a request names its session, for the plugins that ask for the attribute."""
+
+    header_name: str = ""
+    cookie_name: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.header_name) is bool(self.cookie_name):
+            raise ValueError("exactly one of headerName and cookieName is needed")
+
+    @property
+    def source(self) -> SessionSource:
+        return SessionSource(header=self.header_name, cookie=self.cookie_name)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentIdentity(Strict):
+    """A request without a fairness id is of the flow that one of these headers names."""
+
+    additional_session_headers: tuple[str, ...] = ()  # looked at first
+
+    def __post_init__(self) -> None:
+        if "" in self.additional_session_headers:
+            raise ValueError("additionalSessionHeaders: one is empty")
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """In lower case; the first that a request has counts."""
+        return (*(h.lower() for h in self.additional_session_headers), *AGENT_HEADERS)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelsSource(Strict):
+    """Accepted: the models of every server are read anyway, to answer for the whole pool."""
+
+    scheme: Literal["http"] = "http"
+    path: Literal["/v1/models"] = "/v1/models"
+    interval: str = ""
+    insecure_skip_verify: bool = True  # accepted, like the rest: they matter for https only
+    ca_cert_path: str = ""
+    client_cert_path: str = ""
+    client_key_path: str = ""
+
+    def __post_init__(self) -> None:
+        if self.interval:
+            parse_duration(self.interval)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +143,21 @@ class MetricsSource(Strict):
 
 
 @dataclass(frozen=True, slots=True)
+class CustomMetric(Strict):
+    """A series that filters and scorers can name by its key."""
+
+    attribute_key: str
+    metric_spec: str
+
+    def __post_init__(self) -> None:
+        if not self.attribute_key:
+            raise ValueError("attributeKey: is empty")
+        if self.attribute_key in ATTRIBUTES:
+            raise ValueError(f"attributeKey: {self.attribute_key!r} is there already")
+        parse_series(self.metric_spec)
+
+
+@dataclass(frozen=True, slots=True)
 class EngineConfig(Strict):
     """Names of the series of one kind of engine, as `name` or `name{label=value}`."""
 
@@ -91,10 +171,15 @@ class EngineConfig(Strict):
     cache_num_blocks_label_name: str = "num_gpu_blocks"
     cache_block_size_spec: str = ""
     cache_num_blocks_spec: str = ""
+    custom_metrics: tuple[CustomMetric, ...] = ()
 
     def __post_init__(self) -> None:
         if self.name in ("", "default"):
             raise ValueError(f"name: {self.name!r} is reserved")
+        keys = [metric.attribute_key for metric in self.custom_metrics]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise ValueError(f"customMetrics: {key!r} stands twice")
         self.mapping()  # raises for a wrong spec
 
     def mapping(self) -> EngineMapping:
@@ -109,6 +194,10 @@ class EngineConfig(Strict):
             cache_num_blocks_label=self.cache_num_blocks_label_name,
             cache_block_size=_series(self.cache_block_size_spec),
             cache_num_blocks=_series(self.cache_num_blocks_spec),
+            custom=tuple(
+                (metric.attribute_key, parse_series(metric.metric_spec))
+                for metric in self.custom_metrics
+            ),
         )
 
 
@@ -132,11 +221,14 @@ def _series(spec: str) -> SeriesSpec | None:
 
 
 ROOMS: Mapping[str, type[object]] = {
+    "agent-identity": AgentIdentity,
     "metrics-data-source": MetricsSource,
     "core-metrics-extractor": CoreMetrics,
     "file-discovery": FileDiscoveryParameters,
     "approx-prefix-cache-producer": PrefixCacheSettings,
     "inflight-load-producer": InflightLoadProducer,
+    "models-data-source": ModelsSource,
+    "session-id-producer": SessionIdProducer,
     "static-usage-limit-policy": StaticUsageLimit,
 }
 
@@ -144,13 +236,15 @@ ROOMS: Mapping[str, type[object]] = {
 ACCEPTED = frozenset(
     {
         "single-profile-handler",
-        "fcfs-ordering-policy",
-        "global-strict-fairness-policy",
+        *(ordering.value for ordering in Ordering),
+        *(fairness.value for fairness in Fairness),
         "openai-parser",
         "anthropic-parser",
         "vllmhttp-parser",
         "passthrough-parser",
         "token-producer",
+        "models-data-extractor",
+        "endpoint-notification-source",
     }
 )
 
@@ -158,28 +252,27 @@ ACCEPTED = frozenset(
 KNOWN_ELSEWHERE = frozenset(
     {
         *("sglanghttp-parser", "vllmgrpc-parser"),
-        *("vertexai-parser", "models-data-source", "models-data-extractor"),
-        *("k8s-notification-source", "endpoint-notification-source", "dcgm-data-source"),
+        *("vertexai-parser", "k8s-notification-source", "dcgm-data-source"),
         *("dcgm-extractor", "topology-extractor", "multicluster-file-discovery"),
         *("multicluster-metrics-data-source", "multicluster-metrics-extractor"),
         *("predicted-latency-producer", "tokenizer", "mm-embeddings-cache-producer"),
-        *("session-id-producer", "precise-prefix-cache-producer", "burst-prefix-cache-producer"),
-        *("p2p-source-producer", "multicluster-approx-prefix-cache-producer", "agent-identity"),
-        *("disaggregatedset-rollout-screener", "latency-slo-admitter", "probabilistic-admitter"),
+        *("precise-prefix-cache-producer", "burst-prefix-cache-producer"),
+        *("p2p-source-producer", "multicluster-approx-prefix-cache-producer"),
+        *("disaggregatedset-rollout-screener", "latency-slo-admitter"),
         *("data-parallel-profile-handler", "disagg-profile-handler", "pd-profile-handler"),
         *("header-profile-handler", "disagg-headers-handler", "prefill-header-handler"),
         *("always-disagg-pd-decider", "prefix-based-pd-decider"),
         *("always-disagg-multimodal-decider", "decode-filter", "prefill-filter", "encode-filter"),
-        *("prefix-cache-affinity-filter", "slo-headroom-tier-filter", "by-label-selector"),
-        *("by-label", "session-affinity-filter", "multicluster-session-affinity-filter"),
-        *("endpoint-attribute-filter", "topology-affinity-filter", "utilization-filter"),
-        *("load-aware-scorer", "token-load-scorer", "no-hit-lru-scorer", "context-length-aware"),
-        *("latency-scorer", "mm-embeddings-cache-scorer", "precise-prefix-cache-scorer"),
-        *("session-affinity-scorer", "header-label-affinity-scorer", "endpoint-attribute-scorer"),
+        *("slo-headroom-tier-filter", "multicluster-session-affinity-filter"),
+        *(
+            "topology-affinity-filter",
+            "latency-scorer",
+            "mm-embeddings-cache-scorer",
+            "precise-prefix-cache-scorer",
+        ),
         *("topology-affinity-scorer", "multicluster-queue-scorer"),
         *("multicluster-kv-cache-utilization-scorer", "multicluster-prefix-cache-scorer"),
-        *("round-robin-fairness-policy", "program-aware-fairness", "edf-ordering-policy"),
-        *("slo-deadline-ordering-policy", "priority-holdback-policy"),
+        *("program-aware-fairness", "priority-holdback-policy"),
         *("soft-reflective-ceiling-policy", "sheddable-eviction-filter"),
         *("priority-then-time-eviction-order-policy", "request-attribute-reporter"),
         "destination-endpoint-served-verifier",

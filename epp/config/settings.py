@@ -9,7 +9,7 @@ from epp.datalayer.scraping.settings import ScrapeSettings
 from epp.flowcontrol.settings import FlowControlSettings
 from epp.prefixcache.settings import PrefixCacheSettings
 from epp.routing.settings import RoutingSettings
-from epp.scheduling.interfaces import Detector
+from epp.scheduling.interfaces import Admitter, Detector
 from epp.scheduling.profile import Profile
 
 
@@ -24,4 +24,6 @@ class Configuration:
     control_from_clients: bool = True
     session_headers: tuple[str, ...] = ()
     scraping: ScrapeSettings = ScrapeSettings()
+    flow_headers: tuple[str, ...] = ()  # that name the flow of a request without a fairness id
+    admitters: tuple[Admitter, ...] = ()
     differences: tuple[str, ...] = ()  # from the Go picker, that this document meets

@@ -102,6 +102,15 @@ class Endpoints:
     leases: tuple[Lease, ...] = ()
     request_headers: Mapping[str, str] = field(default_factory=dict)
     response_headers: Mapping[str, str] = field(default_factory=dict)
+    # By authority of the one of `ordered` that answers; they come after those above.
+    response_headers_by_server: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def response_headers_of(self, served: str) -> Mapping[str, str]:
+        """To set on a response of `served`, host:port; empty for the first in order."""
+        if not self.response_headers_by_server:
+            return self.response_headers
+        served = served or self.ordered[0].authority
+        return {**self.response_headers, **self.response_headers_by_server.get(served, {})}
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ class EndpointMetrics:
     num_blocks: int = 0  # KV blocks of the server, summed over ranks; 0 is unknown
     cache_config_read_at: float = NEVER
     started_at: float = 0.0  # Unix seconds, of the server's latest process; 0 is unknown
+    custom: Mapping[str, float] = field(default_factory=dict)  # further series, by configured key
 
 
 @dataclass(slots=True, eq=False)
@@ -47,6 +48,7 @@ class Load:
     requests_at_reading: int = 0  # ours at the time of the last scrape
     foreign: float = 0.0  # smoothed requests in the engine that are not ours
     waiting: int = 0  # estimated requests queued in the engine now
+    places: int = 0  # requests that the engine runs at a time, as its queue has shown; 0: unknown
 
 
 @dataclass(slots=True, eq=False)

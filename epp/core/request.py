@@ -40,6 +40,7 @@ class RequestFacts:
     prefix_blocks: Sequence[int] = ()  # hash chain of the prompt, first block first
     prefix_tokens: int = 0  # tokens in these blocks
     cached_tokens: Mapping[Endpoint, int] = field(default_factory=dict)  # of them, at this attempt
+    ttft_slo_seconds: float = math.inf  # wanted time to the first token; infinite if none is named
     waiting_since: float | None = None  # monotonic seconds; None if it never had to wait
     attempted_at: float = 0.0  # monotonic seconds of the present attempt to place
     # At this attempt, where a scorer reads costs:

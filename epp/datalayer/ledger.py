@@ -18,6 +18,11 @@ from epp.core.endpoint import NEVER, Endpoint, EndpointMetrics
 SMOOTHING: Final = 0.5
 SILENCE_SECONDS: Final = 5.0
 
+# An engine whose queue stands while its batch stays as large as it was has no more places. One that
+# works off a burst of prompts queues too, but its batch grows from step to step.
+STEPS_OF_EVIDENCE: Final = 3
+PLENTY_OF_KV_CACHE: Final = 0.9  # above, a queue may be one for memory
+
 
 class Ledger:
     """The only writer of `Endpoint.load`. Synchronous; every method is O(1)."""
@@ -25,6 +30,7 @@ class Ledger:
     def __init__(self) -> None:
         self.leases_held = 0
         self._batch: dict[Endpoint, int] = {}  # requests known to fit the engine's batch
+        self._standing: dict[Endpoint, int] = {}  # steps with a queue and the same batch
 
     def reserve(self, endpoint: Endpoint, prompt_tokens: int, uncached_tokens: int) -> Lease:
         lease = Lease(endpoint, prompt_tokens, uncached_tokens)
@@ -78,12 +84,27 @@ class Ledger:
             self._batch[endpoint] = metrics.running
         else:
             self._batch[endpoint] = max(self._batch.get(endpoint, 0), metrics.running)
+        load.places = self._places(endpoint, before, metrics)
         load.requests_at_reading = own
         self._estimate(endpoint)
 
     def forget(self, endpoint: Endpoint) -> None:
         """The endpoint left the pool. Its leases may still be released."""
         self._batch.pop(endpoint, None)
+        self._standing.pop(endpoint, None)
+
+    def _places(self, endpoint: Endpoint, before: EndpointMetrics, metrics: EndpointMetrics) -> int:
+        known = endpoint.load.places if metrics.running <= endpoint.load.places else 0
+        if not metrics.waiting or metrics.kv_cache_usage > PLENTY_OF_KV_CACHE:
+            self._standing.pop(endpoint, None)
+            return known
+        steps = self._standing.get(endpoint, 0)
+        if metrics.running != before.running:
+            steps = 0
+        elif (metrics.waiting, metrics.kv_cache_usage) != (before.waiting, before.kv_cache_usage):
+            steps += 1  # readings change when a step ends; equal ones may be of the same step
+        self._standing[endpoint] = steps
+        return metrics.running if steps >= STEPS_OF_EVIDENCE else known
 
     def _add(self, lease: Lease, sign: int) -> None:
         """Put a lease on its endpoint, or with `sign` -1 take it off."""
@@ -110,5 +131,5 @@ class Ledger:
         if metrics.waiting > 0:
             load.waiting = max(0, metrics.waiting + since)
         else:
-            batch = self._batch.get(endpoint, 0)
+            batch = load.places or self._batch.get(endpoint, 0)
             load.waiting = max(0, metrics.running + since - batch)

@@ -294,7 +294,7 @@ class Exchange:
         assert self._placed is not None
         assert self._head is not None
         actions: list[Action] = [Responding(event.served, event.status)]
-        reply = AnswerResponseHeaders(self._placed.decision.response_headers)
+        reply = AnswerResponseHeaders(self._placed.decision.response_headers_of(event.served))
         if self._head.response_mode is FULL:
             self._reader = ResponseReader(
                 event.content_type,

@@ -37,6 +37,16 @@ class Scheduler(Protocol):
         rng: random.Random,
         count: int,
     ) -> Scheduled: ...
+    def decided(
+        self,
+        request: RequestFacts,
+        endpoints: Sequence[Endpoint],
+        picked: Endpoint,
+        now: float,
+    ) -> None: ...
+    def response_headers(
+        self, endpoints: Sequence[Endpoint]
+    ) -> Mapping[str, Mapping[str, str]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,4 +131,6 @@ class PlacingAttempt:
         leases: tuple[Lease, ...] = ()
         if facts.needs_room:
             leases = (self.reserve(picked, facts.prompt_tokens, facts.uncached_on(picked)),)
-        return Placed(Endpoints(ordered, leases), record)
+        self.scheduler.decided(facts, scheduled.candidates, picked, now)
+        headers = self.scheduler.response_headers(ordered)
+        return Placed(Endpoints(ordered, leases, response_headers_by_server=headers), record)

@@ -34,7 +34,7 @@ class FlowController:
         self._attempt = attempt
         self._fit_class = fit_class
         self._pool_is_empty = pool_is_empty
-        self._room = WaitingRoom()
+        self._room = WaitingRoom(settings.band)
         self._empty = True
         self._regime_since = 0.0  # when the pool last became empty or stopped being so
         self._released_at: deque[float] = deque(maxlen=RATE_SAMPLES)
@@ -93,7 +93,7 @@ class FlowController:
             if outcome is None:
                 stuck.add(head.fit_class)
                 continue
-            self._room.leave(facts)
+            self._room.take(head)
             outcomes.append((facts, outcome))
             if isinstance(outcome, Placed):
                 self._released_at.append(now)

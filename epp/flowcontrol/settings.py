@@ -4,6 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Fairness(StrEnum):
+    """Whose turn it is among the flows of one priority."""
+
+    GLOBAL_STRICT = "global-strict-fairness-policy"  # whoever comes first in the ordering
+    ROUND_ROBIN = "round-robin-fairness-policy"  # each flow in turn
+
+
+class Ordering(StrEnum):
+    """Who comes first within a flow."""
+
+    FCFS = "fcfs-ordering-policy"
+    # Earliest deadline first: every request has the same time to wait, so this is FCFS.
+    EDF = "edf-ordering-policy"
+    SLO_DEADLINE = "slo-deadline-ordering-policy"  # whose first token is due first
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +29,8 @@ class BandSettings:
 
     max_requests: int = 5000
     max_bytes: int = 1_000_000_000  # of request bodies
+    fairness: Fairness = Fairness.GLOBAL_STRICT
+    ordering: Ordering = Ordering.FCFS
 
 
 @dataclass(frozen=True, slots=True)

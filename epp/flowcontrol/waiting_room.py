@@ -1,4 +1,4 @@
-"""The waiting order: highest priority first, first come first served within one priority.
+"""The waiting order: highest priority first, within one priority as its band has it.
 
 Pure: no clock and no tasks. Callers pass `now` and act on what is returned.
 """
@@ -6,38 +6,33 @@ Pure: no clock and no tasks. Callers pass `now` and act on what is returned.
 from __future__ import annotations
 
 import heapq
-from collections import OrderedDict
 from collections.abc import Callable, Container, Hashable, Iterator
 from dataclasses import dataclass
 from itertools import count
 
 from epp.core.request import RequestFacts
-
-
-@dataclass(slots=True, eq=False)
-class Ticket:
-    """One waiting request."""
-
-    facts: RequestFacts
-    fit_class: Hashable  # requests of one class fit the same endpoints: if one does not, none does
-    serial: int
-    deadline: float  # monotonic seconds
+from epp.flowcontrol.settings import BandSettings, Fairness, Ordering
+from epp.flowcontrol.waiting_line import Line, Ticket, precedence
 
 
 @dataclass(slots=True)
 class Band:
-    """The requests that wait at one priority, by fit class, each class in order of arrival."""
+    """The requests that wait at one priority, by fit class."""
 
-    classes: dict[Hashable, OrderedDict[RequestFacts, Ticket]]
+    settings: BandSettings
+    classes: dict[Hashable, Line]
     requests: int = 0
     bytes: int = 0
 
 
 class WaitingRoom:
-    """Enter and leave are O(1) apart from the deadline heap; the heads are found per fit class."""
+    """Enter and leave are O(log n); the heads are found per fit class."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings_of: Callable[[int], BandSettings]) -> None:
+        """With the settings of every priority."""
         self.bytes = 0
+        self._settings_of = settings_of
+        self._last_flows: dict[int, str] = {}  # that had their turn, by priority
         self._bands: dict[int, Band] = {}
         self._descending: tuple[int, ...] = ()
         self._tickets: dict[RequestFacts, Ticket] = {}
@@ -61,17 +56,35 @@ class WaitingRoom:
             yield priority, *self.band_size(priority)
 
     def enter(self, facts: RequestFacts, fit_class: Hashable, deadline: float) -> None:
-        ticket = Ticket(facts, fit_class, next(self._serials), deadline)
         band = self._bands.get(facts.priority)
         if band is None:
-            band = self._bands[facts.priority] = Band({})
+            band = self._bands[facts.priority] = Band(self._settings_of(facts.priority), {})
             self._descending = tuple(sorted(self._bands, reverse=True))
-        band.classes.setdefault(fit_class, OrderedDict())[facts] = ticket
+        turns = band.settings.fairness is Fairness.ROUND_ROBIN
+        by_slo = band.settings.ordering is Ordering.SLO_DEADLINE
+        ticket = Ticket(
+            facts=facts,
+            fit_class=fit_class,
+            serial=next(self._serials),
+            deadline=deadline,
+            flow=facts.flow if turns else "",
+            due=facts.received_at + facts.ttft_slo_seconds if by_slo else 0.0,
+        )
+        line = band.classes.get(fit_class)
+        if line is None:
+            line = band.classes[fit_class] = Line()
+        line.add(ticket)
         band.requests += 1
         band.bytes += facts.size_bytes
         self.bytes += facts.size_bytes
         self._tickets[facts] = ticket
         self._push(ticket)
+
+    def take(self, ticket: Ticket) -> None:
+        """The head that is served: its flow has had its turn."""
+        if ticket.flow:
+            self._last_flows[ticket.facts.priority] = ticket.flow
+        self.leave(ticket.facts)
 
     def leave(self, facts: RequestFacts) -> Ticket | None:
         """Idempotent: a request may be placed, expire or be abandoned, in any order."""
@@ -79,12 +92,12 @@ class WaitingRoom:
         if ticket is None:
             return None
         band = self._bands[facts.priority]
-        queue = band.classes[ticket.fit_class]
-        del queue[facts]
+        line = band.classes[ticket.fit_class]
+        line.discard(ticket)
         band.requests -= 1
         band.bytes -= facts.size_bytes
         self.bytes -= facts.size_bytes
-        if not queue:
+        if not line:
             del band.classes[ticket.fit_class]
         if not band.classes:
             del self._bands[facts.priority]
@@ -96,12 +109,13 @@ class WaitingRoom:
     def next_head(self, stuck: Container[Hashable]) -> Ticket | None:
         """The first in order whose fit class is not in `stuck`."""
         for priority in self._descending:
+            last = self._last_flows.get(priority, "")
             best: Ticket | None = None
-            for fit_class, queue in self._bands[priority].classes.items():
+            for fit_class, line in self._bands[priority].classes.items():
                 if fit_class in stuck:
                     continue
-                head = next(iter(queue.values()))
-                if best is None or head.serial < best.serial:
+                head = line.head(last)
+                if best is None or precedence(head, last) < precedence(best, last):
                     best = head
             if best is not None:
                 return best

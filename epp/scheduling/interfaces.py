@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from epp.core.endpoint import Endpoint
@@ -25,6 +25,8 @@ class Plugin(ABC):
         "arbitrary_types_allowed": True,
     }
     type_name: ClassVar[str]
+    reads_prefix: ClassVar[bool] = False  # whether `request.cached_tokens` must be filled
+    reads_costs: ClassVar[bool] = False  # whether `request.estimate` and what follows it must be
 
 
 class Filter(Plugin):
@@ -43,10 +45,24 @@ class Filter(Plugin):
         return request
 
 
+class Preference(Plugin):
+    """Narrows to the better ones of the endpoints that have room, as a filter never does to none.
+
+    In the document it stands among the filters. It comes after all of them, so that nobody waits
+    for an endpoint that is only preferred, and may look at the cached prefix and draw lots.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def prefer(
+        self, request: RequestFacts, endpoints: Sequence[Endpoint], rng: random.Random
+    ) -> Sequence[Endpoint]:
+        """At least one of the endpoints, in the given order. Called with at least one."""
+
+
 class Scorer(Plugin):
     __slots__ = ()
-    reads_prefix: ClassVar[bool] = False  # whether `request.cached_tokens` must be filled
-    reads_costs: ClassVar[bool] = False  # whether `request.estimate` and what follows it must be
 
     @abstractmethod
     def score(self, request: RequestFacts, endpoints: Sequence[Endpoint]) -> Sequence[float]:
@@ -79,7 +95,10 @@ class Detector(Filter):
 
     @abstractmethod
     def with_room(self, endpoints: Sequence[Endpoint], now: float) -> Sequence[Endpoint]:
-        """Those where one more request may be placed, in order. `now` is monotonic seconds."""
+        """Those where one more request may be placed, in order; where there are none, it waits.
+
+        `now` is monotonic seconds.
+        """
 
     @abstractmethod
     def saturation(self, endpoints: Sequence[Endpoint], now: float) -> float:
@@ -87,3 +106,108 @@ class Detector(Filter):
 
     def fit_key(self, request: RequestFacts) -> Hashable:
         return None
+
+
+class Admitter(Plugin):
+    """May turn a request away when it comes, before it is placed or waits.
+
+    In force wherever it stands in the document. Only requests with a body are shown to it.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def refusal(
+        self, request: RequestFacts, endpoints: Sequence[Endpoint], rng: random.Random
+    ) -> str:
+        """Why not; empty for a request that may go on. `endpoints` are those allowed, or none."""
+
+
+class Answering(Plugin):
+    """Has something to say to the client. Mixed into another kind."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def response_headers(self, served: Endpoint) -> Mapping[str, str]:
+        """What to set on a response of `served`. Names in lower case."""
+
+
+class Stateful(Plugin):
+    """Remembers past decisions. Subclass it through one of the three kinds below.
+
+    The plugin itself stays frozen parameters. What it remembers is a value that the profile owns
+    and hands to every call, and that only `decided` and `finished` may change: a dataclass of
+    plain values, with endpoints by their authority, so that it goes into a snapshot as it is. It
+    has a bound. It lives as long as the composed picker.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def new_state(self) -> Any:
+        """Nothing remembered so far: an instance of a dataclass of plain values."""
+
+    def decided(
+        self,
+        state: Any,
+        request: RequestFacts,
+        endpoints: Sequence[Endpoint],
+        picked: Endpoint,
+        now: float,
+    ) -> None:
+        """`request` was placed on `picked`, one of the endpoints that could be picked."""
+
+    def finished(
+        self,
+        state: Any,
+        request: RequestFacts,
+        picked: Endpoint,
+        served: Endpoint,
+        now: float,
+    ) -> None:
+        """`served` answered with success, which may be another endpoint than the one picked."""
+
+
+class StatefulFilter(Stateful):
+    __slots__ = ()
+
+    @abstractmethod
+    def keep(
+        self, state: Any, request: RequestFacts, endpoints: Sequence[Endpoint]
+    ) -> Sequence[Endpoint]:
+        """As `Filter.keep`."""
+
+    def fit_key(self, request: RequestFacts) -> Hashable:
+        """As `Filter.fit_key`, at any one time."""
+        return request
+
+
+class StatefulScorer(Stateful):
+    __slots__ = ()
+
+    @abstractmethod
+    def score(
+        self, state: Any, request: RequestFacts, endpoints: Sequence[Endpoint]
+    ) -> Sequence[float]:
+        """As `Scorer.score`."""
+
+
+class StatefulPicker(Stateful):
+    __slots__ = ()
+
+    @abstractmethod
+    def pick(
+        self,
+        state: Any,
+        endpoints: Sequence[Endpoint],
+        scores: Sequence[float],
+        count: int,
+        rng: random.Random,
+    ) -> Sequence[Endpoint]:
+        """As `Picker.pick`."""
+
+    @property
+    def count(self) -> int:
+        """As `Picker.count`."""
+        return 1

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
-from epp.scheduling.interfaces import Filter, Picker, Scorer
+from epp.scheduling.interfaces import Answering, Filter, Picker, Preference, Scorer
+from epp.scheduling.memory import Memory, memory_of, with_new_memory
 
 
 class PluginFault(Exception):
@@ -43,6 +44,47 @@ class Profile:
     filters: tuple[Filter, ...]
     scorers: tuple[WeightedScorer, ...]
     picker: Picker
+    preferences: tuple[Preference, ...] = ()
+    memories: tuple[Memory, ...] = field(init=False)  # of its stateful plugins
+    answering: tuple[Answering, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        scorers = (weighted.scorer for weighted in self.scorers)
+        plugins = (*self.filters, *self.preferences, *scorers, self.picker)
+        found = (memory_of(plugin) for plugin in plugins)
+        memories = tuple(memory for memory in found if memory is not None)
+        given = (*plugins, *(memory.plugin for memory in memories))
+        object.__setattr__(self, "memories", memories)
+        object.__setattr__(
+            self, "answering", tuple(plugin for plugin in given if isinstance(plugin, Answering))
+        )
+
+    def with_new_memory(self) -> Profile:
+        """The same plugins, which remember nothing so far."""
+        scorers = (
+            WeightedScorer(s.name, with_new_memory(s.scorer), s.weight) for s in self.scorers
+        )
+        filters = (with_new_memory(filter_) for filter_ in self.filters)
+        picker = with_new_memory(self.picker)
+        return Profile(self.name, tuple(filters), tuple(scorers), picker, self.preferences)
+
+    @property
+    def reads_prefix(self) -> bool:
+        """Whether `request.cached_tokens` must be filled before `rank`."""
+        return (
+            any(preference.reads_prefix for preference in self.preferences)
+            or any(weighted.scorer.reads_prefix for weighted in self.scorers)
+            or any(memory.plugin.reads_prefix for memory in self.memories)
+        )
+
+    @property
+    def reads_costs(self) -> bool:
+        """Whether `request.estimate` and what follows it must be filled before `rank`."""
+        return (
+            any(preference.reads_costs for preference in self.preferences)
+            or any(weighted.scorer.reads_costs for weighted in self.scorers)
+            or any(memory.plugin.reads_costs for memory in self.memories)
+        )
 
     def fit_key(self, request: RequestFacts) -> Hashable:
         """Requests with equal keys pass the filters to the same endpoints."""
@@ -64,6 +106,8 @@ class Profile:
         count: int,
     ) -> Scheduled:
         """Score and pick among endpoints that passed `narrow`; at least one. `count` at least 1."""
+        for preference in self.preferences:
+            endpoints = preference.prefer(request, endpoints, rng)
         totals = [0.0] * len(endpoints)
         scores: dict[str, Sequence[float]] = {}
         for weighted in self.scorers:
@@ -77,6 +121,36 @@ class Profile:
             totals = _added(totals, weighted.weight, numbers)
         count = max(count, self.picker.count)
         return Scheduled(self.picker.pick(endpoints, totals, count, rng), endpoints, totals, scores)
+
+    def decided(
+        self,
+        request: RequestFacts,
+        endpoints: Sequence[Endpoint],
+        picked: Endpoint,
+        now: float,
+    ) -> None:
+        """What `rank` chose among `endpoints` holds: the request is placed."""
+        for memory in self.memories:
+            memory.plugin.decided(memory.state, request, endpoints, picked, now)
+
+    def finished(
+        self, request: RequestFacts, picked: Endpoint, served: Endpoint, now: float
+    ) -> None:
+        """`served` answered a request that was placed on `picked`, with success."""
+        for memory in self.memories:
+            memory.plugin.finished(memory.state, request, picked, served, now)
+
+    def response_headers(self, endpoints: Sequence[Endpoint]) -> Mapping[str, Mapping[str, str]]:
+        """By authority of the endpoint that serves, one of these."""
+        if not self.answering:
+            return {}
+        headers: dict[str, Mapping[str, str]] = {}
+        for endpoint in endpoints:
+            found: dict[str, str] = {}
+            for plugin in self.answering:
+                found.update(plugin.response_headers(endpoint))
+            headers[endpoint.authority] = found
+        return headers
 
 
 def _added(totals: list[float], weight: float, scores: list[float]) -> list[float]:

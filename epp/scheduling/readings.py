@@ -10,6 +10,7 @@ from bisect import insort
 from collections.abc import Callable, Mapping, Sequence
 
 from epp.core.endpoint import NEVER, Endpoint
+from epp.core.request import RequestFacts
 
 
 def requests_in_line(endpoints: Sequence[Endpoint]) -> list[float]:
@@ -32,6 +33,63 @@ def cached_shares(
 ) -> list[float]:
     """How much of a prompt each has cached, 0 to 1. `prompt_tokens` is above zero."""
     return [cached_tokens.get(endpoint, 0) / prompt_tokens for endpoint in endpoints]
+
+
+def tokens_to_prefill(request: RequestFacts, endpoints: Sequence[Endpoint]) -> list[float]:
+    """Prompt tokens that each would have to compute before this request's first token.
+
+    Those of our requests there without a first token so far, and of this prompt what is not cached.
+    """
+    prompt, cached = request.prompt_tokens, request.cached_tokens
+    if not cached:
+        return [float(endpoint.load.prefilling_tokens + prompt) for endpoint in endpoints]
+    return [
+        float(endpoint.load.prefilling_tokens + max(0, prompt - cached.get(endpoint, 0)))
+        for endpoint in endpoints
+    ]
+
+
+def backlogs_times_batches(request: RequestFacts, endpoints: Sequence[Endpoint]) -> list[float]:
+    """Tokens to prefill, this request's included, times our requests there with this one."""
+    return [
+        tokens * (endpoint.load.requests + 1)
+        for tokens, endpoint in zip(  # noqa: B905 - compiled only in this form
+            tokens_to_prefill(request, endpoints), endpoints
+        )
+    ]
+
+
+def active_blocks(
+    request: RequestFacts, endpoints: Sequence[Endpoint], overlap_weight: float, block_tokens: int
+) -> list[float]:
+    """Blocks to prefill, weighted, and blocks of all prompts in flight, with this request's."""
+    return [
+        (overlap_weight * tokens + endpoint.load.prompt_tokens + request.prompt_tokens)
+        / block_tokens
+        for tokens, endpoint in zip(  # noqa: B905 - compiled only in this form
+            tokens_to_prefill(request, endpoints), endpoints
+        )
+    ]
+
+
+def room_below(loads: Sequence[float], threshold: float) -> list[float]:
+    """1 at no load to 0 from the threshold on, linear."""
+    return [1.0 - min(load, threshold) / threshold for load in loads]
+
+
+def with_prefix_cached(
+    endpoints: Sequence[Endpoint],
+    cached_tokens: Mapping[Endpoint, int],
+    prompt_tokens: int,
+    least_share: float,
+) -> list[Endpoint]:
+    """Those that have at least so much of a prompt cached. `prompt_tokens` is above zero."""
+    return [e for e in endpoints if cached_tokens.get(e, 0) / prompt_tokens >= least_share]
+
+
+def least_prefilling_tokens(endpoints: Sequence[Endpoint]) -> int:
+    """Prompt tokens of requests without a first token, where they are fewest; at least one."""
+    return min(endpoint.load.prefilling_tokens for endpoint in endpoints)
 
 
 def best_scored(
@@ -59,6 +117,17 @@ def best_scored(
     return chosen
 
 
+def longest_without(
+    endpoints: Sequence[Endpoint], last: Mapping[str, int], count: int
+) -> list[Endpoint]:
+    """The `count` whose serial in `last`, by authority, is the lowest; who has none comes first."""
+    serials = [last.get(endpoint.authority, -1) for endpoint in endpoints]
+    if count == 1:
+        return [endpoints[serials.index(min(serials))]]
+    order = sorted(range(len(serials)), key=serials.__getitem__)
+    return [endpoints[position] for position in order[:count]]
+
+
 def drawn(endpoints: list[Endpoint], count: int, rng: random.Random) -> list[Endpoint]:
     """At most `count`, each with the same chance at each place. The list is used up."""
     many = len(endpoints)
@@ -71,15 +140,30 @@ def drawn(endpoints: list[Endpoint], count: int, rng: random.Random) -> list[End
     return endpoints[:count]
 
 
-def below_limits(
+def unless_all_are_full(
     endpoints: Sequence[Endpoint],
     kv_cache_usage: float,
     has_room: Callable[[Endpoint], bool],
-) -> list[Endpoint]:
-    """Those without a queue and with less KV cache in use, and of the others who has room."""
-    return [
-        endpoint
-        for endpoint in endpoints
-        if (not endpoint.load.waiting and endpoint.metrics.kv_cache_usage < kv_cache_usage)
-        or has_room(endpoint)
-    ]
+) -> Sequence[Endpoint]:
+    """All but those that queue for a place, as long as one has room.
+
+    A queue for memory or behind prompts may still be the best place: scorers know its price.
+    Has room: without a queue and with less KV cache in use, and of the others whom `has_room` says.
+    """
+    room = False
+    closed: set[Endpoint] | None = None
+    for endpoint in endpoints:
+        load = endpoint.load
+        if (not load.waiting and endpoint.metrics.kv_cache_usage < kv_cache_usage) or has_room(
+            endpoint
+        ):
+            room = True
+        elif load.places and load.waiting:
+            if closed is None:
+                closed = set()
+            closed.add(endpoint)
+    if not room:
+        return ()
+    if closed is None:
+        return endpoints
+    return [endpoint for endpoint in endpoints if endpoint not in closed]

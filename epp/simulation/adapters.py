@@ -11,6 +11,8 @@ class AdapterSlots:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
+        self.first_loads = 0  # of an adapter that was never there: from disk, not host memory
+        self._known: set[str] = set()
         self._loaded: OrderedDict[str, None] = OrderedDict()
 
     def fits(self, adapter: str, in_batch: Set[str]) -> bool:
@@ -26,6 +28,9 @@ class AdapterSlots:
             else:
                 self._loaded[adapter] = None
                 loads += 1
+                if adapter not in self._known:
+                    self._known.add(adapter)
+                    self.first_loads += 1
         while len(self._loaded) > self.capacity:
             self._loaded.popitem(last=False)
         return loads

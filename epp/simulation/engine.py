@@ -137,14 +137,18 @@ class Engine:
 
     def _step_seconds(self, batch: Batch) -> float:
         settings = self.settings
+        pool = self._scheduler.pool
         seconds = settings.profile.step_seconds(
-            batch.tokens, len(batch.requests), batch.decode_context, batch.prefill_pairs
+            batch.tokens,
+            len(batch.requests),
+            settings.context_read(batch.decode_context, pool.capacity - pool.free),
+            batch.prefill_pairs,
         )
         if sigma := settings.jitter_sigma:
             seconds *= math.exp(self._rng.gauss(-sigma * sigma / 2, sigma))  # mean 1
         if settings.stall_probability and self._rng.random() < settings.stall_probability:
             seconds += self._rng.uniform(*settings.stall_seconds)
-        return seconds + batch.adapter_loads * settings.adapter_load_seconds
+        return seconds + settings.load_seconds(batch.adapter_loads, batch.adapter_first_loads)
 
     def _finish_step(self, batch: Batch) -> Step:
         now = self._ends_at

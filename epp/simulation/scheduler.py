@@ -24,6 +24,8 @@ class EngineSettings:
     max_adapters: int = 1  # LoRA adapters in one batch
     max_queued_requests: int | None = None  # waiting requests before new ones are refused
     adapter_load_seconds: float = 0.03  # from host memory
+    adapter_first_load_seconds: float = 0.03  # from disk, where it was never loaded
+    shared_read_saving: float = 0.9  # of reading cached tokens that others in the batch read too
     jitter_sigma: float = 0.04  # of the lognormal factor on step times; 0 is none
     stall_probability: float = 0.001  # of a step that is held up, for instance by GC
     stall_seconds: tuple[float, float] = (0.02, 0.05)  # range of such a stall
@@ -39,6 +41,20 @@ class EngineSettings:
         for name, minimum in least.items():
             if getattr(self, name) < minimum:
                 raise ValueError(f"{name} must be at least {minimum}, not {getattr(self, name)}")
+
+    def load_seconds(self, loads: int, first_loads: int) -> float:
+        """For adapters that a step needs; `first_loads` of the loads are from disk."""
+        again = loads - first_loads
+        return again * self.adapter_load_seconds + first_loads * self.adapter_first_load_seconds
+
+    def context_read(self, context: int, held_blocks: int) -> float:
+        """Tokens of KV cache that the decodes of a step read, a shared prefix mostly once.
+
+        `context` is summed over the decodes. The saving is fitted to one published figure: 43.9 ms
+        per output token of 32b-h100-tp2 on 150 shared prefixes at 60 requests/s on 8 servers.
+        """
+        shared = context - held_blocks * self.block_size_tokens
+        return context - self.shared_read_saving * shared if shared > 0 else context
 
     @property
     def usable_blocks(self) -> int:
@@ -57,6 +73,7 @@ class Batch:
     decode_context: int = 0
     prefill_pairs: float = 0.0
     adapter_loads: int = 0
+    adapter_first_loads: int = 0  # of them
 
     def add(self, request: EngineRequest, count: int) -> None:
         self.requests.append(request)
@@ -90,7 +107,9 @@ class Scheduler:
         if self.waiting and not batch.preempted:
             self._admit(batch, in_batch, now)
         if in_batch:
+            before = self._adapters.first_loads
             batch.adapter_loads = self._adapters.use(in_batch)
+            batch.adapter_first_loads = self._adapters.first_loads - before
         return batch
 
     def retire(self) -> None:

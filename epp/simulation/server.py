@@ -15,6 +15,10 @@ from epp.simulation.model_api import ModelApi
 from epp.simulation.settings import ServerSettings
 
 SHUTDOWN_SECONDS = 1.0  # for streams to end after the engine has stopped
+# asyncio forgets a connection that it accepted in the same turn in which its server is closed, and
+# leaves it open (python/cpython#109564). After a timer none is in that state: timers come after
+# what was accepted in their turn. uvloop has no such turn.
+ACCEPTED_SECONDS = 0.001
 
 
 class SimulatedServer:
@@ -49,6 +53,7 @@ class SimulatedServer:
     async def stop(self) -> None:
         """Ends running streams without their last chunk."""
         if self._runner is not None:
+            await asyncio.sleep(ACCEPTED_SECONDS)
             await self._runner.cleanup()
             self._runner = None
 

@@ -20,9 +20,9 @@ from urllib.request import Request, urlopen
 import yaml
 
 from tests.cluster.build import Built
-from tests.cluster.certificates import Authority, KeyPair, bare_keys
 from tests.cluster.program import Program
-from tests.helpers.picker import free_ports
+from tests.helpers.certificates import Authority, KeyPair, bare_keys
+from tests.helpers.process import free_ports
 
 HOST = "127.0.0.1"
 START_SECONDS = 60.0
@@ -54,12 +54,15 @@ class ControlPlane:
         self._folder = folder
         self._site = site or Site()
         self._etcd_port, self._peer_port, self._api_port = free_ports(3)
-        self.authority = Authority(folder)
-        self.admin = self.authority.client("admin", ["system:masters"])
+        self.authority = Authority("test-authority")
+        self.authority_file = folder / "test-authority.crt"
+        self.authority_file.write_bytes(self.authority.certificate)
+        self.admin = self.user_certificate("admin", ["system:masters"])
         its_service = str(ip_network(self._site.services)[1])
         addresses = [*{HOST, self._site.address}, its_service]
-        self._serving = self.authority.server("kube-apiserver", addresses)
-        self.token_keys = bare_keys(folder, "service-accounts")
+        serving = self.authority.server("kube-apiserver", addresses)
+        self._serving = serving.write_pair(folder, "kube-apiserver")
+        self.token_keys = bare_keys().write_pair(folder, "service-accounts")
         self._etcd: Program | None = None
         self._api_server: Program | None = None
 
@@ -116,13 +119,14 @@ class ControlPlane:
 
     def trust(self) -> ssl.SSLContext:
         """Knows the server, and says nothing of who asks: that is for a token."""
-        return ssl.create_default_context(cafile=str(self.authority.file))
+        return self.authority.trust()
 
     def admin_context(self) -> ssl.SSLContext:
         """The administrator's, who may do everything."""
-        context = self.trust()
-        context.load_cert_chain(self.admin.public, self.admin.private)
-        return context
+        return self.authority.trust(self.admin)
+
+    def user_certificate(self, user: str, groups: Sequence[str] = ()) -> KeyPair:
+        return self.authority.client(user, groups).write_pair(self._folder, user)
 
     def kubeconfig(
         self,
@@ -140,7 +144,7 @@ class ControlPlane:
                 "client-certificate": str(certificate.public),
                 "client-key": str(certificate.private),
             }
-        cluster = {"server": server or self.url, "certificate-authority": str(self.authority.file)}
+        cluster = {"server": server or self.url, "certificate-authority": str(self.authority_file)}
         document = {
             "apiVersion": "v1",
             "kind": "Config",
@@ -180,7 +184,7 @@ class ControlPlane:
             "secure-port": self._api_port,
             "tls-cert-file": self._serving.public,
             "tls-private-key-file": self._serving.private,
-            "client-ca-file": self.authority.file,
+            "client-ca-file": self.authority_file,
             "service-account-issuer": ISSUER,
             "service-account-key-file": self.token_keys.public,
             "service-account-signing-key-file": self.token_keys.private,

@@ -15,7 +15,7 @@ import aiohttp
 from epp.core.endpoint import authority
 from epp.simulation.server import SimulatedServer
 from epp.simulation.settings import ServerSettings
-from tests.helpers.picker import free_ports
+from tests.helpers.process import free_ports
 
 SETTINGS = ServerSettings(models=("sim",), max_num_seqs=64)
 

@@ -14,7 +14,8 @@ from tests.cluster.control_plane import ControlPlane
 from tests.cluster.namespace import Namespace
 from tests.cluster.waiting import eventually
 from tests.helpers.gateway import health
-from tests.helpers.picker import EppProcess, new_folder
+from tests.helpers.picker import EppProcess
+from tests.helpers.process import new_folder
 
 READY_SECONDS = 20.0
 
@@ -39,7 +40,7 @@ class KubernetesPicker(EppProcess):
             *("--pool-namespace", namespace, "--kubeconfig", str(kubeconfig)),
             *flags,
         ]
-        super().__init__(new_folder(), document, flags=chosen, environment=environment)
+        super().__init__(new_folder("picker-"), document, flags=chosen, environment=environment)
 
     async def ready(self, seconds: float = READY_SECONDS) -> None:
         """Waits until the health service says that it serves."""
@@ -73,14 +74,6 @@ class KubernetesPicker(EppProcess):
         except AssertionError as error:
             error.add_note(f"it has {self.endpoints()}; its log:\n{self.log()[-4000:]}")
             raise
-
-    def lines(self, *words: str) -> list[dict[str, Any]]:
-        """Lines of its log, of those that have all these words anywhere in them."""
-        return [
-            json.loads(line)
-            for line in self.log().splitlines()
-            if line.startswith("{") and all(word in line for word in words)
-        ]
 
 
 @asynccontextmanager

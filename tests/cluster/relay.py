@@ -7,6 +7,8 @@ import contextlib
 from types import TracebackType
 from typing import Self
 
+from epp.simulation.server import ACCEPTED_SECONDS
+
 HOST = "127.0.0.1"
 CHUNK_BYTES = 64 * 1024
 
@@ -48,6 +50,7 @@ class Relay:
     async def cut(self) -> None:
         """Break what is connected, and refuse what comes."""
         if self._server is not None:
+            await asyncio.sleep(ACCEPTED_SECONDS)
             self._server.close()
             for writer in list(self._writers):
                 writer.transport.abort()

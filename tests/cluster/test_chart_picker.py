@@ -25,7 +25,8 @@ from tests.cluster.picker import StartPicker
 from tests.cluster.waiting import eventually, holds
 from tests.helpers.envoy import validate
 from tests.helpers.gateway import health
-from tests.helpers.picker import free_ports, running_picker
+from tests.helpers.picker import running_picker
+from tests.helpers.process import free_ports
 
 # What a picker on a machine that is shared must not be given, or gets from the fixture.
 FIXED = ("--grpc-port=", "--grpc-health-port=", "--metrics-port=", "--metrics-endpoint-auth=")

@@ -151,42 +151,32 @@ async def test_without_authentication_everyone_reads(
         assert (await page(picker)).status == 200
 
 
-def client(authority: Authority, certificate: Path | None = None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cadata=authority.certificate.decode())
-    context.check_hostname = False  # it is issued to localhost
-    if certificate is not None:
-        context.load_cert_chain(certificate)
-    return context
-
-
 async def test_https_with_a_token_and_with_client_certificates(
     api: Api, namespace: Namespace, start_picker: StartPicker, reader: Account, tmp_path: Path
 ) -> None:
     authority, other = Authority("ours"), Authority("theirs")
-    server = authority.issue("picker")
-    (tmp_path / "tls.key").write_bytes(server.key)
-    (tmp_path / "tls.crt").write_bytes(server.certificate)
+    authority.server("picker").write_pair(tmp_path, "tls")
     (tmp_path / "ca.crt").write_bytes(authority.certificate)
-    good = authority.issue().write(tmp_path / "good.pem")
-    bad = other.issue().write(tmp_path / "bad.pem")
+    good = authority.client().write(tmp_path / "good.pem")
+    bad = other.client().write(tmp_path / "bad.pem")
     token = await reader.token()
     account = await namespace.account()
     await may_review(api, account)
     files = f"--metrics-cert-dir={tmp_path}"
 
     async with start_picker(namespace, account=account, flags=[AUTH, files]) as picker:
-        assert (await page(picker, token, tls=client(authority))).status == 200
-        assert (await page(picker, tls=client(authority))).status == 401
+        assert (await page(picker, token, tls=authority.trust())).status == 200
+        assert (await page(picker, tls=authority.trust())).status == 401
         with pytest.raises(aiohttp.ClientConnectorCertificateError):
-            await page(picker, token, tls=client(other))
+            await page(picker, token, tls=other.trust())
 
     mutual = [f"{AUTH}=false", files, f"--metrics-client-ca-file={tmp_path / 'ca.crt'}"]
     async with start_picker(namespace, account=account, flags=mutual) as picker:
-        assert (await page(picker, tls=client(authority, good))).status == 200
+        assert (await page(picker, tls=authority.trust(good))).status == 200
         for certificate in (None, bad):
             with pytest.raises((aiohttp.ClientError, ConnectionError)):
-                await page(picker, tls=client(authority, certificate))
+                await page(picker, tls=authority.trust(certificate))
         (tmp_path / "ca.crt").write_bytes(other.certificate)  # renewed, without a restart
-        assert (await page(picker, tls=client(authority, bad))).status == 200
+        assert (await page(picker, tls=authority.trust(bad))).status == 200
         with pytest.raises((aiohttp.ClientError, ConnectionError)):
-            await page(picker, tls=client(authority, good))
+            await page(picker, tls=authority.trust(good))

@@ -34,7 +34,7 @@ def folder(control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(f"{CLIENT}.SERVICE_ACCOUNT", tmp_path)
     monkeypatch.setattr(f"{FILES}.SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
     monkeypatch.setattr(f"{FILES}.SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
-    (tmp_path / "ca.crt").write_bytes(control_plane.authority.file.read_bytes())
+    (tmp_path / "ca.crt").write_bytes(control_plane.authority.certificate)
     return tmp_path
 
 

@@ -7,17 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.build import BUILD_SECONDS, CannotBuild, cache
+from tests.cluster.go_modules import build_flags, cache, from_command_line, go, make
 
 # What helm takes a cluster to be that it has not asked.
 KUBERNETES_MINOR = "34"
@@ -74,26 +68,18 @@ def the_tools() -> Tools:
 def build() -> Tools:
     """Does nothing if it is done. Raises CannotBuild."""
     tools = the_tools()
-    if tools.exists:
-        return tools
-    if shutil.which("go") is None:
-        raise CannotBuild("there is no `go` on the path, and the tools are built from Go modules")
-    tools.folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="building-", dir=tools.folder.parent) as aside:
-        fresh = Path(aside) / "whole"
-        (fresh / "crds").mkdir(parents=True)
-        for program, linker in PROGRAMS.items():
-            _go(["install", "-trimpath", "-buildvcs=false", "-ldflags", linker, program], fresh)
-        for module, places in DEFINITIONS.items():
-            folder = Path(json.loads(_go(["mod", "download", "-json", module], fresh))["Dir"])
-            for place in places:
-                _copy(folder / place, fresh / "crds" / module.replace("/", "_"))
-        try:
-            fresh.rename(tools.folder)
-        except OSError:
-            if not tools.exists:  # not because another build was faster
-                raise
+    make(tools, _fill)
     return tools
+
+
+def _fill(folder: Path) -> None:
+    for program, linker in PROGRAMS.items():
+        go(["install", *build_flags(linker), program], folder, GOBIN=str(folder / "bin"))
+    (folder / "crds").mkdir()
+    for module, places in DEFINITIONS.items():
+        found = Path(json.loads(go(["mod", "download", "-json", module], folder))["Dir"])
+        for place in places:
+            _copy(found / place, folder / "crds" / module.replace("/", "_"))
 
 
 def _copy(place: Path, target: Path) -> None:
@@ -102,31 +88,5 @@ def _copy(place: Path, target: Path) -> None:
         shutil.copyfile(file, target / file.name)
 
 
-def _go(arguments: Sequence[str], folder: Path) -> str:
-    done = subprocess.run(
-        ["go", *arguments],
-        cwd=folder,
-        env={"CGO_ENABLED": "0", **os.environ, "GOBIN": str(folder / "bin")},
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=BUILD_SECONDS,
-        check=False,
-    )
-    if done.returncode:
-        raise CannotBuild(f"go {' '.join(arguments)}: ended with {done.returncode}\n{done.stdout}")
-    return done.stdout
-
-
-def main() -> None:
-    begin = time.monotonic()
-    if not the_tools().exists:
-        print("building helm and kustomize: about five minutes the first time", flush=True)
-    try:
-        tools = build()
-    except CannotBuild as error:
-        sys.exit(f"cannot build: {error}")
-    print(f"{tools.folder}: helm, kustomize, CRDs, {time.monotonic() - begin:.0f} s")
-
-
 if __name__ == "__main__":
-    main()
+    from_command_line("helm, kustomize and CRDs", "about five minutes", the_tools(), build)

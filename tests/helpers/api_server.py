@@ -17,6 +17,8 @@ import orjson
 import yaml
 from aiohttp import web
 
+from epp.simulation.server import ACCEPTED_SECONDS
+
 Fault = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 
 PODS = "/api/v1/namespaces/ns/pods"
@@ -77,6 +79,7 @@ class ApiServerDouble:
 
     async def stop(self) -> None:
         if self._runner is not None:
+            await asyncio.sleep(ACCEPTED_SECONDS)
             await self._runner.cleanup()
             self._runner = None
 

@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import copy
-import json
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 from epp.envoyconfig.bootstrap import bootstrap
 from epp.envoyconfig.clusters import PICKER_CLUSTER, POOL_CLUSTER
@@ -25,7 +15,8 @@ from epp.envoyconfig.settings import EnvoySettings, Mode
 from epp.simulation.server import SimulatedServer
 from epp.simulation.settings import ServerSettings
 from tests.helpers.envoy import RunningEnvoy
-from tests.helpers.picker import START_SECONDS, PickerProcess, free_ports, running_picker
+from tests.helpers.picker import PickerProcess, running_picker
+from tests.helpers.process import ServerProcess, new_folder
 
 EXT_PROC = "envoy.filters.http.ext_proc"
 EXTENSIONS = "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3"
@@ -68,71 +59,19 @@ PROCESSING: Mapping[str, Mapping[str, str]] = {
 }
 
 
-class BodyRouterProcess:
-    """`epp bbr` as a user starts it, on loopback. `environment` is added to ours."""
+class BodyRouterProcess(ServerProcess):
+    """`epp bbr`."""
 
     def __init__(
         self, flags: Sequence[str] = (), environment: Mapping[str, str] | None = None
     ) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="bbr-"))
-        self.grpc_port, self.health_port, self.metrics_port = free_ports(3)
-        self._flags = tuple(flags)
-        self._environment = {**os.environ, **(environment or {})}
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [
-            *(sys.executable, "-m", "epp", "bbr", "--host", "127.0.0.1", "--secure-serving=false"),
-            *("--grpc-port", str(self.grpc_port), "--grpc-health-port", str(self.health_port)),
-            *("--metrics-port", str(self.metrics_port), "-v", "4", *self._flags),
-        ]
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self._environment,
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.grpc_port), 1.0).close()
-            except OSError:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"the body router did not start:\n{self.log()}") from None
-                with suppress(subprocess.TimeoutExpired):
-                    self._process.wait(0.02)
-                continue
-            return
-
-    @property
-    def process(self) -> subprocess.Popen[bytes]:
-        assert self._process is not None
-        return self._process
-
-    def stop(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(2)
-            try:
-                self._process.wait(5.0)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait(5.0)
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def log(self) -> str:
-        return (self.folder / "log").read_text(errors="replace")
-
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
-
-    def metrics(self) -> dict[str, float]:
-        """Every series by its name with labels, as on the page."""
-        with urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as page:
-            text: str = page.read().decode()
-        rows = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
-        return {name: float(value) for name, _, value in rows}
+        super().__init__(
+            "the body router",
+            new_folder("bbr-"),
+            subcommand=["bbr"],
+            flags=["-v", "4", *flags],
+            environment=environment,
+        )
 
     def outcomes(self) -> dict[str, int]:
         """Requests by outcome, of those that happened."""

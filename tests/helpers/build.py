@@ -20,6 +20,7 @@ def an_endpoint(
     waiting: int = 0,  # as the ledger estimates it
     requests: int = 0,  # ours, in flight
     prompt_tokens: int = 0,
+    prefilling_tokens: int = 0,
     foreign: float = 0.0,
     read_at: float | None = 0.0,  # None: never read
     **metrics: object,
@@ -34,7 +35,13 @@ def an_endpoint(
         port,
         labels=labels or {},
         metrics=EndpointMetrics(**metrics),  # type: ignore[arg-type]
-        load=Load(requests=requests, prompt_tokens=prompt_tokens, foreign=foreign, waiting=waiting),
+        load=Load(
+            requests=requests,
+            prompt_tokens=prompt_tokens,
+            prefilling_tokens=prefilling_tokens,
+            foreign=foreign,
+            waiting=waiting,
+        ),
     )
 
 

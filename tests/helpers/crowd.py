@@ -23,7 +23,8 @@ from urllib.request import urlopen
 from epp.envoyconfig.bootstrap import bootstrap
 from epp.envoyconfig.settings import EnvoySettings, Mode
 from tests.helpers.envoy import RunningEnvoy
-from tests.helpers.picker import START_SECONDS, PickerProcess, rss_kib, running_picker
+from tests.helpers.picker import PickerProcess, rss_kib, running_picker
+from tests.helpers.process import START_SECONDS
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "tests/benchmarks/extproc"

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import shutil
-import signal
-import socket
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.request import urlopen
+from typing import Any
 
 import openai
 import yaml
@@ -26,8 +20,8 @@ from epp.envoyconfig.settings import EnvoySettings, Mode
 from epp.simulation.server import SimulatedServer
 from epp.simulation.settings import ServerSettings
 from tests.helpers.envoy import RunningEnvoy
+from tests.helpers.process import START_SECONDS, ServerProcess, free_ports, new_folder
 
-START_SECONDS = 20.0
 TRANSPORT_VARIABLE = "EPP_TEST_TRANSPORT"
 DEFAULT_PLUGINS: list[dict[str, object]] = [
     {"type": "queue-scorer"},
@@ -36,19 +30,8 @@ DEFAULT_PLUGINS: list[dict[str, object]] = [
 ]
 
 
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
-
-
-class EppProcess:
-    """`epp` as a user starts it, on loopback, with a configuration of its own."""
+class EppProcess(ServerProcess):
+    """The picker, with a configuration of its own."""
 
     def __init__(
         self,
@@ -58,97 +41,24 @@ class EppProcess:
         flags: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """The folder goes when the process is stopped; `environment` is added to ours."""
-        self.folder = folder
-        self.grpc_port, self.health_port, self.metrics_port = free_ports(3)
         transport = os.environ.get(TRANSPORT_VARIABLE)  # a suite that runs on several sets it
-        self._flags = [*(["--transport", transport] if transport else []), *flags]
-        self._environment = {**os.environ, **(environment or {})}
-        self._process: subprocess.Popen[bytes] | None = None
+        config_file = folder / "config.yaml"
+        given = [
+            *("--config-file", str(config_file)),
+            *(["--transport", transport] if transport else []),
+            *flags,
+        ]
+        super().__init__("the picker", folder, flags=given, environment=environment)
         config: dict[str, object] = {
             "apiVersion": "llm-d.ai/v1alpha1",
             "kind": "EndpointPickerConfig",
             "plugins": list(DEFAULT_PLUGINS),
             **(document or {}),
         }
-        (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
+        config_file.write_text(yaml.safe_dump(config))
 
-    def start(self) -> None:
-        command = [
-            *(sys.executable, "-m", "epp", "--host", "127.0.0.1", "--secure-serving=false"),
-            *("--config-file", str(self.folder / "config.yaml")),
-            *("--grpc-port", str(self.grpc_port), "--grpc-health-port", str(self.health_port)),
-            *("--metrics-port", str(self.metrics_port), *self._flags),
-        ]
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self._environment,
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.grpc_port), 1.0).close()
-            except OSError:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"the picker did not start:\n{self.log()}") from None
-                with suppress(subprocess.TimeoutExpired):
-                    self._process.wait(0.02)
-                continue
-            return
-
-    def signal(self, number: int) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
-
-    def wait(self, seconds: float = 15.0) -> int:
-        assert self._process is not None
-        return self._process.wait(seconds)
-
-    def kill(self) -> None:
-        """As the kernel does it: no drain, no goodbye."""
-        self.signal(signal.SIGKILL)
-        self.wait()
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
-
-    def stop(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self.signal(signal.SIGINT)
-            try:
-                self.wait(5.0)
-            except subprocess.TimeoutExpired:
-                self.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def log(self) -> str:
-        return (self.folder / "log").read_text(errors="replace")
-
-    def request_lines(self) -> list[dict[str, object]]:
-        lines = (json.loads(line) for line in self.log().splitlines() if line.startswith("{"))
-        return [line for line in lines if line.get("msg") == "request"]
-
-    def metrics(self) -> dict[str, float]:
-        """Every series by its name with labels, as on the page."""
-        with urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as page:
-            text: str = page.read().decode()
-        rows = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
-        return {name: float(value) for name, _, value in rows}
-
-    def metric(self, family: str, **labels: str) -> float:
-        """The sum over the series of a family whose labels include these."""
-        wanted = [f'{key}="{value}"' for key, value in labels.items()]
-        return sum(
-            value
-            for series, value in self.metrics().items()
-            if series.partition("{")[0] == family and all(part in series for part in wanted)
-        )
+    def request_lines(self) -> list[dict[str, Any]]:
+        return [line for line in self.lines() if line.get("msg") == "request"]
 
 
 class PickerProcess(EppProcess):
@@ -161,7 +71,7 @@ class PickerProcess(EppProcess):
         document: Mapping[str, object] | None = None,
         flags: Sequence[str] = (),
     ) -> None:
-        folder = new_folder()
+        folder = new_folder("picker-")
         self.endpoints_file = folder / "endpoints.yaml"
         self.write_endpoints(servers)
         discovery = {"path": str(self.endpoints_file), "watchFile": True}
@@ -181,10 +91,6 @@ class PickerProcess(EppProcess):
         fresh = self.endpoints_file.with_suffix(".new")
         fresh.write_text(yaml.safe_dump({"endpoints": entries}))
         fresh.rename(self.endpoints_file)
-
-
-def new_folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="picker-"))
 
 
 @contextmanager

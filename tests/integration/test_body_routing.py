@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import json
+import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -118,7 +119,7 @@ async def test_answers_stream_through_and_outlive_the_body_router(processing: st
             )
             await anext(stream)
             if processing != "full-both-ways":  # there the answer comes by way of the router
-                chain.router.process.kill()
+                chain.router.kill()
             chunks = [chunk async for chunk in stream]
             assert chunks[-1].usage is not None
             assert chunks[-1].usage.completion_tokens == 100
@@ -297,7 +298,7 @@ async def test_health_and_drain() -> None:
     with running_body_router(("--drain-timeout", "1s")) as router:
         for service in ("", "readiness", "liveness", "inference-extension"):
             assert await health(router.health_port, service) == "SERVING"
-        router.process.terminate()
+        router.signal(signal.SIGTERM)
         assert await health(router.health_port) == "NOT_SERVING"
-        assert router.process.wait(10) == 0
+        assert router.wait(10) == 0
         assert [line["msg"] for line in router.lines()] == ["serving", "draining", "stopped"]

@@ -86,14 +86,19 @@ async def routed(call: Call, mode: int = FULL) -> str:
     return destination(reply)
 
 
-async def held(picker: PickerProcess, count: int) -> None:
-    """Waits until so many requests are accounted for."""
+async def shows(picker: PickerProcess, family: str, value: float, **labels: str) -> None:
+    """Waits until a metric has this value."""
     for _ in range(100):
-        found = await asyncio.to_thread(picker.metric, "llm_d_epp_endpoint_inflight_requests")
-        if found == count:
+        found = await asyncio.to_thread(picker.metric, family, **labels)
+        if found == value:
             return
         await asyncio.sleep(0.05)
-    raise AssertionError(f"{found} requests are held, not {count}")
+    raise AssertionError(f"{family} is {found}, not {value}")
+
+
+async def held(picker: PickerProcess, count: int) -> None:
+    """Waits until so many requests are accounted for."""
+    await shows(picker, "llm_d_epp_endpoint_inflight_requests", count)
 
 
 @MODES
@@ -122,13 +127,7 @@ async def test_the_reservation_moves_to_who_really_served() -> None:
         assert sorted(listed) == sorted(pool)
         await call.ask(response_headers(200, served=listed[1]))
         name = f"s{pool.index(listed[1])}"
-        for _ in range(100):
-            family = "llm_d_epp_endpoint_inflight_requests"
-            if await asyncio.to_thread(picker.metric, family, endpoint_name=name) == 1:
-                break
-            await asyncio.sleep(0.05)
-        else:
-            raise AssertionError("the reservation did not move")
+        await shows(picker, "llm_d_epp_endpoint_inflight_requests", 1, endpoint_name=name)
         call.cancel()
         await held(picker, 0)
 
@@ -273,11 +272,7 @@ async def test_who_waits_gets_the_place_that_becomes_free(mode: int) -> None:
             reply = await waiting.ask(request_body(BODY))
             assert reply.WhichOneof("response") is None
             assert 60 < reply.override_message_timeout.ToSeconds() < 660
-        queue = "llm_d_epp_flow_control_queue_size"
-        for _ in range(100):
-            if await asyncio.to_thread(picker.metric, queue) == 1:
-                break
-            await asyncio.sleep(0.05)
+        await shows(picker, "llm_d_epp_flow_control_queue_size", 1)
         running[0].cancel()
         destination(await waiting.receive())
         waiting.cancel()
@@ -429,7 +424,7 @@ async def test_the_cipher_suites_of_tls_1_2_can_be_chosen() -> None:
 
 async def test_only_tls_1_3(transport: str) -> None:
     if transport == "grpcio":
-        return  # it always takes 1.2 as well, and the flags refuse the combination
+        pytest.skip("grpcio always takes TLS 1.2 as well; the flags refuse the combination")
     flags = ["--secure-serving=true", "--tls-min-version=VersionTLS13"]
     suite = "ECDHE-ECDSA-AES128-GCM-SHA256"
     async with servers() as pool:
@@ -449,9 +444,4 @@ async def test_open_streams_are_counted_where_asked_for() -> None:
         await routed(call)
         assert (await asyncio.to_thread(picker.metrics))[name] == 1
         call.cancel()
-        for _ in range(100):
-            if (await asyncio.to_thread(picker.metrics))[name] == 0:
-                break
-            await asyncio.sleep(0.05)
-        else:
-            raise AssertionError("the stream is still counted")
+        await shows(picker, name, 0)

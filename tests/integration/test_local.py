@@ -16,7 +16,7 @@ import pytest
 
 from epp.simulation.server import SimulatedServer
 from epp.simulation.settings import ServerSettings
-from tests.helpers.picker import free_ports
+from tests.helpers.process import free_ports
 
 
 class Local:

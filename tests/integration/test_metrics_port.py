@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import ssl
 from pathlib import Path
 from urllib.error import URLError
@@ -28,8 +27,7 @@ def page(picker: PickerProcess, tls: ssl.SSLContext | None = None) -> str:
 
 def messages(picker: PickerProcess) -> list[str]:
     """All of its log; the process has ended."""
-    lines = picker.log().splitlines()
-    return [json.loads(line)["msg"] for line in lines if line.startswith("{")]
+    return [line["msg"] for line in picker.lines()]
 
 
 def test_without_kubernetes_there_is_nobody_to_judge_a_token_and_the_log_says_so(
@@ -50,43 +48,33 @@ def test_without_kubernetes_there_is_nobody_to_judge_a_token_and_the_log_says_so
     assert said.count(NO_ELECTION) == 1
 
 
-def trusting(authority: Authority, certificate: Path | None = None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cadata=authority.certificate.decode())
-    context.check_hostname = False  # it is issued to localhost
-    if certificate is not None:
-        context.load_cert_chain(certificate)
-    return context
-
-
 def write_server(authority: Authority, folder: Path) -> None:
-    issued = authority.issue("picker")
-    (folder / "tls.key").write_bytes(issued.key)
-    (folder / "tls.crt").write_bytes(issued.certificate)
+    authority.server("picker").write_pair(folder, "tls")
 
 
 def test_https_with_a_certificate_that_is_renewed_without_a_restart(tmp_path: Path) -> None:
     first, second = Authority("first"), Authority("second")
     write_server(first, tmp_path)
     with running_picker(SERVERS, flags=[f"--metrics-cert-dir={tmp_path}"]) as picker:
-        assert "llm_d_epp_info" in page(picker, trusting(first))
+        assert "llm_d_epp_info" in page(picker, first.trust())
         with pytest.raises(URLError, match="CERTIFICATE_VERIFY_FAILED"):
-            page(picker, trusting(second))
+            page(picker, second.trust())
         write_server(second, tmp_path)
-        assert "llm_d_epp_info" in page(picker, trusting(second))
+        assert "llm_d_epp_info" in page(picker, second.trust())
 
 
 def test_client_certificates(tmp_path: Path) -> None:
     authority, other = Authority("ours"), Authority("theirs")
     write_server(authority, tmp_path)
     (tmp_path / "ca.crt").write_bytes(authority.certificate)
-    good = authority.issue().write(tmp_path / "good.pem")
-    bad = other.issue().write(tmp_path / "bad.pem")
+    good = authority.client().write(tmp_path / "good.pem")
+    bad = other.client().write(tmp_path / "bad.pem")
     flags = [f"--metrics-cert-dir={tmp_path}", f"--metrics-client-ca-file={tmp_path / 'ca.crt'}"]
     with running_picker(SERVERS, flags=flags) as picker:
-        assert "llm_d_epp_info" in page(picker, trusting(authority, good))
+        assert "llm_d_epp_info" in page(picker, authority.trust(good))
         for certificate in (None, bad):
             with pytest.raises((URLError, ssl.SSLError, ConnectionError)):
-                page(picker, trusting(authority, certificate))
+                page(picker, authority.trust(certificate))
 
 
 @pytest.mark.parametrize("missing", ["tls.crt", "ca.crt"])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -440,6 +441,19 @@ async def test_stopping_ends_streams_cleanly_but_unfinished() -> None:
         rest = await response.read()
     assert b"[DONE]" not in rest
     assert b'"finish_reason":"length"' not in rest
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_connection_that_comes_as_the_server_stops_is_ended(turns: int) -> None:
+    """In whichever turn of the event loop the server finds it; none is forgotten half open."""
+    server = SimulatedServer(FAST)
+    await server.start()
+    with socket.create_connection(("127.0.0.1", server.port), 10.0) as client:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await server.stop()
+        with suppress(ConnectionResetError):  # it was in the queue of the port
+            assert client.recv(1) == b""
 
 
 async def test_a_taken_port_is_an_error() -> None:

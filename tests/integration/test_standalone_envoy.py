@@ -11,7 +11,8 @@ from epp.envoyconfig.bootstrap import bootstrap
 from epp.envoyconfig.settings import EnvoySettings, Mode
 from epp.simulation.server import SimulatedServer
 from tests.helpers.envoy import RunningEnvoy
-from tests.helpers.picker import SERVER, free_ports, running_picker
+from tests.helpers.picker import SERVER, running_picker
+from tests.helpers.process import free_ports
 
 PATH = "/v1/chat/completions"
 

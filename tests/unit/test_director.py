@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -33,6 +34,10 @@ routing:
     rules:
     - matches: [{model: {value: public}}]
       targets: [{modelRewrite: internal}]
+"""
+SHEDDABLE = """
+featureGates: [flowControl=false]
+routing: {objectives: [{name: batch, priority: -1}]}
 """
 
 
@@ -120,6 +125,39 @@ def test_the_deprecated_spelling_counts_unless_the_new_one_is_there() -> None:
     hidden = arrival(chat(), x_gateway_inference_objective="gold", x_llm_d_inference_objective="")
     assert director.begin(old, 0.0).facts.priority == 5
     assert director.begin(hidden, 0.0).facts.priority == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"x_llm_d_slo_ttft_ms": "250"}, 0.25),
+        ({"x_slo_ttft_ms": "250"}, 0.25),
+        ({"x_llm_d_slo_ttft_ms": "0"}, 0.0),
+        ({}, math.inf),
+        *(({"x_llm_d_slo_ttft_ms": wrong}, math.inf) for wrong in ("", "-1", "1.5", "\u0663")),
+        ({"x_llm_d_slo_ttft_ms": "9" * 5000}, math.inf),
+    ],
+)
+def test_the_wanted_time_to_the_first_token(headers: dict[str, str], seconds: float) -> None:
+    begun = a_picker().director.begin(arrival(chat(), **headers), 0.0)
+    assert begun.facts.ttft_slo_seconds == seconds
+
+
+@pytest.mark.parametrize(
+    ("headers", "flow"),
+    [
+        ({"session_id": "s"}, "s"),  # session-id here
+        ({"x_session_affinity": "a", "x_claude_code_session_id": "c"}, "c"),
+        ({"x_session_affinity": "a", "x_llm_d_inference_fairness_id": "tenant"}, "tenant"),
+        ({"x_team": "t", "x_session_affinity": "a"}, "t"),
+        ({}, "default-flow"),
+    ],
+)
+def test_an_agent_is_a_flow_where_no_tenant_is_named(headers: dict[str, str], flow: str) -> None:
+    identity = "{type: agent-identity, parameters: {additionalSessionHeaders: [X-Team]}}"
+    director = a_picker(f"plugins: [{identity}]").director
+    assert director.begin(arrival(chat(), **headers), 0.0).facts.flow == flow
+    assert a_picker().director.begin(arrival(chat(), x_team="t"), 0.0).facts.flow == "default-flow"
 
 
 def test_a_rewritten_model_changes_the_body() -> None:
@@ -411,3 +449,56 @@ def test_a_restarted_server_has_nothing_cached() -> None:
     for started_at, cached in ((0.0, True), (100.0, True), (100.0, True), (200.0, False)):
         picker.read(endpoint, EndpointMetrics(started_at=started_at), 1)
         assert bool(picker.index.match(facts.prefix_blocks, [endpoint])) is cached
+
+
+@pytest.mark.parametrize(
+    ("served", "status", "told"),
+    [
+        ("", 200, [0]),
+        ("10.0.0.2:80", 200, [1]),
+        ("", 503, []),
+        (None, 200, []),
+    ],
+    ids=["the-pick", "another", "a-failure", "no-response"],
+)
+def test_who_answered_with_success_is_told_at_the_end(
+    served: str | None, status: int, told: list[int]
+) -> None:
+    heard: list[tuple[Endpoint, Endpoint]] = []
+    picker = a_picker()
+    director = replace(
+        picker.director, succeeded=lambda _facts, picked, by, _now: heard.append((picked, by))
+    )
+    begun = director.begin(arrival(chat(), subset=frozenset({"10.0.0.1"})), 0.0)
+    if served is not None:
+        director.responding(begun.facts, served, status, 0.5)
+    assert heard == []
+    for _ in range(2):  # the second does nothing
+        director.finish(begun.facts, ENDING, 1.0)
+    endpoints = picker.store.endpoints
+    assert heard == [(endpoints[0], endpoints[n]) for n in told]
+
+
+def test_two_pickers_of_one_configuration_remember_on_their_own() -> None:
+    configuration = read_configuration(HEAD + "plugins: [{type: round-robin-picker}]")
+    pickers = [compose(configuration, Outside(random.Random(1), lambda: "id")) for _ in range(2)]
+    for picker in pickers:
+        picker.store.apply([EndpointSpec(f"e{n}", f"10.0.0.{n + 1}", 80) for n in range(3)])
+    turns = [
+        placed(pickers[index].director.begin(arrival(chat()), 0.0)).name
+        for index in (0, 0, 1, 0, 1, 0)
+    ]
+    assert turns == ["e0", "e1", "e0", "e2", "e1", "e0"]
+
+
+def test_who_is_turned_away_at_the_door_is_told_why_and_holds_nothing() -> None:
+    picker = a_picker("plugins: [{type: probabilistic-admitter}]\n" + SHEDDABLE)
+    for endpoint in picker.store.endpoints:
+        endpoint.load.waiting = 5
+    begun = picker.director.begin(arrival(chat(), x_llm_d_inference_objective="batch"), 0.0)
+    assert begun.refused is not None
+    assert begun.refused.reason is Reason.SATURATED
+    assert begun.refused.detail == "sheddable request dropped, saturation 1.000"
+    assert len(picker.director) == 0
+    assert placed(picker.director.begin(arrival(x_llm_d_inference_objective="batch"), 0.0))
+    assert placed(picker.director.begin(arrival(chat()), 0.0))

@@ -42,6 +42,7 @@ class EngineMapping:
     cache_block_size: SeriesSpec | None = None  # a gauge instead of a label
     cache_num_blocks: SeriesSpec | None = None
     started_at: SeriesSpec | None = None  # Unix seconds, of the process
+    custom: tuple[tuple[str, SeriesSpec], ...] = ()  # further series, by key; the first one counts
     families: tuple[str, ...] = field(init=False)  # all that is wanted, each once
     line_start: re.Pattern[bytes] = field(init=False, repr=False, compare=False)
     foreign_line: re.Pattern[bytes] = field(init=False, repr=False, compare=False)
@@ -50,6 +51,7 @@ class EngineMapping:
         specs = (
             *(self.waiting, self.running, self.kv_cache_usage, self.adapters),
             *(self.cache_info, self.cache_block_size, self.cache_num_blocks, self.started_at),
+            *(spec for _, spec in self.custom),
         )
         families = tuple(dict.fromkeys(spec.family for spec in specs if spec is not None))
         if not families:
@@ -70,8 +72,8 @@ class EngineMapping:
 
         Adapters appear with the first request for one; several processes have no one start.
         """
-        absent = {spec.family for spec in (self.adapters, self.started_at) if spec is not None}
-        return frozenset(self.families) - absent
+        rare = (self.adapters, self.started_at, *(spec for _, spec in self.custom))
+        return frozenset(self.families) - {spec.family for spec in rare if spec is not None}
 
 
 def parse_series(text: str) -> SeriesSpec:

@@ -126,6 +126,7 @@ class PageScan:
             num_blocks=num_blocks,
             cache_config_read_at=was.cache_config_read_at if cache is None else now,
             started_at=max((was.started_at, *(started or ()))),
+            custom={**was.custom, **self._custom()} if mapping.custom else was.custom,
         )
         return Reading(metrics, frozenset(self._samples))
 
@@ -153,6 +154,11 @@ class PageScan:
                 return None
             values.append(value)
         return values or None
+
+    def _custom(self) -> dict[str, float]:
+        """Of those that are on the page. Of several chosen series the first counts."""
+        found = ((key, self._values(spec)) for key, spec in self._mapping.custom)
+        return {key: values[0] for key, values in found if values is not None}
 
     def _live_adapters(self) -> _Adapters | None:
         newest = self._of(self._adapters)

@@ -75,6 +75,13 @@ class LabelSelectorFilter(Filter):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ByLabelSelector(LabelSelectorFilter):
+    """The deprecated name."""
+
+    type_name: ClassVar[str] = "by-label-selector"
+
+
 def _check(where: str, key: str, values: Iterable[str]) -> None:
     """Raises ValueError for what Kubernetes would not take as a label, so could never match."""
     prefix, slash, name = key.rpartition("/")

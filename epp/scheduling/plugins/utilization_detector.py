@@ -11,7 +11,7 @@ from epp.core.duration import parse_duration
 from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
 from epp.scheduling.interfaces import Detector
-from epp.scheduling.readings import below_limits
+from epp.scheduling.readings import unless_all_are_full
 
 # A reading older than this is evidence of nothing: neither full nor empty.
 EVIDENCE_SECONDS = 10.0
@@ -45,7 +45,7 @@ class UtilizationDetector(Detector):
 
     def with_room(self, endpoints: Sequence[Endpoint], now: float) -> Sequence[Endpoint]:
         # No reading is old enough to make a full one of an endpoint that looks idle.
-        return below_limits(
+        return unless_all_are_full(
             endpoints,
             self.kv_cache_util_threshold,
             lambda endpoint: self._pressure(endpoint, now) < 1.0,
@@ -62,13 +62,17 @@ class UtilizationDetector(Detector):
         kept = [e for e in endpoints if self._pressure(e, now) < limit]
         return kept or endpoints  # all are full: a filter that fails open, as in the Go picker
 
+    def _queue(self, endpoint: Endpoint) -> float:
+        """The queue in the engine over its threshold."""
+        return endpoint.load.waiting / self.queue_depth_threshold
+
     def _pressure(self, endpoint: Endpoint, now: float) -> float:
         """The larger of both loads over their thresholds; 0 without evidence."""
         metrics = endpoint.metrics
         queue = kv_cache = 0.0
         age = now - metrics.waiting_read_at
         if age <= EVIDENCE_SECONDS:
-            queue = endpoint.load.waiting / self.queue_depth_threshold
+            queue = self._queue(endpoint)
             if age > ADMISSION_SECONDS and not metrics.waiting:
                 queue *= ADMISSION_SECONDS / age
         if now - metrics.kv_cache_usage_read_at <= EVIDENCE_SECONDS:

@@ -118,7 +118,7 @@ class Cluster:
         self.import_image(archive)
 
     def _start_controllers(self) -> Program:
-        plane, authority = self._plane, self._plane.authority
+        plane = self._plane
         common = {"bind-address": "127.0.0.1", "leader-elect": "false", "v": 1}
         scheduler = {
             **common,
@@ -130,7 +130,7 @@ class Cluster:
             "kubeconfig": self._account("system:kube-controller-manager"),
             "cert-dir": self._folder / "controllers",
             "use-service-account-credentials": "true",
-            "root-ca-file": authority.file,
+            "root-ca-file": plane.authority_file,
             "service-account-private-key-file": plane.token_keys.private,
         }
         self._programs.append(plane.run("kube-scheduler", scheduler))
@@ -140,7 +140,7 @@ class Cluster:
     def _start_kubelet(self) -> Program:
         kubeconfig = self._account(f"system:node:{settings.NAME}", "system:nodes")
         (self._folder / "resolv.conf").touch()  # no DNS, nor this machine's
-        addresses, authority = self._machine.addresses, self._plane.authority.file
+        addresses, authority = self._machine.addresses, self._plane.authority_file
         document = settings.kubelet(self._folder, addresses, authority, self._machine.cgroup)
         flags = {
             "config": self._write("kubelet.yaml", document),
@@ -162,7 +162,7 @@ class Cluster:
         self._programs.append(self._plane.run("kube-proxy", flags))
 
     def _account(self, user: str, *groups: str) -> Path:
-        certificate = self._plane.authority.client(user, groups)
+        certificate = self._plane.user_certificate(user, groups)
         return self._plane.kubeconfig(f"{user}.kubeconfig", certificate=certificate)
 
     def _write(self, name: str, document: Mapping[str, object]) -> Path:

@@ -29,6 +29,13 @@ def test_check_config_says_what_a_document_comes_to(tmp_path: Path) -> None:
     assert "differences from the Go picker" in result.output
 
 
+def test_check_config_shows_preferences_and_what_remembers(tmp_path: Path) -> None:
+    body = "plugins: [{type: prefix-cache-affinity-filter}, {type: round-robin-picker}]"
+    result = run("check-config", document(tmp_path, body))
+    assert "preference PrefixCacheAffinityFilter(affinity_threshold=0.8," in result.output
+    assert "picker RoundRobinPicker()" in result.output
+
+
 def test_check_config_names_every_problem_with_file_and_place(tmp_path: Path) -> None:
     file = document(tmp_path, "plugins: [{type: a}, {type: b}]")
     result = run("check-config", file)

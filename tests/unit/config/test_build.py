@@ -5,10 +5,17 @@ import pytest
 from epp.config.build import DEFAULT_DOCUMENT, read_configuration
 from epp.config.errors import ConfigError
 from epp.config.settings import Configuration
+from epp.flowcontrol.settings import BandSettings, Fairness, Ordering
 from epp.routing.settings import ModelObjective
 from epp.scheduling.plugins.concurrency_detector import ConcurrencyDetector
+from epp.scheduling.plugins.context_length_aware import ContextLengthAware
+from epp.scheduling.plugins.prefix_cache_affinity_filter import PrefixCacheAffinityFilter
+from epp.scheduling.plugins.probabilistic_admitter import ProbabilisticAdmitter
 from epp.scheduling.plugins.random_picker import RandomPicker
+from epp.scheduling.plugins.session_affinity_scorer import SessionAffinityScorer
 from epp.scheduling.plugins.utilization_detector import UtilizationDetector
+from epp.scheduling.profile import WeightedScorer
+from epp.scheduling.sessions import SessionIds, SessionSource
 
 HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
 
@@ -78,6 +85,84 @@ def test_without_a_profile_all_plugins_are_in_one() -> None:
     assert configuration.profile.picker == RandomPicker()
 
 
+def test_a_preference_stands_among_the_filters_and_takes_its_place_after_them() -> None:
+    profile = read(
+        """
+plugins:
+- {type: prefix-cache-affinity-filter, parameters: {maxTTFTPenaltyMs: 5000}}
+- {type: label-selector-filter, parameters: {matchLabels: {a: b}}}
+"""
+    ).profile
+    assert profile.preferences == (PrefixCacheAffinityFilter(max_ttft_penalty_ms=5000),)
+    assert len(profile.filters) == 1
+    assert profile.reads_prefix
+
+
+def test_one_that_filters_and_scores_takes_both_places() -> None:
+    profile = read(
+        """
+plugins: [{type: context-length-aware, parameters: {enableFiltering: true}}]
+schedulingProfiles: [{name: p, plugins: [{pluginRef: context-length-aware, weight: 3}]}]
+"""
+    ).profile
+    plugin = ContextLengthAware(enable_filtering=True)
+    assert profile.filters == (plugin,)
+    assert profile.scorers == (WeightedScorer("context-length-aware", plugin, 3.0),)
+
+
+def test_a_session_is_read_where_its_producer_says() -> None:
+    profile = read(
+        """
+plugins:
+- {type: session-id-producer, name: chat, parameters: {cookieName: sid}}
+- type: session-affinity-scorer
+  parameters:
+    strategy: session_id
+    sessionIdConfig:
+      evictionTtlSeconds: 60
+      sources:
+      - {header: x-chat}
+      - {attribute: SessionIDDataKey, producer: chat}
+- type: utilization-filter
+  parameters: {conditions: [{metric: active-requests, maxValue: 5}], fallbackOnEmpty: true}
+- {type: by-label-selector, parameters: {matchLabels: {a: b}}}
+- {type: models-data-source, parameters: {interval: 30s}}
+dataLayer:
+  sources:
+  - {pluginRef: models-data-source, extractors: [{pluginRef: models-data-extractor}]}
+"""
+    ).profile
+    [memory] = profile.memories
+    plugin = memory.plugin
+    assert isinstance(plugin, SessionAffinityScorer)
+    sources = (SessionSource(header="x-chat"), SessionSource(cookie="sid"))
+    assert plugin.session_id_config == SessionIds(sources, eviction_ttl_seconds=60)
+    assert len(profile.filters) == 2
+
+
+def test_agents_name_their_flow_in_headers() -> None:
+    configuration = read(
+        "plugins: [{type: agent-identity, parameters: {additionalSessionHeaders: [X-Team]}}]"
+    )
+    assert configuration.flow_headers[:2] == ("x-team", "x-claude-code-session-id")
+    assert read("plugins: []").flow_headers == ()
+
+
+def test_an_admitter_is_in_force_wherever_it_stands() -> None:
+    configuration = read(
+        "plugins: [{type: probabilistic-admitter, parameters: {k: 10}}, {type: queue-scorer}]"
+    )
+    assert configuration.admitters == (ProbabilisticAdmitter(k=10),)
+    assert any("429 with a reason" in line for line in configuration.differences)
+
+
+def test_a_picker_that_remembers_is_found_without_being_named() -> None:
+    configuration = read(
+        "plugins: [{type: round-robin-picker, name: turns}]\nschedulingProfiles: [{name: p}]"
+    )
+    assert [memory.name for memory in configuration.profile.memories] == ["turns"]
+
+
 @pytest.mark.parametrize(
     "place",
     ["flowControl: {saturationDetector: {pluginRef: d}}", "saturationDetector: {pluginRef: d}"],
@@ -108,6 +193,25 @@ flowControl:
     assert flow.band(3).max_requests == 20
     assert flow.band(3).max_bytes == 1_000_000_000  # 0 is the default: a band is never unlimited
     assert (flow.band(0).max_requests, flow.band(-1).max_requests) == (10, 10)
+
+
+def test_flow_control_policies_by_name_or_type() -> None:
+    flow = read(
+        """
+plugins:
+- {type: round-robin-fairness-policy, name: turns}
+- {type: edf-ordering-policy}
+flowControl:
+  defaultPriorityBand: {fairnessPolicyRef: turns}
+  priorityBands:
+  - {priority: 3, orderingPolicyRef: slo-deadline-ordering-policy}
+  - {priority: 4, orderingPolicyRef: edf-ordering-policy}
+"""
+    ).flow_control
+    assert flow is not None
+    assert flow.band(0).fairness is flow.band(-1).fairness is Fairness.ROUND_ROBIN
+    assert flow.band(3) == BandSettings(ordering=Ordering.SLO_DEADLINE)
+    assert flow.band(4).ordering is Ordering.EDF
 
 
 @pytest.mark.parametrize(
@@ -233,6 +337,41 @@ PROFILE = "schedulingProfiles: [{name: p, plugins: [%s]}]"
             id="parameter-out-of-range",
         ),
         pytest.param(
+            "plugins: [{type: prefix-cache-affinity-filter, parameters: "
+            "{ttftSource: latencyPredictor}}]",
+            "plugins[0].parameters.ttftSource: Input should be 'prefillThroughput'",
+            id="predicted-latency",
+        ),
+        pytest.param(
+            "plugins: [{type: inflight-load-producer, parameters: "
+            "{addEstimatedOutputTokens: true}}]",
+            "plugins[0].parameters: addEstimatedOutputTokens: tokens in flight are those of",
+            id="estimated-output",
+        ),
+        pytest.param(
+            "plugins: [{type: session-affinity-filter, parameters: {strategy: session_id, "
+            "sessionIdConfig: {sources: [{attribute: SessionIDDataKey}]}}}]",
+            "plugins[0].parameters.sessionIdConfig.sources: "
+            "no session-id-producer 'session-id-producer'",
+            id="no-session-producer",
+        ),
+        pytest.param(
+            "plugins: [{type: session-id-producer}]",
+            "plugins[0].parameters: exactly one of headerName and cookieName is needed",
+            id="session-producer-without-source",
+        ),
+        pytest.param(
+            "plugins: [{type: utilization-filter, parameters: "
+            "{conditions: [{metric: waiting-queue, maxValue: -1}]}}]",
+            "plugins[0].parameters.conditions[0]: maxValue: -1.0",
+            id="condition-out-of-range",
+        ),
+        pytest.param(
+            "plugins: [{type: models-data-source, parameters: {path: /models}}]",
+            "plugins[0].parameters.path",
+            id="models-elsewhere",
+        ),
+        pytest.param(
             "plugins: [{type: metrics-data-source, parameters: {scheme: https}}]",
             "plugins[0].parameters.scheme",
             id="tls-to-servers",
@@ -247,6 +386,29 @@ PROFILE = "schedulingProfiles: [{name: p, plugins: [%s]}]"
             "{engineConfigs: [{name: e, kvUsageSpec: 'a{'}]}}]",
             "plugins[0].parameters.engineConfigs[0]",
             id="wrong-series",
+        ),
+        *(
+            pytest.param(
+                "plugins: [{type: core-metrics-extractor, parameters: {engineConfigs: "
+                f"[{{name: e, kvUsageSpec: a, customMetrics: {metrics}}}]}}}}]",
+                text,
+                id=text,
+            )
+            for metrics, text in (
+                ("[{attributeKey: '', metricSpec: a}]", "attributeKey: is empty"),
+                ("[{attributeKey: WaitingQueueSize, metricSpec: a}]", "is there already"),
+                ("[{attributeKey: k, metricSpec: 'a{'}]", "is not a series"),
+                (
+                    "[{attributeKey: k, metricSpec: a}, {attributeKey: k, metricSpec: b}]",
+                    "customMetrics: 'k' stands twice",
+                ),
+            )
+        ),
+        pytest.param(
+            "plugins: [{type: probabilistic-admitter}]\n"
+            + PROFILE % "{pluginRef: probabilistic-admitter}",
+            "'probabilistic-admitter' is no filter, scorer or picker",
+            id="admitter-in-a-profile",
         ),
         pytest.param(
             PROFILE % "{pluginRef: q}",
@@ -316,9 +478,15 @@ PROFILE = "schedulingProfiles: [{name: p, plugins: [%s]}]"
         ),
         pytest.param(
             "flowControl: {priorityBands: "
-            "[{priority: 1, fairnessPolicyRef: round-robin-fairness-policy}]}",
+            "[{priority: 1, fairnessPolicyRef: program-aware-fairness}]}",
             "flowControl.priorityBands[0].fairnessPolicyRef: references undefined plugin",
             id="undefined-policy",
+        ),
+        pytest.param(
+            "flowControl: {defaultPriorityBand: {orderingPolicyRef: round-robin-fairness-policy}}",
+            "flowControl.defaultPriorityBand.orderingPolicyRef: "
+            "'round-robin-fairness-policy' is no ordering policy",
+            id="policy-of-another-kind",
         ),
         pytest.param(
             "routing: {objectivesByModel: [{objective: a, models: [m, m]}]}",

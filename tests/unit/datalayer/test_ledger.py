@@ -174,3 +174,49 @@ def test_a_prefill_moves_with_the_retry() -> None:
     assert (first.load.prefilling_tokens, second.load.prefilling_tokens) == (0, 200)
     ledger.prefilled(lease)
     assert (first.load.prefilling_tokens, second.load.prefilling_tokens) == (0, 0)
+
+
+def a_state(waiting: int, running: int, usage: float = 0.5) -> EndpointMetrics:
+    return EndpointMetrics(
+        waiting=waiting,
+        running=running,
+        kv_cache_usage=usage,
+        waiting_read_at=1.0,
+        running_read_at=1.0,
+        kv_cache_usage_read_at=1.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("readings", "places"),
+    [
+        pytest.param([(5, 4), (6, 4), (5, 4), (7, 4)], 4, id="a-queue-before-a-full-batch"),
+        pytest.param([(5, 4), (6, 4), (5, 4)], 0, id="too-early-to-say"),
+        pytest.param([(5, 4), (5, 4), (5, 4), (5, 4)], 0, id="four-readings-of-one-step"),
+        pytest.param([(9, 4), (8, 5), (7, 6), (6, 7)], 0, id="prompts-worked-off"),
+        pytest.param([(5, 4), (6, 4), (5, 4), (7, 4), (0, 2)], 4, id="known-when-idle-too"),
+        pytest.param([(5, 4), (6, 4), (5, 4), (7, 4), (0, 5)], 0, id="until-it-runs-more"),
+    ],
+)
+def test_an_engine_that_queues_and_does_not_grow_shows_its_places(
+    readings: list[tuple[int, int]], places: int
+) -> None:
+    ledger, endpoint = Ledger(), an_endpoint()
+    for waiting, running in readings:
+        ledger.read(endpoint, a_state(waiting, running), own_at_start=0)
+    assert endpoint.load.places == places
+
+
+def test_a_queue_for_memory_is_none_for_places() -> None:
+    ledger, endpoint = Ledger(), an_endpoint()
+    for waiting in (5, 6, 5, 7, 8):
+        ledger.read(endpoint, a_state(waiting, 4, usage=0.97), own_at_start=0)
+    assert endpoint.load.places == 0
+
+
+def test_what_is_placed_beyond_the_places_waits() -> None:
+    ledger, endpoint = Ledger(), an_endpoint()
+    for waiting in (5, 6, 5, 7, 0):
+        ledger.read(endpoint, a_state(waiting, 4), own_at_start=0)
+    ledger.reserve(endpoint, 1, 1)
+    assert endpoint.load.waiting == 1

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,7 @@ from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts, allows
 from epp.datalayer.ledger import Ledger
 from epp.flowcontrol.controller import FlowController
-from epp.flowcontrol.settings import BandSettings, FlowControlSettings
+from epp.flowcontrol.settings import BandSettings, Fairness, FlowControlSettings, Ordering
 
 SETTINGS = FlowControlSettings(waits_for_endpoints=True, sheddable_waits=True)
 
@@ -88,6 +88,31 @@ def test_a_newcomer_does_not_overtake_who_waits_for_the_same() -> None:
     desk.ledger.release(desk.held.pop(running))  # freed, but nobody has been told yet
     assert isinstance(desk.place(a_request()), Waiting)
     assert [facts for facts, _ in desk.controller.something_changed(0.0)] == [first]
+
+
+def test_flows_take_turns_for_the_places_that_become_free() -> None:
+    settings = replace(SETTINGS, default_band=BandSettings(fairness=Fairness.ROUND_ROBIN))
+    desk = Desk(settings, pods=1)
+    running = a_request()
+    desk.place(running)
+    greedy = [a_request(flow="greedy") for _ in range(3)]
+    modest = [a_request(flow="modest") for _ in range(2)]
+    for facts in (*greedy, *modest):
+        assert isinstance(desk.place(facts), Waiting)
+    order = []
+    while outcomes := desk.finish(running):
+        [(running, _)] = outcomes
+        order.append(running)
+    assert order == [greedy[0], modest[0], greedy[1], modest[1], greedy[2]]
+
+
+def test_the_place_that_becomes_free_goes_to_whose_first_token_is_due_first() -> None:
+    settings = replace(SETTINGS, default_band=BandSettings(ordering=Ordering.SLO_DEADLINE))
+    desk = Desk(settings, pods=1)
+    running, patient, urgent = a_request(), a_request(), a_request(ttft_slo_seconds=0.5)
+    for facts in (running, patient, urgent):
+        desk.place(facts)
+    assert [facts for facts, _ in desk.finish(running)] == [urgent]
 
 
 def test_a_head_that_fits_nowhere_stops_nobody_else() -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from epp.core.request import RequestFacts
+from epp.flowcontrol.settings import BandSettings, Fairness, Ordering
 from epp.flowcontrol.waiting_room import WaitingRoom
 
 
@@ -20,7 +23,7 @@ def drain(room: WaitingRoom) -> list[RequestFacts]:
 
 
 def test_highest_priority_first_then_first_come_across_classes() -> None:
-    room = WaitingRoom()
+    room = WaitingRoom(lambda _: BandSettings())
     low, first, second, high = a_request(-1), a_request(), a_request(), a_request(5)
     for facts, fit_class in ((low, "a"), (first, "b"), (second, "a"), (high, "c")):
         room.enter(facts, fit_class, deadline=9.0)
@@ -28,7 +31,7 @@ def test_highest_priority_first_then_first_come_across_classes() -> None:
 
 
 def test_a_stuck_class_is_skipped_at_every_priority() -> None:
-    room = WaitingRoom()
+    room = WaitingRoom(lambda _: BandSettings())
     stuck_high, stuck_low, other = a_request(3), a_request(0), a_request(0)
     room.enter(stuck_high, "stuck", 9.0)
     room.enter(stuck_low, "stuck", 9.0)
@@ -38,8 +41,81 @@ def test_a_stuck_class_is_skipped_at_every_priority() -> None:
     assert head.facts is other
 
 
+def a_room_of(fairness: Fairness, ordering: Ordering = Ordering.FCFS) -> WaitingRoom:
+    return WaitingRoom(lambda _: BandSettings(fairness=fairness, ordering=ordering))
+
+
+def served(room: WaitingRoom, stuck: set[str] | None = None) -> list[str]:
+    order = []
+    while (head := room.next_head(stuck or ())) is not None:
+        room.take(head)
+        order.append(head.facts.request_id)
+    return order
+
+
+def test_flows_have_turns_across_classes_and_each_priority_has_its_own() -> None:
+    room = a_room_of(Fairness.ROUND_ROBIN)
+    for name, flow, priority, fit_class in (
+        ("a1", "a", 0, "x"),
+        ("a2", "a", 0, "y"),
+        ("a3", "a", 0, "x"),
+        ("b1", "b", 0, "y"),
+        ("c1", "c", 0, "x"),
+        ("high", "a", 1, "x"),
+    ):
+        room.enter(RequestFacts(name, flow=flow, priority=priority), fit_class, 9.0)
+    assert served(room) == ["high", "a1", "b1", "c1", "a2", "a3"]
+
+
+def test_a_turn_is_taken_by_who_is_served_and_kept_while_nobody_waits() -> None:
+    room = a_room_of(Fairness.ROUND_ROBIN)
+    room.enter(RequestFacts("a1", flow="a"), "x", 9.0)
+    assert served(room) == ["a1"]
+    gone = RequestFacts("b0", flow="b")
+    for facts in (RequestFacts("a2", flow="a"), gone, RequestFacts("b1", flow="b")):
+        room.enter(facts, "x", 9.0)
+    room.leave(gone)  # without having been served
+    assert served(room) == ["b1", "a2"]
+
+
+def test_a_flow_that_is_stuck_lets_the_next_have_its_turn() -> None:
+    room = a_room_of(Fairness.ROUND_ROBIN)
+    for name, fit_class in (("a", "stuck"), ("b", "free"), ("c", "free")):
+        room.enter(RequestFacts(name, flow=name), fit_class, 9.0)
+    assert served(room, {"stuck"}) == ["b", "c"]
+    assert served(room) == ["a"]
+
+
+def test_without_turns_flows_do_not_matter() -> None:
+    room = a_room_of(Fairness.GLOBAL_STRICT)
+    for name in ("b1", "a1", "b2"):
+        room.enter(RequestFacts(name, flow=name[0]), name, 9.0)
+    assert served(room) == ["b1", "a1", "b2"]
+
+
+def test_whose_first_token_is_due_first_is_first() -> None:
+    room = a_room_of(Fairness.GLOBAL_STRICT, Ordering.SLO_DEADLINE)
+    for name, received_at, slo_seconds in (
+        ("never", 0.0, math.inf),
+        ("late", 1.0, 9.0),
+        ("soon", 5.0, 1.0),
+        ("never-2", 0.5, math.inf),
+        ("past", 2.0, 0.1),
+    ):
+        facts = RequestFacts(name, received_at=received_at, ttft_slo_seconds=slo_seconds)
+        room.enter(facts, name, 99.0)
+    assert served(room) == ["past", "soon", "late", "never", "never-2"]
+
+
+def test_deadlines_count_within_a_flow_and_turns_between_flows() -> None:
+    room = a_room_of(Fairness.ROUND_ROBIN, Ordering.SLO_DEADLINE)
+    for name, slo_seconds in (("a-late", 9.0), ("a-soon", 1.0), ("b-late", 8.0)):
+        room.enter(RequestFacts(name, flow=name[0], ttft_slo_seconds=slo_seconds), None, 99.0)
+    assert served(room) == ["a-soon", "b-late", "a-late"]
+
+
 def test_leaving_is_idempotent_and_counts_to_zero() -> None:
-    room = WaitingRoom()
+    room = WaitingRoom(lambda _: BandSettings())
     facts = a_request(2, size_bytes=100)
     room.enter(facts, None, 9.0)
     assert room.band_size(2) == (1, 100)
@@ -49,7 +125,7 @@ def test_leaving_is_idempotent_and_counts_to_zero() -> None:
 
 
 def test_only_the_same_class_at_the_same_or_higher_priority_is_ahead() -> None:
-    room = WaitingRoom()
+    room = WaitingRoom(lambda _: BandSettings())
     room.enter(a_request(1), "a", 9.0)
     assert room.is_ahead_of(a_request(1), "a")
     assert room.is_ahead_of(a_request(0), "a")
@@ -58,7 +134,7 @@ def test_only_the_same_class_at_the_same_or_higher_priority_is_ahead() -> None:
 
 
 def test_expiry_is_in_order_of_deadlines_and_skips_who_left() -> None:
-    room = WaitingRoom()
+    room = WaitingRoom(lambda _: BandSettings())
     late, gone, soon = a_request(), a_request(), a_request()
     room.enter(late, None, 3.0)
     room.enter(gone, None, 1.0)
@@ -70,7 +146,7 @@ def test_expiry_is_in_order_of_deadlines_and_skips_who_left() -> None:
 
 
 def test_a_changed_budget_moves_every_deadline() -> None:
-    room = WaitingRoom()
+    room = WaitingRoom(lambda _: BandSettings())
     facts = a_request()
     room.enter(facts, None, 1.0)
     room.reset_deadlines(lambda _: 7.0)
@@ -82,7 +158,7 @@ def test_a_changed_budget_moves_every_deadline() -> None:
 def test_nobody_is_lost_or_doubled_and_memory_follows_the_queue(
     steps: list[tuple[bool, int, int]],
 ) -> None:
-    room = WaitingRoom()
+    room = WaitingRoom(lambda _: BandSettings())
     inside: list[RequestFacts] = []
     for enters, number, priority in steps:
         if enters or not inside:

@@ -9,7 +9,7 @@ import pytest
 
 from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
-from epp.scheduling.interfaces import Filter, Scorer
+from epp.scheduling.interfaces import Filter, Preference, Scorer
 from epp.scheduling.plugins.max_score_picker import MaxScorePicker
 from epp.scheduling.profile import PluginFault, Profile, WeightedScorer
 from tests.helpers.build import a_request, an_endpoint
@@ -36,8 +36,23 @@ class Without(Filter):
         return [endpoint for endpoint in endpoints if endpoint.name != self.name]
 
 
-def profile(*scorers: WeightedScorer, filters: tuple[Filter, ...] = ()) -> Profile:
-    return Profile("p", filters, scorers, MaxScorePicker())
+@dataclass(frozen=True, slots=True)
+class Drawn(Preference):
+    type_name: ClassVar[str] = "drawn"
+    reads_prefix: ClassVar[bool] = True
+
+    def prefer(
+        self, request: RequestFacts, endpoints: Sequence[Endpoint], rng: random.Random
+    ) -> Sequence[Endpoint]:
+        return [rng.choice(endpoints)]
+
+
+def profile(
+    *scorers: WeightedScorer,
+    filters: tuple[Filter, ...] = (),
+    preferences: tuple[Preference, ...] = (),
+) -> Profile:
+    return Profile("p", filters, scorers, MaxScorePicker(), preferences)
 
 
 def test_weights_scale_the_scores() -> None:
@@ -64,6 +79,16 @@ def test_filters_narrow_in_turn_and_may_leave_none() -> None:
     chain = profile(filters=(Without("a"), Without("b")))
     assert [e.name for e in chain.narrow(a_request(), POOL)] == ["c"]
     assert profile(filters=(Without("a"),)).narrow(a_request(), POOL[:1]) == []
+
+
+def test_a_preference_narrows_what_is_ranked_and_draws_with_the_given_lots() -> None:
+    chosen = profile(preferences=(Drawn(),))
+    drawn = [chosen.rank(a_request(), POOL, random.Random(7), 1).ordered[0] for _ in range(2)]
+    expected = random.Random(7).choice(POOL)
+    assert drawn == [expected, expected]
+    assert chosen.rank(a_request(), POOL, random.Random(7), 1).candidates == [expected]
+    assert chosen.narrow(a_request(), POOL) == POOL  # nobody waits for what is only preferred
+    assert chosen.reads_prefix
 
 
 def test_more_are_listed_when_asked_for() -> None:

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from epp.core.endpoint import Endpoint, EndpointMetrics
 from epp.scheduling.readings import (
-    below_limits,
     best_scored,
     cached_shares,
     free_kv_cache,
     requests_in_line,
+    unless_all_are_full,
 )
 from tests.helpers.build import an_endpoint
 
@@ -75,15 +75,24 @@ def test_no_better_one_is_left_out(scores: list[float], count: int) -> None:
     assert scored == sorted(scores, reverse=True)[:count]
 
 
-def test_only_who_is_over_a_limit_is_asked_for_room() -> None:
-    idle, queued, full = an_endpoint(), an_endpoint(), an_endpoint()
-    queued.load.waiting = 1
-    full.metrics = EndpointMetrics(kv_cache_usage=0.8)
+def test_all_may_be_chosen_while_one_has_room_but_those_that_queue_for_one() -> None:
     asked: list[Endpoint] = []
 
     def has_room(endpoint: Endpoint) -> bool:
         asked.append(endpoint)
-        return endpoint is full
+        return False
 
-    assert below_limits([idle, queued, full], 0.8, has_room) == [idle, full]
+    idle, queued, full, closed = (an_endpoint() for _ in range(4))
+    queued.load.waiting = closed.load.waiting = 3
+    closed.load.places = 4
+    full.metrics = EndpointMetrics(kv_cache_usage=0.8)
+    assert unless_all_are_full([idle, queued, full], 0.8, has_room) == [idle, queued, full]
     assert asked == [queued, full]
+    assert unless_all_are_full([queued, closed, idle], 0.8, has_room) == [queued, idle]
+    assert unless_all_are_full([queued, full, closed], 0.8, has_room) == ()
+
+
+def test_who_has_room_for_a_short_queue_is_asked_for() -> None:
+    queued = an_endpoint()
+    queued.load.waiting, queued.load.places = 3, 4
+    assert unless_all_are_full([queued], 0.8, lambda _: True) == [queued]

@@ -191,7 +191,7 @@ def test_submitting_behind_an_unfinished_step_is_an_error() -> None:
 
 
 def test_loading_an_adapter_makes_one_step_longer() -> None:
-    subject = engine(adapter_load_seconds=0.5)
+    subject = engine(adapter_first_load_seconds=0.5)
     cold = first_token_seconds(subject, EngineRequest("a", 10, 1, adapter="x"), 0.0)
     warm = first_token_seconds(subject, EngineRequest("b", 10, 1, adapter="x"), 1.0)
     assert cold - warm == pytest.approx(0.5)

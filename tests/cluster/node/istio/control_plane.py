@@ -15,7 +15,7 @@ from urllib.request import urlopen
 import yaml
 
 from tests.cluster.program import Program
-from tests.helpers.picker import free_ports
+from tests.helpers.process import free_ports
 
 SYSTEM = "istio-system"
 START_SECONDS = 60.0

@@ -25,7 +25,7 @@ from tests.cluster.definitions import install, read_definitions
 from tests.cluster.load import Answer, ask, running_load
 from tests.cluster.node.cluster import Cluster
 from tests.cluster.node.helm import Helm
-from tests.cluster.node.istio.build import GIVEN, pilot_discovery
+from tests.cluster.node.istio.build import GIVEN, the_istio
 from tests.cluster.node.istio.control_plane import running_istiod
 from tests.cluster.node.istio.two_pools import (
     OVERLAYS,
@@ -48,7 +48,7 @@ ASKED = 20
 def pools(
     cluster: Cluster, tools: Tools, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TwoPools]:
-    program = pilot_discovery()
+    program = the_istio().pilot_discovery
     if not program.exists():
         pytest.skip(
             f"no {program}: `make istio` builds Istio's control plane, which needs Go,"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from epp.core.endpoint import NEVER, EndpointMetrics
-from epp.datalayer.scraping.engines import ENGINES
+from epp.datalayer.scraping.engines import ENGINES, EngineMapping, parse_series
 from epp.datalayer.scraping.page import (
     MAX_LINE_BYTES,
     MAX_SERIES,
@@ -285,3 +285,28 @@ def test_lines_at_the_edge_of_a_step_are_read_once(shift: int) -> None:
         steps += 1
     assert steps == 3
     assert scan.reading(UNKNOWN, AT).metrics == read(DP2)
+
+
+CUSTOM = EngineMapping(
+    "mine",
+    waiting=parse_series("waiting"),
+    custom=(
+        ("heat", parse_series('gpu_heat{gpu="1"}')),
+        ("any", parse_series("gpu_heat")),
+        ("never", parse_series("no_such")),
+    ),
+)
+
+
+def test_custom_series_are_read_by_their_key() -> None:
+    page = b'waiting 2\ngpu_heat{gpu="0"} 50\ngpu_heat{gpu="1"} 61.5\n'
+    reading = read_page(page, CUSTOM, UNKNOWN, AT)
+    assert reading.metrics.custom == {"heat": 61.5, "any": 50.0}
+    assert reading.families == {"waiting", "gpu_heat"}
+
+
+def test_a_custom_series_that_is_gone_keeps_its_last_value() -> None:
+    before = read_page(b'gpu_heat{gpu="1"} 61.5\n', CUSTOM, UNKNOWN, AT).metrics
+    after = read_page(b"waiting 1\n", CUSTOM, before, AT + 1.0).metrics
+    assert after.custom == {"heat": 61.5, "any": 61.5}
+    assert CUSTOM.dependable == {"waiting"}  # a server may show a custom one later, or never

@@ -113,8 +113,8 @@ def test_clients_need_a_certificate_of_the_authorities_and_these_can_change(
     tmp_path: Path, certificates: Certificates, version: ssl.TLSVersion
 ) -> None:
     my_authority, your_authority = Authority("mine"), Authority("yours")
-    mine = my_authority.issue().write(tmp_path / "mine.pem")
-    yours = your_authority.issue().write(tmp_path / "yours.pem")
+    mine = my_authority.client().write(tmp_path / "mine.pem")
+    yours = your_authority.client().write(tmp_path / "yours.pem")
     file = tmp_path / "ca.crt"
     file.write_bytes(my_authority.certificate)
     context = server_context(certificates, TlsPolicy(), ["http/1.1"], ClientAuthorities(file))

@@ -43,7 +43,19 @@ NOW = 100.0
     ],
 )
 def test_room(endpoint: Endpoint, room: bool) -> None:
-    assert UtilizationDetector().with_room([endpoint], NOW) == ([endpoint] if room else [])
+    assert UtilizationDetector().with_room([endpoint], NOW) == ([endpoint] if room else ())
+
+
+def test_while_one_has_room_the_others_may_be_chosen_too() -> None:
+    full, free = an_endpoint(waiting=9, read_at=NOW), an_endpoint(read_at=NOW)
+    assert UtilizationDetector().with_room([full, free], NOW) == [full, free]
+    assert UtilizationDetector().with_room([full], NOW) == ()
+
+
+def test_but_not_those_that_queue_for_a_place() -> None:
+    full, free = an_endpoint(waiting=9, read_at=NOW), an_endpoint(read_at=NOW)
+    full.load.places = 4
+    assert UtilizationDetector().with_room([full, free], NOW) == [free]
 
 
 def test_one_swamped_endpoint_does_not_saturate_the_pool() -> None:

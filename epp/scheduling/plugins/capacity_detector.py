@@ -1,0 +1,27 @@
+"""Our own detector, where a document names none: it knows how many requests an engine runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from epp.core.endpoint import Endpoint
+from epp.scheduling.plugins.utilization_detector import UtilizationDetector
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityDetector(UtilizationDetector):
+    """An engine with all its places taken is full as soon as one request waits in it.
+
+    That one keeps it busy; more would only delay who is more important. Where the places are not
+    known the queue may be longer, so that a burst on an idle pool is not held up. And engines work
+    well until their KV cache is full: what is held back at 80 % of it is lost.
+    """
+
+    type_name: ClassVar[str] = "capacity-detector"
+
+    kv_cache_util_threshold: float = 0.95
+
+    def _queue(self, endpoint: Endpoint) -> float:
+        load = endpoint.load
+        return float(load.waiting) if load.places else load.waiting / self.queue_depth_threshold

@@ -1,0 +1,1 @@
+"""Whole fleets of model servers behind a composed picker, in virtual time."""

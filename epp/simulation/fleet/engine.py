@@ -1,0 +1,346 @@
+"""The engine model of `epp.simulation.engine` at the price of a fleet: O(1) for a decode step.
+
+Both compute the same steps to the last bit, which a test shows. This one neither lists the tokens
+of a step nor moves single KV blocks: what all decoding requests have in common is counted once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from random import Random
+
+from epp.simulation.adapters import AdapterSlots
+from epp.simulation.fleet.kv_cache import Holding, KvCache
+from epp.simulation.fleet.requests import FleetRequest
+from epp.simulation.fleet.segments import Segment, block_chain
+from epp.simulation.scheduler import EngineSettings
+
+
+class FleetEngine:
+    """One step at a time: `next_event_at`, then `step`, which leaves what happened in lists."""
+
+    def __init__(self, settings: EngineSettings, rng: Random) -> None:
+        if settings.max_num_batched_tokens < settings.max_num_seqs:
+            raise ValueError("max_num_batched_tokens is below max_num_seqs")  # as vLLM demands
+        self.settings = settings
+        self.profile = settings.profile  # a slow node is given another one
+        self.cache = KvCache(settings.usable_blocks)
+        self.ends_at = math.inf  # of the present step
+        self.started_at = 0.0
+        # What the last step brought.
+        self.first_tokens: list[FleetRequest] = []
+        self.finished: list[FleetRequest] = []
+        self.resumed: list[tuple[FleetRequest, float]] = []  # and the gap that a preemption made
+        self.decoded = 0  # requests that had their next token after the time of the step
+        self.prefilled_tokens = 0
+        # What a scrape sees. It changes only at the end of a step, as in vLLM.
+        self.running_seen = 0
+        self.waiting_seen = 0
+        self.usage_seen = 0.0
+        self.preemptions = 0
+        self.adapter_loads = 0
+        self.steps = 0
+
+        self._rng = rng
+        self._block = settings.block_size_tokens
+        self._arrived: list[FleetRequest] = []
+        self._waiting: deque[FleetRequest] = deque()
+        self._running: dict[FleetRequest, None] = {}  # in order of admission
+        self._prefills: list[tuple[FleetRequest, int]] = []  # of the present step, and tokens
+        self._partial: FleetRequest | None = None  # running, its prompt not computed: the last one
+        self._serial = 0
+        self._blocked: FleetRequest | None = None
+        self._blocked_at = -1
+        # Decoding requests, all together. `_round` counts the steps with decodes.
+        self._round = 0
+        self._decoding = 0
+        self._context = 0  # computed tokens of all
+        self._phases = [0] * self._block  # how many need a block in which round
+        self._due: dict[int, list[FleetRequest]] = {}  # by the round that brings the last token
+        self._slots = AdapterSlots(settings.max_adapters)
+        self._adapters: dict[str, int] = {}  # running requests by adapter
+        self._adapters_used = -1  # `_adapters_changed` when the slots were told
+        self._adapters_changed = 0
+        self.live_adapters: dict[str, int] = {}  # with live requests, running or waiting
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting) + len(self._arrived)
+
+    @property
+    def idle(self) -> bool:
+        return self.ends_at == math.inf
+
+    def submit(self, request: FleetRequest, now: float) -> None:
+        """Take a request in. The caller has run all steps that end by `now`."""
+        request.arrived_at = now
+        if request.adapter:
+            adapters = self.live_adapters
+            adapters[request.adapter] = adapters.get(request.adapter, 0) + 1
+        self._arrived.append(request)
+        if self.ends_at == math.inf:
+            self._start(now)
+
+    def step(self) -> None:
+        """End the present step and start the next."""
+        now = self.ends_at
+        self.steps += 1
+        self.first_tokens = []
+        self.resumed = []
+        finished = self._count_decodes(now)
+        for request, count in self._prefills:
+            self._end_chunk(request, count, now, finished)
+        if finished:
+            self._retire(finished)
+        self.finished = finished
+        self.running_seen = len(self._running)
+        self.waiting_seen = len(self._waiting)
+        self.usage_seen = self.cache.held / self.cache.capacity
+        self._start(now)
+
+    def _count_decodes(self, now: float) -> list[FleetRequest]:
+        self.decoded = self._decoding
+        if not self._decoding:
+            return []
+        self._round += 1
+        self._context += self._decoding
+        finished = self._due.pop(self._round, None)
+        if finished is None:
+            return []
+        for request in finished:
+            self._leave_decoding(request)
+            request.last_token_at = now
+        return finished
+
+    def _end_chunk(
+        self, request: FleetRequest, count: int, now: float, finished: list[FleetRequest]
+    ) -> None:
+        request.computed += count
+        if request.computed < request.prompt_tokens + request.generated:
+            self._partial = request
+            return
+        request.generated += 1
+        if request.generated == 1:
+            request.first_token_at = now
+            self.first_tokens.append(request)
+        else:
+            self.resumed.append((request, now - request.last_token_at))
+        request.last_token_at = now
+        if request.generated >= request.output_tokens:
+            finished.append(request)
+        else:
+            self._enter_decoding(request)
+
+    def _retire(self, finished: list[FleetRequest]) -> None:
+        finished.sort(key=lambda request: request.serial)
+        for request in finished:
+            self._free(request)
+            del self._running[request]
+            adapter = request.adapter
+            if adapter:
+                self._leave_adapter(adapter)
+                self.live_adapters[adapter] -= 1
+                if not self.live_adapters[adapter]:
+                    del self.live_adapters[adapter]
+
+    # What all decoding requests have in common.
+
+    def _enter_decoding(self, request: FleetRequest) -> None:
+        request.base = request.generated - self._round
+        self._decoding += 1
+        self._context += request.computed
+        self._phases[(request.computed - self._round) % self._block] += 1
+        self._due.setdefault(request.output_tokens - request.base, []).append(request)
+
+    def _leave_decoding(self, request: FleetRequest) -> None:
+        """Bring its own counts up to now. It has been taken from `_due`."""
+        request.generated = request.base + self._round
+        request.computed = request.prompt_tokens + request.generated - 1
+        self._decoding -= 1
+        self._context -= request.computed
+        self._phases[(request.computed - self._round) % self._block] -= 1
+
+    def _free(self, request: FleetRequest) -> None:
+        holding = request.holding
+        assert holding is not None
+        holding.blocks = max(holding.blocks, -(-request.computed // self._block))
+        self.cache.store(holding, request.computed // self._block)
+        self.cache.release(holding)
+        request.holding = None
+        request.computed = 0
+
+    # The next step.
+
+    def _start(self, now: float) -> None:
+        if self._arrived:
+            self._waiting.extend(self._arrived)
+            self._arrived.clear()
+        prefills: list[tuple[FleetRequest, int]] = []
+        self._prefills = prefills
+        preempted = False
+        wanted = self._phases[-self._round % self._block]
+        if wanted:
+            if wanted <= self.cache.free:
+                self.cache.take(wanted)
+            else:
+                preempted = self._make_room(now)
+        room = self.settings.max_num_batched_tokens - self._decoding
+        partial = self._partial
+        if partial is not None:
+            self._partial = None
+            count = min(partial.prompt_tokens + partial.generated - partial.computed, room)
+            if self._extend(partial, count):
+                prefills.append((partial, count))
+                room -= count
+            else:
+                self._preempt(partial)
+                preempted = True
+        if self._waiting and not preempted:
+            self._admit(prefills, room, now)
+        if not self._decoding and not prefills:
+            self.ends_at = math.inf
+            return
+        self.started_at = now
+        self.ends_at = now + self._seconds(prefills)
+
+    def _seconds(self, prefills: list[tuple[FleetRequest, int]]) -> float:
+        tokens, context, pairs = self._decoding, self._context, 0.0
+        computed = 0
+        for request, count in prefills:
+            tokens += count
+            computed += count
+            if count == 1:
+                context += request.computed
+            else:
+                pairs += count * (request.computed + count / 2)
+        self.prefilled_tokens = computed
+        settings = self.settings
+        read = settings.context_read(context, self.cache.held)
+        seconds = self.profile.step_seconds(tokens, self._decoding + len(prefills), read, pairs)
+        sigma = settings.jitter_sigma
+        if sigma:
+            seconds *= math.exp(self._rng.gauss(-sigma * sigma / 2, sigma))  # mean 1
+        if settings.stall_probability and self._rng.random() < settings.stall_probability:
+            seconds += self._rng.uniform(settings.stall_seconds[0], settings.stall_seconds[1])
+        if self._adapters and self._adapters_used != self._adapters_changed:
+            self._adapters_used = self._adapters_changed
+            before = self._slots.first_loads
+            loads = self._slots.use(self._adapters.keys())
+            self.adapter_loads += loads
+            seconds += settings.load_seconds(loads, self._slots.first_loads - before)
+        return seconds
+
+    def _extend(self, request: FleetRequest, count: int) -> bool:
+        """Hold blocks for the next chunk of a prompt; False without room."""
+        holding = request.holding
+        assert holding is not None
+        end = request.computed + count
+        missing = -(-end // self._block) - holding.blocks
+        if missing > 0:
+            if missing > self.cache.free:
+                return False
+            self.cache.take(missing)
+            holding.blocks += missing
+        self.cache.store(holding, end // self._block)
+        return True
+
+    def _admit(self, prefills: list[tuple[FleetRequest, int]], room: int, now: float) -> None:
+        passed_over: list[FleetRequest] = []
+        waiting, adapters = self._waiting, self._adapters
+        while waiting and room > 0 and len(self._running) < self.settings.max_num_seqs:
+            request = waiting[0]
+            adapter = request.adapter
+            if adapter and not self._slots.fits(adapter, adapters.keys()):
+                passed_over.append(waiting.popleft())
+                continue
+            count = self._begin(request, room, now)
+            if not count:
+                break
+            waiting.popleft()
+            room -= count
+            prefills.append((request, count))
+            self._serial += 1
+            request.serial = self._serial
+            self._running[request] = None
+            if adapter:
+                if adapter not in adapters:
+                    adapters[adapter] = 0
+                    self._adapters_changed += 1
+                adapters[adapter] += 1
+        if passed_over:
+            waiting.extendleft(reversed(passed_over))
+
+    def _begin(self, request: FleetRequest, room: int, now: float) -> int:
+        """Hold the cached prefix of a request and its first chunk; its tokens, 0 without room."""
+        cache, size = self.cache, self._block
+        if self._blocked is request and self._blocked_at == cache.releases:
+            return 0  # until something is released, room only shrinks
+        known = request.prompt_tokens + request.generated
+        found = self._found(request, (known - 1) // size)
+        start = found.stored * size
+        count = min(known - start, room)
+        if not cache.begin(found, -(-(start + count) // size) - found.stored):
+            self._blocked, self._blocked_at = request, cache.releases
+            return 0
+        request.holding = found
+        request.computed = start
+        if math.isnan(request.scheduled_at):
+            request.scheduled_at = now
+            request.cached_tokens = start
+        cache.store(found, (start + count) // size)
+        return count
+
+    def _found(self, request: FleetRequest, limit: int) -> Holding:
+        segments = request.segments
+        if request.answer_key:
+            segments = [*segments, Segment(request.answer_key, request.output_tokens)]
+        return self.cache.lookup(block_chain(segments, self._block), limit)
+
+    def _make_room(self, now: float) -> bool:
+        """Not every decoding request has the block it needs: the newest give theirs back.
+
+        Goes through the running requests as the plain engine does. Whether any was preempted.
+        """
+        preempted = False
+        cache, size = self.cache, self._block
+        done: set[FleetRequest] = set()
+        for request in list(self._running):
+            if request not in self._running or request is self._partial:
+                continue
+            generated = request.base + self._round
+            if (request.prompt_tokens + generated - 1) % size == 0:
+                while not cache.free:
+                    victim = next(reversed(self._running))
+                    if victim is not self._partial:
+                        self._due[victim.output_tokens - victim.base].remove(victim)
+                        self._leave_decoding(victim)
+                        victim.last_token_at = now
+                    else:
+                        self._partial = None
+                    self._preempt(victim)
+                    preempted = True
+                    if victim is request:
+                        return True
+                cache.take(1)
+            done.add(request)
+        return preempted
+
+    def _preempt(self, request: FleetRequest) -> None:
+        self._free(request)
+        del self._running[request]
+        if request.adapter:
+            self._leave_adapter(request.adapter)
+        request.preemptions += 1
+        self.preemptions += 1
+        self._waiting.appendleft(request)
+
+    def _leave_adapter(self, adapter: str) -> None:
+        self._adapters[adapter] -= 1
+        if not self._adapters[adapter]:
+            del self._adapters[adapter]
+            self._adapters_changed += 1

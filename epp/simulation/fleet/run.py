@@ -1,0 +1,347 @@
+"""One run: clients, a composed picker and a fleet of engines in virtual time.
+
+The director and its rooms are those that serve traffic, from the same `compose`; this is the shell
+that takes the place of Envoy, the network, the scraper and the clock.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from random import Random
+from typing import Any, Final
+
+from epp.compose import Outside, Picker, compose
+from epp.config.settings import Configuration
+from epp.core.decision import Answer, Outcome, Placed, Waiting
+from epp.core.refusal import Refused
+from epp.core.request import RequestFacts
+from epp.datalayer.store import EndpointSpec
+from epp.director import Arrival, Cause, Ending
+from epp.payloads.payload import Payload
+from epp.simulation.fleet.clients import Ask, Clients
+from epp.simulation.fleet.faults import Fault
+from epp.simulation.fleet.prompts import payload_of
+from epp.simulation.fleet.records import Record, RunRecords
+from epp.simulation.fleet.requests import FleetRequest
+from epp.simulation.fleet.servers import FleetSettings, Server
+from epp.simulation.workloads.turns import Turn
+
+PORT: Final = 8000
+PATH: Final = "/v1/chat/completions"
+LOOK_AGAIN_SECONDS: Final = 0.25  # as the switchboard does while somebody waits
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """How one run is made."""
+
+    fleet: FleetSettings
+    warmup_seconds: float = 30.0  # requests asked before are not measured
+    window_seconds: float = 60.0
+    drain_seconds: float = 60.0  # for measured requests to end; the rest counts as not served
+    scrape_seconds: float = 0.05  # interval of each endpoint, each at its own phase
+    network_seconds: float = 0.0005  # one way, gateway included
+    sees_tokens: bool = True  # full mode; in light mode neither first tokens nor answers are seen
+    usage_seconds: float = 0.1  # in light mode: after the end, by the access log
+    bytes_per_token: float = 4.0  # of prompts: the picker counts bytes
+    faults: tuple[Fault, ...] = ()
+    seed: int = 1
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """One request from the asking to the end."""
+
+    turn: Turn
+    session: Iterator[Turn]
+    record: Record
+    facts: RequestFacts
+    request: FleetRequest
+    server: Server | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The usage of an answer."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int | None
+
+
+class FleetRun:
+    """Deterministic: equal settings, configuration and clients give equal records."""
+
+    def __init__(
+        self, settings: RunSettings, configuration: Configuration, clients: Clients
+    ) -> None:
+        self.settings = settings
+        self.now = 0.0
+        start = settings.warmup_seconds
+        self.records = RunRecords((start, start + settings.window_seconds))
+        self._rng = Random(settings.seed)
+        self._clients = clients
+        self._asked = Payload("")  # what `begin` is about to read
+        outside = Outside(
+            rng=Random(self._rng.random()),
+            new_request_id=lambda: "",
+            read_payload=lambda _arrival: self._asked,
+        )
+        self.picker: Picker = compose(configuration, outside)
+        self.servers = [
+            Server(n, profile, settings.fleet, Random(self._rng.random()))
+            for n, profile in enumerate(settings.fleet.profiles)
+        ]
+        late = {f.server for f in reversed(settings.faults) if f.kind == "add"}
+        self._in_pool = [server for server in self.servers if server.number not in late]
+        self._by_name = {server.name: server for server in self.servers}
+        self._events: list[tuple[float, int, Callable[[Any], None], Any]] = []
+        self._order = count()
+        self._ids = count(1)
+        self._flights: dict[FleetRequest, Flight] = {}
+        self._waiting: dict[RequestFacts, Flight] = {}
+        self._timer_at = math.inf
+        self._open = 0  # measured requests without an end
+
+    def run(self) -> RunRecords:
+        settings, events = self.settings, self._events
+        self._apply_pool()
+        for server in self.servers:
+            self._at(self._rng.random() * settings.scrape_seconds, self._scrape, server)
+        for fault in settings.faults:
+            self._at(fault.at_seconds, self._strike, fault)
+        self._expect(self._clients.next_start())
+        asked_until = self.records.window[1]
+        while events and events[0][0] <= asked_until + settings.drain_seconds:
+            self.now, _, act, what = heapq.heappop(events)
+            act(what)
+            if self.now > asked_until and not self._open:
+                break
+        self.records.ended_at = self.now
+        return self.records
+
+    # Clients.
+
+    def _expect(self, ask: Ask | None) -> None:
+        """The next session that begins by itself."""
+        if ask is not None:
+            self._at(ask[0], self._begin_session, ask)
+
+    def _begin_session(self, ask: Ask) -> None:
+        self._ask(ask)
+        self._expect(self._clients.next_start())
+
+    def _ask(self, ask: Ask) -> None:
+        at, turn, session = ask
+        if at >= self.records.window[1]:
+            return  # what comes after the window is not of interest
+        request = FleetRequest(turn.segments, turn.output_tokens, turn.answer, turn.model)
+        record = Record(at, request.prompt_tokens, turn.output_tokens, turn.objective, turn.flow)
+        if at >= self.records.window[0]:
+            self.records.requests.append(record)
+            self._open += 1
+        self._asked = payload_of(turn, self.settings.bytes_per_token)
+        begun = self.picker.director.begin(self._arrival(turn), at)
+        flight = Flight(turn, session, record, begun.facts, request)
+        if isinstance(begun.outcome, Waiting):
+            self._waiting[begun.facts] = flight
+            self.records.most_waiting = max(self.records.most_waiting, len(self._waiting))
+            self._set_timer()
+        else:
+            self._settle(flight, begun.outcome)
+
+    def _arrival(self, turn: Turn) -> Arrival:
+        headers = {":method": "POST", ":path": PATH, "x-request-id": str(next(self._ids))}
+        if turn.objective:
+            headers["x-llm-d-inference-objective"] = turn.objective
+        if turn.flow:
+            headers["x-llm-d-inference-fairness-id"] = turn.flow
+        if turn.session:
+            headers["x-session-id"] = turn.session
+        return Arrival(
+            headers,
+            b"",
+            complete=True,
+            has_body=True,
+            received_at=self.now,
+            shows_answer=self.settings.sees_tokens,
+        )
+
+    def _ended(self, flight: Flight) -> None:
+        if flight.record.asked_at >= self.records.window[0]:
+            self._open -= 1
+        following = self._clients.after(flight.session, self.now)
+        if following is not None:
+            self._at(following[0], self._ask, following)
+
+    # The picker.
+
+    def _settle(self, flight: Flight, outcome: Outcome) -> None:
+        match outcome:
+            case Placed():
+                self._send(flight, outcome)
+            case Refused():
+                flight.record.refusal = outcome.reason.value
+                self.picker.director.finish(flight.facts, Ending(Cause.REFUSED), self.now)
+                self._ended(flight)
+            case Answer():
+                raise AssertionError("no simulated request is answered by the picker")
+
+    def _send(self, flight: Flight, placed: Placed) -> None:
+        record = flight.record
+        server = flight.server = self._by_name[placed.decision.ordered[0].name]
+        record.server = server.number
+        record.waited_seconds = placed.record.waited_seconds
+        record.expected_cached_tokens = placed.record.cached_tokens
+        self._at(self.now + self.settings.network_seconds, self._deliver, flight)
+
+    def _told(self, outcomes: list[tuple[RequestFacts, Outcome]]) -> None:
+        for facts, outcome in outcomes:
+            self._settle(self._waiting.pop(facts), outcome)
+        if self._waiting:
+            self._set_timer()
+
+    def _something_changed(self) -> None:
+        if self._waiting:
+            self._told(self.picker.director.something_changed(self.now))
+
+    def _set_timer(self) -> None:
+        deadline = self.picker.queue.next_deadline()
+        if deadline is not None and self._timer_at == math.inf:
+            self._timer_at = min(deadline, self.now + LOOK_AGAIN_SECONDS)
+            self._at(self._timer_at, self._on_timer, None)
+
+    def _on_timer(self, _: None) -> None:
+        self._timer_at = math.inf
+        self._something_changed()
+
+    # The servers.
+
+    def _deliver(self, flight: Flight) -> None:
+        server = flight.server
+        assert server is not None
+        if not server.up:
+            self._lose(flight)
+            return
+        self._flights[flight.request] = flight
+        self.picker.director.responding(flight.facts, "", 200, self.now)
+        idle = server.engine.idle
+        server.engine.submit(flight.request, self.now)
+        if idle:
+            self._at(server.engine.ends_at, self._step, (server, server.engine))
+
+    def _step(self, of: tuple[Server, Any]) -> None:
+        server, engine = of
+        if engine is not server.engine:
+            return  # it crashed meanwhile
+        seconds = self.now - engine.started_at
+        engine.step()
+        records = self.records
+        if records.window[0] <= self.now < records.window[1]:
+            records.gaps.add(seconds, engine.decoded)
+            records.output_tokens += engine.decoded + len(engine.first_tokens)
+            for _, gap in engine.resumed:
+                records.gaps.add(gap)
+        back = self.now + self.settings.network_seconds
+        for request in engine.first_tokens:
+            self._at(back, self._first_token, self._flights[request])
+        for request in engine.finished:
+            self._at(back, self._end, self._flights.pop(request))
+        if not engine.idle:
+            self._at(engine.ends_at, self._step, of)
+
+    def _first_token(self, flight: Flight) -> None:
+        flight.record.first_token_at = self.now
+        if self.settings.sees_tokens and flight.request.output_tokens > 1:
+            self.picker.director.first_token(flight.facts, self.now)
+
+    def _end(self, flight: Flight) -> None:
+        request, record = flight.request, flight.record
+        record.ended_at = self.now
+        record.cached_tokens = request.cached_tokens
+        record.preemptions = request.preemptions
+        tokens = Tokens(request.prompt_tokens, request.output_tokens, request.cached_tokens)
+        ending = Ending(Cause.NATURAL, status=200, streaming=True, completed_at=self.now)
+        ending.first_chunk_at = record.first_token_at
+        if self.settings.sees_tokens:
+            ending.usage = tokens
+        else:
+            told = flight.facts.request_id, tokens
+            self._at(self.now + self.settings.usage_seconds, self._report, told)
+        outcomes = self.picker.director.finish(flight.facts, ending, self.now)
+        self._told(outcomes)
+        self._ended(flight)
+
+    def _report(self, told: tuple[str, Tokens]) -> None:
+        self.picker.director.reported(*told, self.now)
+
+    def _lose(self, flight: Flight) -> None:
+        flight.record.lost = True
+        ending = Ending(Cause.NATURAL, status=503)
+        self._told(self.picker.director.finish(flight.facts, ending, self.now))
+        self._ended(flight)
+
+    def _scrape(self, server: Server) -> None:
+        self._at(self.now + self.settings.scrape_seconds, self._scrape, server)
+        endpoint = server.endpoint
+        if endpoint is None or not server.up or self.now < server.blind_until:
+            return
+        self.picker.read(endpoint, server.metrics(self.now), endpoint.load.requests)
+        self._something_changed()
+
+    # The pool.
+
+    def _apply_pool(self) -> None:
+        self.picker.store.apply(
+            [
+                EndpointSpec(s.name, f"10.0.{s.number >> 8}.{s.number & 255}", PORT)
+                for s in self._in_pool
+            ]
+        )
+        by_name = {endpoint.name: endpoint for endpoint in self.picker.store.endpoints}
+        for server in self.servers:
+            server.endpoint = by_name.get(server.name)
+
+    def _strike(self, fault: Fault) -> None:
+        server = self.servers[fault.server]
+        match fault.kind:
+            case "slow":
+                server.slow_down(fault.value)
+            case "crash":
+                self._crash(server)
+                self._at(self.now + fault.value, self._recover, server)
+            case "cold":
+                server.lose_cache()
+            case "blind":
+                server.blind_until = self.now + fault.value
+            case "add" if server not in self._in_pool:
+                self._in_pool.append(server)
+                self._apply_pool()
+            case "remove" if server in self._in_pool:
+                self._in_pool.remove(server)
+                self._apply_pool()
+        self._something_changed()
+
+    def _crash(self, server: Server) -> None:
+        server.up = False
+        if server.endpoint is not None:
+            self.picker.store.set_reachable(server.endpoint, False)
+            self.picker.restarted(server.endpoint)
+        lost = [flight for flight in self._flights.values() if flight.server is server]
+        server.restart(Random(self._rng.random()))
+        for flight in lost:
+            del self._flights[flight.request]
+            self._lose(flight)
+
+    def _recover(self, server: Server) -> None:
+        server.up = True
+        if server.endpoint is not None:
+            self.picker.store.set_reachable(server.endpoint, True)
+        self._something_changed()
+
+    def _at(self, when: float, act: Callable[[Any], None], what: Any) -> None:
+        heapq.heappush(self._events, (when, next(self._order), act, what))

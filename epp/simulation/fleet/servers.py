@@ -1,0 +1,125 @@
+"""Which model servers a fleet has: `8x32b-h100-tp2`, or `4x8b-h100+4x8b-a100`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from random import Random
+
+from epp.core.endpoint import Endpoint, EndpointMetrics
+from epp.simulation.fleet.engine import FleetEngine
+from epp.simulation.profiles import PROFILES, HardwareProfile
+from epp.simulation.scheduler import EngineSettings
+
+GROUP = re.compile(r"(?:(\d+)x)?([a-z0-9-]+)")
+MOST_SERVERS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """The servers, by profile, and what they have in common."""
+
+    profiles: tuple[str, ...]
+    block_size_tokens: int = 16
+    max_num_seqs: int = 256
+    max_adapters: int = 4
+    adapter_load_seconds: float = 0.03  # from host memory
+    adapter_first_load_seconds: float = 0.03  # from disk
+    kv_cache_tokens: int | None = None  # of each server; None takes the profile's
+
+    def engine(self, profile: str, slowness: float = 1.0) -> EngineSettings:
+        """Settings of a server that takes `slowness` times as long for every step."""
+        hardware = PROFILES[profile]
+        tokens = hardware.kv_cache_tokens if self.kv_cache_tokens is None else self.kv_cache_tokens
+        return EngineSettings(
+            profile=hardware if slowness == 1.0 else slowed(hardware, slowness),
+            num_blocks=tokens // self.block_size_tokens,
+            block_size_tokens=self.block_size_tokens,
+            max_num_batched_tokens=hardware.max_num_batched_tokens,
+            max_num_seqs=self.max_num_seqs,
+            max_adapters=self.max_adapters,
+            adapter_load_seconds=self.adapter_load_seconds,
+            adapter_first_load_seconds=self.adapter_first_load_seconds,
+        )
+
+
+def slowed(profile: HardwareProfile, slowness: float) -> HardwareProfile:
+    return replace(
+        profile,
+        host_seconds=profile.host_seconds * slowness,
+        weights_seconds=profile.weights_seconds * slowness,
+        token_seconds=profile.token_seconds * slowness,
+        communication_seconds=profile.communication_seconds * slowness,
+        sequence_seconds=profile.sequence_seconds * slowness,
+        context_seconds=profile.context_seconds * slowness,
+        pair_seconds=profile.pair_seconds * slowness,
+    )
+
+
+def parse_fleet(text: str) -> tuple[str, ...]:
+    """Profiles of the servers in order. Raises ValueError that says what is wrong."""
+    profiles: list[str] = []
+    for part in text.split("+"):
+        match = GROUP.fullmatch(part.strip())
+        if match is None:
+            raise ValueError(f"fleet {text!r}: {part!r} is not of the form 8x32b-h100-tp2")
+        count, profile = int(match[1] or 1), match[2]
+        if profile not in PROFILES:
+            known = ", ".join(PROFILES)
+            raise ValueError(f"fleet {text!r}: profile {profile!r} is unknown; there are {known}")
+        if not 1 <= count + len(profiles) <= MOST_SERVERS or not count:
+            raise ValueError(f"fleet {text!r}: has not between 1 and {MOST_SERVERS} servers")
+        profiles += [profile] * count
+    return tuple(profiles)
+
+
+class Server:
+    """One model server: its engine and what a scrape of it shows."""
+
+    __slots__ = (
+        *("blind_until", "endpoint", "engine", "name", "number", "profile", "settings", "up"),
+    )
+
+    def __init__(self, number: int, profile: str, settings: FleetSettings, rng: Random) -> None:
+        self.number = number
+        self.name = f"server-{number}"
+        self.profile = profile
+        self.settings = settings
+        self.engine = FleetEngine(settings.engine(profile), rng)
+        self.endpoint: Endpoint | None = None  # while it is in the pool
+        self.up = True
+        self.blind_until = 0.0
+
+    def slow_down(self, slowness: float) -> None:
+        """From the next step on. 1 is as fast as its hardware."""
+        self.engine.profile = self.settings.engine(self.profile, slowness).profile
+
+    def restart(self, rng: Random) -> None:
+        """With an empty cache and an empty queue; who was in it got no answer."""
+        profile = self.engine.profile
+        self.engine = FleetEngine(self.settings.engine(self.profile), rng)
+        self.engine.profile = profile
+
+    def lose_cache(self) -> None:
+        """What no live request holds is gone."""
+        self.engine.cache.clear()
+
+    def metrics(self, now: float) -> EndpointMetrics:
+        """As its page says, which changes at the end of a step."""
+        engine = self.engine
+        adapters = frozenset(engine.live_adapters)
+        return EndpointMetrics(
+            waiting=engine.waiting_seen,
+            waiting_read_at=now,
+            running=engine.running_seen,
+            running_read_at=now,
+            kv_cache_usage=engine.usage_seen,
+            kv_cache_usage_read_at=now,
+            running_adapters=adapters,
+            waiting_adapters=adapters,
+            max_adapters=self.settings.max_adapters,
+            adapters_read_at=now,
+            block_size_tokens=engine.settings.block_size_tokens,
+            num_blocks=engine.settings.num_blocks,
+            cache_config_read_at=now,
+        )

@@ -1,0 +1,1 @@
+"""Policies side by side: many runs, their figures, and how sure these are."""

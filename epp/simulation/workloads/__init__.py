@@ -1,0 +1,1 @@
+"""Who asks for what, and when: sessions of turns, open and closed loops, traces."""

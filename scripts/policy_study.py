@@ -1,0 +1,161 @@
+"""The tables of docs/scheduling.md.
+
+`run` makes the runs that a file does not have yet, `report` prints the tables. `run --quick` is a
+subset for CI of a few minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+from epp.simulation.laboratory.cell import Cell, simulate
+from epp.simulation.laboratory.study import (
+    FLEETS,
+    LOADS,
+    OURS,
+    PEERS,
+    REPORTED_SEEDS,
+    WORKLOADS,
+    Place,
+    Verdict,
+    judge,
+    places,
+    proven,
+)
+
+Key = tuple[str, str, int, str, int]  # fleet, workload, load, policy, seed
+QUICK = {
+    "fleets": FLEETS[:1],
+    "workloads": ("b2b-saas", "longmix", "azure-conversation"),
+    "loads": (85,),
+}
+FIGURES = {"goodput": True, "ttft_p90": False}  # and whether more is better
+
+
+def key_of(place: Place, policy: str, seed: int) -> Key:
+    return place.fleet, place.workload, place.load, policy, seed
+
+
+def run(path: Path, wanted: Sequence[tuple[Key, Cell]], jobs: int) -> None:
+    known = {key for key, _ in read(path)}
+    missing = [(key, cell) for key, cell in wanted if key not in known]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    with path.open("a") as out, ProcessPoolExecutor(jobs) as pool:
+        running = {pool.submit(simulate, cell): key for key, cell in missing}
+        for n, done in enumerate(as_completed(running), 1):
+            outcome = done.result().as_dict()
+            clean = {k: None if math.isnan(v) else v for k, v in outcome.items()}
+            print(json.dumps([*running[done], clean]), file=out, flush=True)
+            if n % 20 == 0 or n == len(missing):
+                minutes = (time.monotonic() - began) / 60
+                print(f"{n}/{len(missing)} runs, {minutes:.1f} minutes", file=sys.stderr)
+
+
+def read(path: Path) -> Iterator[tuple[Key, dict[str, float]]]:
+    if not path.exists():
+        return
+    for line in path.read_text().splitlines():
+        *key, figures = json.loads(line)
+        yield tuple(key), {k: math.nan if v is None else v for k, v in figures.items()}
+
+
+def report(path: Path, policies: Sequence[str]) -> None:
+    runs = dict(read(path))
+    seeds = sorted({key[4] for key in runs})
+    seen = sorted({key[:3] for key in runs}, key=_order)
+    cells = [Place(*place) for place in seen]
+    for fleet in dict.fromkeys(place.fleet for place in cells):
+        print(f"\n### {fleet}: share of good answers, %\n")
+        print("| workload | load % |", " | ".join(policies), "|")
+        print("|---|---|" + "---|" * len(policies))
+        for place in cells:
+            if place.fleet == fleet:
+                shares = [_mean(runs, place, p, seeds, "good_share") for p in policies]
+                best = max(shares)
+                row = [f"**{100 * s:.1f}**" if s == best else f"{100 * s:.1f}" for s in shares]
+                print(f"| {place.workload} | {place.load} |", " | ".join(row), "|")
+    for name, higher in FIGURES.items():
+        verdicts = [
+            judge(
+                place, _figures(runs, place, policies, seeds, name), name, higher_is_better=higher
+            )
+            for place in cells
+        ]
+        _print_verdicts(name, verdicts)
+
+
+def _print_verdicts(name: str, verdicts: Sequence[Verdict]) -> None:
+    print(f"\n### {name}: ours against the best peer of each place\n")
+    print("| fleet | workload | load % | best peer | its | ours | difference |")
+    print("|---|---|---|---|---|---|---|")
+    for v in verdicts:
+        change = (v.ours - v.theirs) / v.theirs if v.theirs else math.nan
+        where = f"| {v.place.fleet} | {v.place.workload} | {v.place.load}"
+        print(f"{where} | {v.best} | {v.theirs:.3f} | {v.ours:.3f} | {100 * change:+.1f} % |")
+    print()
+    for word, found in proven(verdicts).items():
+        print(f"{word}, with 95 % for all {len(verdicts)} places at once: {len(found)}")
+
+
+def _figures(
+    runs: dict[Key, dict[str, float]],
+    place: Place,
+    policies: Iterable[str],
+    seeds: Sequence[int],
+    name: str,
+) -> dict[str, dict[str, list[float]]]:
+    return {p: {name: [runs[key_of(place, p, s)][name] for s in seeds]} for p in policies}
+
+
+def _mean(
+    runs: dict[Key, dict[str, float]], place: Place, policy: str, seeds: Sequence[int], name: str
+) -> float:
+    return sum(runs[key_of(place, policy, seed)][name] for seed in seeds) / len(seeds)
+
+
+def _order(place: tuple[str, str, int]) -> tuple[int, int, int]:
+    fleet, workload, load = place
+    return FLEETS.index(fleet), WORKLOADS.index(workload), load
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("action", choices=["run", "report"])
+    parser.add_argument("--out", type=Path, default=Path("build/policy-study.jsonl"))
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--seeds", type=int, nargs="+", default=REPORTED_SEEDS)
+    parser.add_argument("--policies", nargs="+", default=(*PEERS, OURS))
+    parser.add_argument("--workloads", nargs="+", default=WORKLOADS)
+    parser.add_argument("--fleets", nargs="+", default=FLEETS)
+    parser.add_argument("--loads", type=int, nargs="+", default=LOADS)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    given = parser.parse_args()
+    if given.action == "report":
+        report(given.out, given.policies)
+        return
+    chosen = (
+        places(**QUICK)  # type: ignore[arg-type]
+        if given.quick
+        else places(given.fleets, given.workloads, given.loads)
+    )
+    seeds = given.seeds[:3] if given.quick else given.seeds
+    wanted = [
+        (key_of(place, policy, seed), place.cell(policy, seed))
+        for place in chosen
+        for seed in seeds
+        for policy in given.policies
+    ]
+    run(given.out, wanted, given.jobs)
+
+
+if __name__ == "__main__":
+    main()

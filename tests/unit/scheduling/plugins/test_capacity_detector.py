@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+
+from epp.scheduling.plugins.capacity_detector import CapacityDetector
+from tests.helpers.build import an_endpoint
+
+NOW = 100.0
+
+
+@pytest.mark.parametrize(
+    ("places", "waiting", "room"),
+    [
+        pytest.param(0, 4, True, id="places-unknown"),
+        pytest.param(0, 5, False, id="a-long-queue-all-the-same"),
+        pytest.param(8, 0, True, id="nobody-waits"),
+        pytest.param(8, 1, False, id="one-waits-for-a-place"),
+    ],
+)
+def test_room(places: int, waiting: int, room: bool) -> None:
+    endpoint = an_endpoint(waiting=waiting, read_at=NOW)
+    endpoint.load.places = places
+    assert bool(CapacityDetector().with_room([endpoint], NOW)) is room
+
+
+def test_a_nearly_full_kv_cache_is_not_full() -> None:
+    assert CapacityDetector().with_room([an_endpoint(kv_cache_usage=0.94, read_at=NOW)], NOW)
+    assert not CapacityDetector().with_room([an_endpoint(kv_cache_usage=0.95, read_at=NOW)], NOW)
