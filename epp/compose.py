@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from epp.config.settings import Configuration
-from epp.core.decision import Answer
+from epp.core.decision import Answer, Lease
 from epp.core.endpoint import Endpoint, EndpointMetrics
 from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
@@ -20,11 +20,15 @@ from epp.extproc.headers import read_control
 from epp.flowcontrol.attempt import PlacingAttempt
 from epp.flowcontrol.controller import FlowController
 from epp.flowcontrol.legacy import LegacyAdmission
+from epp.flowcontrol.staged_attempt import StagedAttempt
 from epp.payloads.payload import Payload
 from epp.payloads.request import read_request
 from epp.prefixcache.approximate import ApproximateIndex
 from epp.prefixcache.blocks import hash_chain, tokens_in
 from epp.routing.router import ModelRouter
+from epp.scheduling.profile import Profile
+from epp.scheduling.roles import decoders, prefillers
+from epp.scheduling.staged import StagedScheduler
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +70,14 @@ class Picker:
         self.index.forget(endpoint)
         self.estimation.restarted(endpoint)
 
-    def saturation(self, now: float) -> float:
-        return self.configuration.detector.saturation(self.store.candidates, now)
+    def saturations(self, now: float) -> Mapping[str, float]:
+        """Load over capacity by the roles that the pool has; `effective` is that of the fuller."""
+        saturation, pool = self.configuration.detector.saturation, self.store.candidates
+        able = {"prefill": prefillers(pool), "decode": decoders(pool)}
+        found = {
+            stage: saturation(endpoints, now) for stage, endpoints in able.items() if endpoints
+        }
+        return {**found, "effective": max(found.values()) if found else saturation(pool, now)}
 
 
 def compose(configuration: Configuration, outside: Outside, *, use_subset: bool = True) -> Picker:
@@ -75,10 +85,10 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
     index = ApproximateIndex(configuration.prefix_cache)
     models = ModelCatalogue()
     estimation = Estimation(models.is_adapter, models.lists)
-    profile, detector = configuration.profile.with_new_memory(), configuration.detector
-    limits = configuration.flow_control
-    attempt = PlacingAttempt(
-        scheduler=profile,
+    scheduler = (configuration.staged or configuration.profile).with_new_memory()
+    detector, limits = configuration.detector, configuration.flow_control
+    attempt = _attempt(
+        scheduler,
         candidates=lambda: store.candidates,
         with_room=detector.with_room if limits is not None else None,
         match_prefix=index.match,
@@ -89,7 +99,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
     )
 
     def fit_class(facts: RequestFacts) -> Hashable:
-        return facts.subset, profile.fit_key(facts)
+        return facts.subset, scheduler.fit_key(facts)
 
     def saturation_for(facts: RequestFacts, now: float) -> float:
         return detector.saturation(attempt.saturation_candidates(facts), now)
@@ -129,10 +139,27 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         new_request_id=outside.new_request_id,
         session_headers=configuration.session_headers,
         flow_headers=configuration.flow_headers,
-        succeeded=profile.finished,
+        succeeded=scheduler.finished,
         admit=admit,
     )
     return Picker(configuration, store, ledger, index, estimation, models, router, queue, director)
+
+
+def _attempt(
+    scheduler: Profile | StagedScheduler,
+    *,
+    candidates: Callable[[], Sequence[Endpoint]],
+    with_room: Callable[[Sequence[Endpoint], float], Sequence[Endpoint]] | None,
+    match_prefix: Callable[[Sequence[int], Sequence[Endpoint], float], Mapping[Endpoint, int]],
+    reserve: Callable[[Endpoint, int, int], Lease],
+    rng: random.Random,
+    estimate: Callable[[RequestFacts, Sequence[Endpoint], float], None] | None,
+    use_subset: bool,
+) -> PlacingAttempt | StagedAttempt:
+    rooms = (candidates, with_room, match_prefix, reserve, rng, estimate, use_subset)
+    if isinstance(scheduler, StagedScheduler):
+        return StagedAttempt(scheduler, *rooms)
+    return PlacingAttempt(scheduler, *rooms)
 
 
 def _endpoint_at(store: EndpointStore, authority: str) -> Endpoint | None:
@@ -159,7 +186,7 @@ def _model_lister(
 def _estimate_reader(
     configuration: Configuration, estimation: Estimation, store: EndpointStore
 ) -> Callable[[RequestFacts, Sequence[Endpoint], float], None] | None:
-    if not configuration.profile.reads_costs:
+    if not (configuration.staged or configuration.profile).reads_costs:
         return None  # nobody would look at it
 
     def estimate(facts: RequestFacts, endpoints: Sequence[Endpoint], now: float) -> None:
@@ -176,7 +203,7 @@ def _estimate_reader(
 def _prompt_hasher(
     configuration: Configuration,
 ) -> Callable[[str, Payload], tuple[Sequence[int], int]]:
-    if not configuration.profile.reads_prefix:
+    if not (configuration.staged or configuration.profile).reads_prefix:
         return lambda _model, _payload: ((), 0)  # nobody would look at it
     block_tokens = configuration.prefix_cache.block_tokens
     max_tokens = configuration.prefix_cache.max_tokens

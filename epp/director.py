@@ -145,10 +145,13 @@ class Flight:
     """What one placed request holds."""
 
     leases: tuple[Lease, ...]
+    early_leases: tuple[Lease, ...]
     credited: Sequence[int]  # prefix blocks that its endpoint did not have before
+    credited_beside: tuple[tuple[Endpoint, Sequence[int]], ...]  # the same of earlier stages
     picked: Endpoint
     serves: Endpoint
-    stay: Stay | None  # None where it has more than one lease, or none
+    told: str  # host:port that the gateway knows `serves` by
+    stay: Stay | None  # None where it has no lease, or other servers compute the prompt
     succeeded: bool = False  # so far as its response was seen
 
 
@@ -203,13 +206,25 @@ class Director:
             self._take_off(facts, begun.outcome, now)
         return begun
 
-    def responding(self, facts: RequestFacts, served: str, status: int, now: float) -> None:
-        """A server began to answer: the load moves to it, and only success earns the credit."""
+    def responding(
+        self,
+        facts: RequestFacts,
+        served: str,
+        status: int,
+        now: float,
+        *,
+        body_follows: bool = True,
+    ) -> bool:
+        """A server began to answer: the load moves to it, and only success earns the credit.
+
+        Where the body is not shown to us, this is the last that is seen of the stages before the
+        answer: their load is given back. Whether that made room.
+        """
         flight = self._flights.get(facts)
         if flight is None:
-            return
+            return False
         picked = flight.serves
-        server = picked if served in ("", picked.authority) else self.endpoint_at(served)
+        server = picked if served in ("", flight.told) else self.endpoint_at(served)
         succeeded = flight.succeeded = 200 <= status < 300
         if server is not None and server is not picked:
             for lease in flight.leases:
@@ -217,19 +232,28 @@ class Director:
                     self.load.move(lease, server)
             if flight.stay is not None:
                 self.estimates.moved(flight.stay, server, now)
-            flight.serves = server
+            flight.serves, flight.told = server, server.authority
         if not succeeded or server is not picked:
             self.index.remove(picked, flight.credited)
             if succeeded and server is not None:
                 self.index.add(server, facts.prefix_blocks)
+        if not succeeded:
+            for endpoint, blocks in flight.credited_beside:
+                self.index.remove(endpoint, blocks)
+        return not body_follows and self._end_early(flight)
 
-    def first_token(self, facts: RequestFacts, now: float) -> None:
-        """A server has computed the prompt. Never told where the response is not seen."""
+    def first_token(self, facts: RequestFacts, now: float) -> bool:
+        """A server has computed the prompt. Never told where the response is not seen.
+
+        Whether that made room.
+        """
         flight = self._flights.get(facts)
-        if flight is not None:
-            self._end_prefills(flight.leases)
-            if flight.stay is not None:
-                self._end_prefills(self.estimates.first_token(flight.stay, now))
+        if flight is None:
+            return False
+        self._end_prefills(flight.leases)
+        if flight.stay is not None:
+            self._end_prefills(self.estimates.first_token(flight.stay, now))
+        return self._end_early(flight)
 
     def finish(
         self, facts: RequestFacts, ending: Ending, now: float
@@ -245,6 +269,7 @@ class Director:
             return []
         for lease in flight.leases:
             self.load.release(lease)
+        self._end_early(flight)
         if flight.stay is not None:
             succeeded = ending.cause is Cause.NATURAL and ending.status < 300
             proven = self.estimates.finished(flight.stay, succeeded, ending.usage, now)
@@ -276,15 +301,30 @@ class Director:
         for lease in leases:
             self.load.prefilled(lease)
 
+    def _end_early(self, flight: Flight) -> bool:
+        """The stages before the answer are over. Whether that is news."""
+        if not flight.early_leases:
+            return False
+        for lease in flight.early_leases:
+            self.load.release(lease)
+        flight.early_leases = ()
+        return True
+
     def _take_off(self, facts: RequestFacts, placed: Placed, now: float) -> None:
         decision = placed.decision
         picked, stay = decision.ordered[0], None
-        if len(decision.leases) == 1:
+        if decision.leases and not decision.early_leases:
             believed = placed.record.cached_tokens
             stay = self.estimates.placed(facts, decision.leases[0], believed, now)
-        flight = self._flights[facts] = Flight(decision.leases, (), picked, picked, stay)
+        told = decision.common_authority or picked.authority
+        flight = Flight(decision.leases, decision.early_leases, (), (), picked, picked, told, stay)
+        self._flights[facts] = flight
         if facts.prefix_blocks:
             flight.credited = self.index.add(picked, facts.prefix_blocks)
+            if decision.prefix_holders:
+                flight.credited_beside = tuple(
+                    [(e, self.index.add(e, facts.prefix_blocks)) for e in decision.prefix_holders]
+                )
 
     def _identify(self, begun: Begun, arrival: Arrival) -> None:
         """Who asks for what: payload, priority, flow, target model. Raises Refused."""
@@ -300,12 +340,15 @@ class Director:
         facts.session = _first(arrival.headers, self.session_headers)
         if not arrival.has_body:
             return
+        if (preferences := arrival.headers.get("prefer")) is not None:
+            facts.only_if_cached = _prefers_cached(preferences)
         payload = self.read_payload(arrival)
         begun.api = payload.api
         self._rank(facts, named, payload.model)
         facts.model = facts.target_model = payload.model
         facts.streaming = payload.streaming
         facts.shows_first_token = payload.streaming and arrival.shows_answer
+        facts.media_tokens = payload.media_tokens
         facts.max_output_tokens = payload.max_output_tokens
         if payload.can_rewrite:
             requested = self.control(arrival, "model-name-rewrite") or ""
@@ -323,6 +366,12 @@ class Director:
     def _rank(self, facts: RequestFacts, named: str, model: str) -> None:
         facts.objective = self.router.objective_of(named, model)
         facts.priority = self.router.priority_of(facts.objective, model)
+
+
+def _prefers_cached(preferences: str) -> bool:
+    """`if-available` among the preferences of RFC 7240: decode only where the prompt is cached."""
+    named = [part.partition(";")[0].strip().lower() for part in preferences.split(",")]
+    return "if-available" in named
 
 
 def _first(headers: Mapping[str, str], names: Sequence[str]) -> str:

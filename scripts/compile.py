@@ -49,6 +49,8 @@ COMPILED = (
     "scheduling/profile.py",
     "scheduling/ranges.py",
     "scheduling/readings.py",
+    "scheduling/roles.py",
+    "scheduling/staged.py",
     "telemetry/buckets.py",
     "telemetry/instruments.py",
     "telemetry/metrics.py",

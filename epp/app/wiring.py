@@ -232,7 +232,7 @@ def _sources(settings: ServeSettings, picker: Picker, now: Callable[[], float]) 
         pool_name=settings.pool_name,
         endpoints=lambda: picker.store.endpoints,
         waiting=picker.queue.waiting,
-        saturation=picker.saturation,
+        saturations=picker.saturations,
         prefix_blocks=lambda: len(picker.index),
         now=now,
         stale_after_seconds=settings.metrics_staleness_seconds,

@@ -11,6 +11,7 @@ from epp.cli.document import read_document
 from epp.cli.given import flag_differences
 from epp.cli.settings import serve_settings, warnings
 from epp.config.settings import Configuration
+from epp.scheduling.profile import Profile
 
 
 def check(file: str, flags: Mapping[str, Any], given: Mapping[str, object]) -> None:
@@ -37,8 +38,7 @@ def check(file: str, flags: Mapping[str, Any], given: Mapping[str, object]) -> N
             click.echo(f"  {difference}")
 
 
-def _describe(configuration: Configuration) -> None:
-    profile = configuration.profile
+def _describe_profile(profile: Profile) -> None:
     click.echo(f"profile {profile.name}:")
     for filter_ in profile.filters:
         click.echo(f"  filter {filter_}")
@@ -47,5 +47,20 @@ def _describe(configuration: Configuration) -> None:
     for weighted in profile.scorers:
         click.echo(f"  scorer {weighted.name}, weight {weighted.weight:g}: {weighted.scorer}")
     click.echo(f"  picker {profile.picker}")
+
+
+def _describe(configuration: Configuration) -> None:
+    staged = configuration.staged
+    if staged is None:
+        _describe_profile(configuration.profile)
+    else:
+        click.echo(f"profile handler {staged.name}: {staged.handler}")
+        for stage in staged.for_all or ():
+            asked = f", if {stage.decider} says so" if stage.decider else ""
+            click.echo(f"  {stage.role} by profile {stage.profile}{asked}")
+        for name, decider in staged.deciders.items():
+            click.echo(f"  decider {name}: {decider}")
+        for profile in staged.profiles.values():
+            _describe_profile(profile)
     click.echo(f"saturation: {configuration.detector}")
     click.echo(f"flow control: {configuration.flow_control or 'off: nobody waits'}")

@@ -88,7 +88,7 @@ def check_config(context: click.Context, /, file: str | None) -> None:
     check(file or "", context.parent.params, given_flags(context.parent))
 
 
-@cli.command()
+@cli.group(invoke_without_command=True)
 @click.option(
     "--config", default="default", show_default=True, help="Document, or name of a policy."
 )
@@ -105,6 +105,28 @@ def check_config(context: click.Context, /, file: str | None) -> None:
     show_default=True,
     help="Without a rate: percent of the capacity.",
 )
+@click.option("--clients", type=click.IntRange(1), help="Closed loop of so many, not a rate.")
+@click.option("--trace", help="Recorded requests, in place of workload and rate.")
+@click.option(
+    "--format",
+    "trace_format",
+    type=click.Choice(["mooncake", "azure", "burstgpt"]),
+    help="Of the trace; as a rule its first line says it.",
+)
+@click.option(
+    "--speedup",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="The trace that much faster.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    help="That are measured, in place of what the workload says; or of the trace.",
+)
+@click.option("--ttft-seconds", type=click.FloatRange(0), help="A good first token; or workload's.")
+@click.option("--tpot-seconds", type=click.FloatRange(0), help="And each one after it.")
 @click.option("--seeds", type=click.IntRange(1, 1000), default=5, show_default=True)
 @click.option("--first-seed", type=int, default=1, show_default=True)
 @click.option("--light", is_flag=True, help="First tokens are not seen, as in light mode.")
@@ -125,8 +147,11 @@ def check_config(context: click.Context, /, file: str | None) -> None:
 @click.option(
     "--jobs", type=click.IntRange(0, 256), default=0, help="Processes; 0: one a processor."
 )
-def sim(**flags: Any) -> None:
+@click.pass_context
+def sim(context: click.Context, /, **flags: Any) -> None:
     """What a configuration would do to a fleet of model servers, in virtual time."""
+    if context.invoked_subcommand is not None:
+        return
     from epp.cli.sim import run_sim
 
     run_sim(**flags)

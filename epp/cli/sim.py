@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +11,14 @@ import orjson
 
 from epp.config.build import read_configuration
 from epp.config.errors import ConfigError
-from epp.simulation.fleet.faults import parse_fault
+from epp.simulation.fleet.faults import Fault, parse_fault
 from epp.simulation.fleet.servers import parse_fleet
 from epp.simulation.laboratory.capacity import UnknownCapacity, capacity
 from epp.simulation.laboratory.cell import Cell
 from epp.simulation.laboratory.comparison import compare
 from epp.simulation.policies.catalogue import POLICIES, policy
 from epp.simulation.workloads.catalogue import CATALOGUE
+from epp.simulation.workloads.traces import FORMATS, TraceError, TraceFile, read_trace
 
 NEEDS = "epp sim shows its figures with `rich`: pip install 'epp[lab]'"
 
@@ -29,6 +31,13 @@ def run_sim(
     fleet: str,
     rate: float | None,
     load: float,
+    clients: int | None,
+    trace: str | None,
+    trace_format: str | None,
+    speedup: float,
+    seconds: float | None,
+    ttft_seconds: float | None,
+    tpot_seconds: float | None,
     seeds: int,
     first_seed: int,
     light: bool,
@@ -47,24 +56,28 @@ def run_sim(
         raise click.ClickException(NEEDS) from None
     from epp.simulation.laboratory.report import document, table
 
-    cell = _cell(workload, fleet, rate, load)
-    try:
-        cell = replace(cell, faults=tuple(parse_fault(fault) for fault in faults))
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
+    if trace is not None:
+        cell = Cell("", fleet, 0.0, "", trace=_trace(trace, trace_format, speedup, seconds))
+        parsed_fleet(fleet)
+    else:
+        cell = cell_of(workload, fleet, rate, load, clients)
     cell = replace(
         cell,
+        faults=_faults(faults, fleet),
+        seconds=seconds,
+        ttft_seconds=ttft_seconds,
+        tpot_seconds=tpot_seconds,
         sees_tokens=not light,
         scrape_seconds=scrape_seconds,
         warm=not cold,
         max_num_seqs=max_num_seqs,
     )
-    arms = {name: replace(cell, policy=_policy(name)) for name in (config, *comparisons)}
+    arms = {name: replace(cell, policy=policy_text(name)) for name in (config, *comparisons)}
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("simulating", total=len(arms) * seeds)
         chosen = range(first_seed, first_seed + seeds)
         result = compare(arms, chosen, jobs, on_progress=lambda: progress.advance(task))
-    title = f"{workload} on {fleet}, {cell.rate:g} requests/s, {seeds} seeds"
+    title = f"{title_of(cell)}, {seeds} seeds"
     shown = table(result, title)
     console = Console()
     wide = Console(width=500).measure(shown).maximum
@@ -90,21 +103,69 @@ def _plot(result: object, title: str, path: str) -> None:
         raise click.UsageError(f"--plot {path}: {error}") from None
 
 
-def _cell(workload: str, fleet: str, rate: float | None, load: float) -> Cell:
+def cell_of(
+    workload: str, fleet: str, rate: float | None, load: float, clients: int | None
+) -> Cell:
+    """What flags say; UsageError where they make no sense."""
     if workload not in CATALOGUE:
         known = ", ".join(CATALOGUE)
         raise click.UsageError(f"--workload: {workload!r} is unknown; there are {known}")
+    parsed_fleet(fleet)
+    if clients is not None:
+        if rate is not None:
+            raise click.UsageError("--clients and --rate exclude each other")
+        return Cell(workload, fleet, 0.0, "", clients=clients)
+    if rate is not None:
+        return Cell(workload, fleet, rate, "")
     try:
-        parse_fleet(fleet)
-        full = 0.0 if rate is not None else capacity(workload, fleet)
+        return Cell(workload, fleet, load / 100 * capacity(workload, fleet), "")
+    except UnknownCapacity as error:
+        raise click.UsageError(f"--rate or --clients is needed: {error}") from None
+
+
+def parsed_fleet(fleet: str) -> tuple[str, ...]:
+    try:
+        return parse_fleet(fleet)
     except ValueError as error:
         raise click.UsageError(f"--fleet: {error}") from None
-    except UnknownCapacity as error:
-        raise click.UsageError(f"--rate is needed: {error}") from None
-    return Cell(workload, fleet, rate if rate is not None else load / 100 * full, "")
 
 
-def _policy(name: str) -> str:
+def title_of(cell: Cell) -> str:
+    if cell.trace is not None:
+        faster = "" if cell.trace.speedup == 1 else f", {cell.trace.speedup:g} times as fast"
+        return f"{cell.trace.path} on {cell.fleet}{faster}"
+    asked = f"{cell.clients} clients" if cell.clients else f"{cell.rate:g} requests/s"
+    return f"{cell.workload} on {cell.fleet}, {asked}"
+
+
+def _trace(path: str, known: str | None, speedup: float, seconds: float | None) -> TraceFile:
+    """Read once before the processes start, so that a mistake in it is told at once."""
+    trace = TraceFile(
+        path,
+        next((found for found in FORMATS if found == known), None),
+        speedup,
+        math.inf if seconds is None else seconds,
+    )
+    try:
+        read_trace(trace)
+    except TraceError as error:
+        raise click.UsageError(f"--trace: {error}") from None
+    return trace
+
+
+def _faults(texts: tuple[str, ...], fleet: str) -> tuple[Fault, ...]:
+    try:
+        faults = tuple(parse_fault(text) for text in texts)
+    except ValueError as error:
+        raise click.UsageError(f"--fault: {error}") from None
+    servers = len(parsed_fleet(fleet))
+    for text, fault in zip(texts, faults, strict=True):
+        if fault.server >= servers:
+            raise click.UsageError(f"--fault {text}: the fleet has servers 0 to {servers - 1}")
+    return faults
+
+
+def policy_text(name: str) -> str:
     """A document of ours by its name, the default, or a file."""
     if name in POLICIES:
         return policy(name)

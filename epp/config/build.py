@@ -29,6 +29,7 @@ from epp.config.rooms import (
     MetricsSource,
     NoParameters,
 )
+from epp.config.scheduling import SchedulingBuilder
 from epp.config.settings import Configuration
 from epp.config.yaml_text import load
 from epp.core.duration import parse_duration
@@ -46,11 +47,8 @@ from epp.routing.settings import (
     Target,
 )
 from epp.scheduling.catalogue import BadOffer, DuplicateType, discover
-from epp.scheduling.interfaces import Admitter, Detector, Filter, Picker, Plugin, Preference, Scorer
-from epp.scheduling.memory import remembering
+from epp.scheduling.interfaces import Admitter, Detector, Plugin
 from epp.scheduling.plugins.capacity_detector import CapacityDetector
-from epp.scheduling.plugins.max_score_picker import MaxScorePicker
-from epp.scheduling.profile import Profile, WeightedScorer
 
 T = TypeVar("T")
 E = TypeVar("E", Fairness, Ordering)
@@ -124,8 +122,10 @@ class _Builder:
     def build(self) -> Configuration:
         gate = self._flow_control_gate()
         self._check_references()
+        scheduling = SchedulingBuilder(self.document, self.instances).build()
         return Configuration(
-            profile=self._profile(),
+            profile=scheduling.profile,
+            staged=scheduling.staged,
             detector=self._detector(),
             flow_control=self._flow_control(gate),
             discovery=self._discovery(),
@@ -136,7 +136,7 @@ class _Builder:
             routing=_routing(self.document.routing),
             control_from_clients=self.document.routing.control_headers == "client",
             session_headers=tuple(h.lower() for h in self.document.routing.session_headers),
-            differences=differences(self.document, gate),
+            differences=(*differences(self.document, gate), *scheduling.notes),
         )
 
     def _flow_control_gate(self) -> bool | None:
@@ -163,52 +163,6 @@ class _Builder:
         ]
         if problems:
             raise ConfigError(problems)
-
-    def _profile(self) -> Profile:
-        profiles = self.document.scheduling_profiles
-        if len(profiles) > 1:
-            raise ConfigError(["schedulingProfiles: no profile handler configured for several"])
-        filters: list[Filter] = []
-        preferences: list[Preference] = []
-        scorers: list[WeightedScorer] = []
-        picker: Picker | None = None
-        for where, name, weight in self._profile_plugins():
-            plugin = remembering(name, self._find(name, where))
-            if not isinstance(plugin, Filter | Preference | Scorer | Picker):
-                raise ConfigError([f"{where}: '{name}' is no filter, scorer or picker"])
-            if isinstance(plugin, Filter):
-                filters.append(plugin)
-            if isinstance(plugin, Preference):
-                preferences.append(plugin)
-            if isinstance(plugin, Scorer):  # some are filters, too
-                scorers.append(WeightedScorer(name, plugin, 1.0 if weight is None else weight))
-            if isinstance(plugin, Picker):
-                if picker is not None:
-                    raise ConfigError([f"{where}: the profile already has a picker"])
-                picker = plugin
-        picker = picker or self._any_picker() or MaxScorePicker()
-        name = profiles[0].name if profiles else "default"
-        return Profile(name, tuple(filters), tuple(scorers), picker, tuple(preferences))
-
-    def _any_picker(self) -> Picker | None:
-        """For a profile that names none."""
-        plugins = (remembering(name, plugin) for name, plugin in self.instances.items())
-        return next((plugin for plugin in plugins if isinstance(plugin, Picker)), None)
-
-    def _profile_plugins(self) -> list[tuple[str, str, float | None]]:
-        """Place, reference and weight. Without a profile, all plugins that could be in one."""
-        profiles = self.document.scheduling_profiles
-        if profiles:
-            return [
-                (f"schedulingProfiles[0].plugins[{index}].pluginRef", p.plugin_ref, p.weight)
-                for index, p in enumerate(profiles[0].plugins)
-            ]
-        return [
-            (f"plugins[{index}]", entry.reference, None)
-            for index, entry in enumerate(self.document.plugins)
-            if isinstance(plugin := self.instances[entry.reference], Plugin)
-            and not isinstance(plugin, Detector | Admitter)
-        ]
 
     def _detector(self) -> Detector:
         flow_control = self.document.flow_control

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from epp.config.document import DEPRECATED_API_VERSION, Document, PluginEntry
+
+# Of plugins that choose among full endpoints too in the Go picker, where requests wait.
+WAITING: Final = {
+    "prefix-cache-affinity-filter": (
+        "keeps endpoints that have room; the Go picker keeps a full one that has the prompt"
+    ),
+    "session-affinity-filter": (
+        "a session waits until its endpoint has room; the Go picker sends it to the full one"
+    ),
+}
 
 
 def differences(document: Document, flow_control_gate: bool | None) -> tuple[str, ...]:
@@ -31,6 +43,8 @@ def differences(document: Document, flow_control_gate: bool | None) -> tuple[str
     for index, entry in enumerate(document.plugins):
         if (text := _of_plugin(entry)) is not None:
             found.append(f"plugins[{index}]{text}")
+        if flow_control_gate is not False and entry.type in WAITING:
+            found.append(f"plugins[{index}]: {WAITING[entry.type]}")
     return tuple(found)
 
 
@@ -46,6 +60,10 @@ def _of_plugin(entry: PluginEntry) -> str | None:
                 ": thresholds count per endpoint, the queue is the scrape corrected by "
                 "our own requests, and a stale reading is no evidence of saturation"
             )
+        case "disagg-headers-handler" | "prefill-header-handler":
+            return ": without effect, the profile handler sets the headers of the stages"
+        case "prefix-based-pd-decider" if not (entry.parameters or {}).get("nonCachedTokens"):
+            return ".parameters.nonCachedTokens: 0, so that no request is ever prefilled apart"
         case "inflight-load-producer" if entry.parameters:
             return ".parameters: without effect, the ledger counts all requests"
         case "probabilistic-admitter":

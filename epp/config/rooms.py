@@ -63,6 +63,14 @@ class InflightLoadProducer(Strict):
 
 
 @dataclass(frozen=True, slots=True)
+class StageHeaders(Strict):
+    """Accepted: the profile handler says itself which headers a request carries."""
+
+    prefill_profile: str = "prefill"
+    encode_profile: str = "encode"
+
+
+@dataclass(frozen=True, slots=True)
 class SessionIdProducer(Strict):
     """Where a request names its session, for the plugins that ask for the attribute."""
 
@@ -230,12 +238,13 @@ ROOMS: Mapping[str, type[object]] = {
     "models-data-source": ModelsSource,
     "session-id-producer": SessionIdProducer,
     "static-usage-limit-policy": StaticUsageLimit,
+    "disagg-headers-handler": StageHeaders,
+    "prefill-header-handler": StageHeaders,
 }
 
 # Always in force here, so that naming them changes nothing.
 ACCEPTED = frozenset(
     {
-        "single-profile-handler",
         *(ordering.value for ordering in Ordering),
         *(fairness.value for fairness in Fairness),
         "openai-parser",
@@ -259,17 +268,9 @@ KNOWN_ELSEWHERE = frozenset(
         *("precise-prefix-cache-producer", "burst-prefix-cache-producer"),
         *("p2p-source-producer", "multicluster-approx-prefix-cache-producer"),
         *("disaggregatedset-rollout-screener", "latency-slo-admitter"),
-        *("data-parallel-profile-handler", "disagg-profile-handler", "pd-profile-handler"),
-        *("header-profile-handler", "disagg-headers-handler", "prefill-header-handler"),
-        *("always-disagg-pd-decider", "prefix-based-pd-decider"),
-        *("always-disagg-multimodal-decider", "decode-filter", "prefill-filter", "encode-filter"),
         *("slo-headroom-tier-filter", "multicluster-session-affinity-filter"),
-        *(
-            "topology-affinity-filter",
-            "latency-scorer",
-            "mm-embeddings-cache-scorer",
-            "precise-prefix-cache-scorer",
-        ),
+        *("topology-affinity-filter", "latency-scorer", "mm-embeddings-cache-scorer"),
+        "precise-prefix-cache-scorer",
         *("topology-affinity-scorer", "multicluster-queue-scorer"),
         *("multicluster-kv-cache-utilization-scorer", "multicluster-prefix-cache-scorer"),
         *("program-aware-fairness", "priority-holdback-policy"),

@@ -11,11 +11,12 @@ from epp.prefixcache.settings import PrefixCacheSettings
 from epp.routing.settings import RoutingSettings
 from epp.scheduling.interfaces import Admitter, Detector
 from epp.scheduling.profile import Profile
+from epp.scheduling.staged import StagedScheduler
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    profile: Profile
+    profile: Profile  # the only one, or that which answers a request that says nothing of profiles
     detector: Detector
     flow_control: FlowControlSettings | None  # None: nobody waits
     discovery: FileDiscoverySettings | None
@@ -24,6 +25,7 @@ class Configuration:
     control_from_clients: bool = True
     session_headers: tuple[str, ...] = ()
     scraping: ScrapeSettings = ScrapeSettings()
+    staged: StagedScheduler | None = None  # None: there is one profile alone
     flow_headers: tuple[str, ...] = ()  # that name the flow of a request without a fairness id
     admitters: tuple[Admitter, ...] = ()
     differences: tuple[str, ...] = ()  # from the Go picker, that this document meets

@@ -9,8 +9,9 @@ from typing import Final
 from epp.core.endpoint import Endpoint
 from epp.core.refusal import Refused
 from epp.core.request import RequestFacts
+from epp.core.stages import Role, Skip
 
-RECORD_VERSION: Final = 1
+RECORD_VERSION: Final = 2
 
 
 @dataclass(slots=True, eq=False)
@@ -25,10 +26,35 @@ class Lease:
 
 
 @dataclass(slots=True)
+class StageRecord:
+    """What one profile came to beside the one that decodes. Lists are aligned with `candidates`."""
+
+    role: Role
+    profile: str
+    skip: Skip | None = None  # why nothing is picked
+    picked: tuple[Endpoint, ...] = ()  # best first
+    candidates: Sequence[Endpoint] = ()
+    totals: Sequence[float] = ()
+    scores: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    cached_tokens: int = 0  # of the prompt, on the pick, as far as the index knows
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "role": self.role.value,
+            "profile": self.profile,
+            "skip": "" if self.skip is None else self.skip.value,
+            "picked": [endpoint.authority for endpoint in self.picked],
+            "cached_tokens": self.cached_tokens,
+            "candidates": _scored(self.candidates, self.totals, self.scores),
+        }
+
+
+@dataclass(slots=True)
 class DecisionRecord:
     """Why a request went where it went. The one source of the log line, explain and replay.
 
-    Lists are aligned with `candidates`. Holds no header and no prompt.
+    Lists are aligned with `candidates`. Holds no header and no prompt. Where several profiles ran,
+    `profile` to `cached_tokens` are of the one that decodes.
     """
 
     request_id: str
@@ -40,13 +66,25 @@ class DecisionRecord:
     priority: int
     prompt_tokens: int
     prefix_tokens: int  # of the prompt, that were looked up
+    profile: str = ""  # empty when refused
     candidates: Sequence[Endpoint] = ()  # what the scorers saw
     totals: Sequence[float] = ()  # weighted sums
     scores: Mapping[str, Sequence[float]] = field(default_factory=dict)  # by scorer name
     picked: tuple[Endpoint, ...] = ()  # best first; empty when refused
     cached_tokens: int = 0  # of the prompt, on the pick, as far as the index knows
+    stages: tuple[StageRecord, ...] = ()  # the others, in the order in which they ran
+    handler: str = ""  # instance that chose the profiles; empty where there is one profile alone
+    handler_type: str = ""
     refusal: str = ""  # reason word
     detail: str = ""
+
+    @property
+    def disaggregation(self) -> str:
+        """The roles that share the request, as in `encode-prefill-decode`; else `decode-only`."""
+        shared = {stage.role for stage in self.stages if stage.picked}
+        if not shared:
+            return "decode-only"
+        return "-".join([role.value for role in Role if role in shared or role is Role.DECODE])
 
     def as_dict(self) -> dict[str, object]:
         """A JSON-able form; names of endpoints are their authorities."""
@@ -63,19 +101,29 @@ class DecisionRecord:
             "prefix_tokens": self.prefix_tokens,
             "cached_tokens": self.cached_tokens,
             "picked": [endpoint.authority for endpoint in self.picked],
-            "candidates": [
-                {
-                    "endpoint": endpoint.authority,
-                    "total": round(total, 6),
-                    "scores": {name: round(s[i], 6) for name, s in self.scores.items()},
-                }
-                for i, (endpoint, total) in enumerate(
-                    zip(self.candidates, self.totals, strict=True)
-                )
-            ],
+            "profile": self.profile,
+            "candidates": _scored(self.candidates, self.totals, self.scores),
+            "stages": [stage.as_dict() for stage in self.stages],
+            "handler": self.handler,
+            "handler_type": self.handler_type,
             "refusal": self.refusal,
             "detail": self.detail,
         }
+
+
+def _scored(
+    candidates: Sequence[Endpoint],
+    totals: Sequence[float],
+    scores: Mapping[str, Sequence[float]],
+) -> list[dict[str, object]]:
+    return [
+        {
+            "endpoint": endpoint.authority,
+            "total": round(total, 6),
+            "scores": {name: round(given[i], 6) for name, given in scores.items()},
+        }
+        for i, (endpoint, total) in enumerate(zip(candidates, totals, strict=True))
+    ]
 
 
 def record_of(facts: RequestFacts, now: float) -> DecisionRecord:
@@ -99,17 +147,28 @@ class Endpoints:
     """Send it to the first; the others follow in the order in which a retry should try them."""
 
     ordered: tuple[Endpoint, ...]
-    leases: tuple[Lease, ...] = ()
+    leases: tuple[Lease, ...] = ()  # of the first, to the end
     request_headers: Mapping[str, str] = field(default_factory=dict)
     response_headers: Mapping[str, str] = field(default_factory=dict)
+    early_leases: tuple[Lease, ...] = ()  # of stages that end where the answer begins
+    prefix_holders: tuple[Endpoint, ...] = ()  # that will hold the prompt, beside the first
+    common_authority: str = ""  # host:port to send it to, where that is not the first's own
     # By authority of the one of `ordered` that answers; they come after those above.
     response_headers_by_server: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def destination(self) -> str:
+        """host:port[,host:port...], as gateways are told."""
+        if self.common_authority:
+            return self.common_authority
+        return ",".join([endpoint.authority for endpoint in self.ordered])
 
     def response_headers_of(self, served: str) -> Mapping[str, str]:
         """To set on a response of `served`, host:port; empty for the first in order."""
         if not self.response_headers_by_server:
             return self.response_headers
-        served = served or self.ordered[0].authority
+        if served in ("", self.common_authority):
+            served = self.ordered[0].authority
         return {**self.response_headers, **self.response_headers_by_server.get(served, {})}
 
 

@@ -12,6 +12,7 @@ class Reason(StrEnum):
     BODY_TIMEOUT = "body-timeout"
     BODY_TOO_LARGE = "body-too-large"
     SATURATED = "rejected-saturated"
+    NOT_CACHED = "not-cached"
     NO_ENDPOINTS = "rejected-no-endpoints"
     TTL_EXPIRED = "rejected-ttl-expired"
     CANCELLED = "rejected-context-cancelled"

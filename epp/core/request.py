@@ -23,6 +23,7 @@ class RequestFacts:
     model: str = ""  # as the client named it; empty if the request names none
     target_model: str = ""  # as the chosen server knows it
     prompt_tokens: int = 0  # estimated
+    media_tokens: int = 0  # of them, those of images, videos and audio
     token_ratio: float = 1.0  # tokens that the model's tokenizer makes of four bytes, learned
     max_output_tokens: int | None = None
     streaming: bool = False
@@ -34,6 +35,7 @@ class RequestFacts:
     flow: str = DEFAULT_FLOW  # fairness id
     session: str = ""  # from a session header; empty if the request names none
     takes_lists: bool = False  # the gateway tries the endpoints of a list in turn
+    only_if_cached: bool = False  # who asks would rather be refused than have it all computed
     needs_room: bool = True  # false for a request without a body: it costs no inference
     subset: frozenset[str] | None = None  # hosts or host:port that the gateway allows; None is all
     deadline: float = math.inf  # monotonic seconds; waiting ends there at the latest
@@ -48,6 +50,9 @@ class RequestFacts:
     adapter: str = ""  # the target model, if it is a LoRA adapter
     adapter_loads: Mapping[Endpoint, float] = field(default_factory=dict)  # seconds, if not zero
     adapter_waits: Mapping[Endpoint, float] = field(default_factory=dict)  # seconds, for a slot
+    peer: Endpoint | None = None  # what the first stage of this attempt picked, for later ones
+    stage_picks: tuple[tuple[str, Endpoint], ...] = ()  # profile and pick, of all but decode
+    full_profile: str = ""  # of several, the one that had no room at the last attempt
 
     def uncached_on(self, endpoint: Endpoint) -> int:
         """Prompt tokens that the endpoint would have to compute: one at least, as engines do."""

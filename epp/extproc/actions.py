@@ -42,6 +42,7 @@ class Responding:
 
     served: str
     status: int
+    body_follows: bool = True  # and is shown to us
 
 
 @dataclass(slots=True)

@@ -244,7 +244,6 @@ class Exchange:
     def _route(self, begun: Begun, placed: Placed, *, sized: bool) -> Route:
         assert self._head is not None
         decision = placed.decision
-        destination = ",".join(endpoint.authority for endpoint in decision.ordered)
         set_headers = dict(decision.request_headers)
         if sized and begun.body:
             set_headers["content-length"] = str(len(begun.body))
@@ -255,7 +254,7 @@ class Exchange:
         if self._limits.emit_scores:
             pairs = zip(record.candidates, record.totals, strict=True)
             scores = {endpoint.authority: total for endpoint, total in pairs}
-        return Route(destination, set_headers, scores, record if light else None)
+        return Route(decision.destination, set_headers, scores, record if light else None)
 
     def _answer(self, event: Answered, _now: float) -> list[Action]:
         answer = event.answer
@@ -293,9 +292,10 @@ class Exchange:
             return [*self._finish(), AnswerResponseHeaders()]
         assert self._placed is not None
         assert self._head is not None
-        actions: list[Action] = [Responding(event.served, event.status)]
+        full = self._head.response_mode is FULL
+        actions: list[Action] = [Responding(event.served, event.status, full)]
         reply = AnswerResponseHeaders(self._placed.decision.response_headers_of(event.served))
-        if self._head.response_mode is FULL:
+        if full:
             self._reader = ResponseReader(
                 event.content_type,
                 event.content_encoding,

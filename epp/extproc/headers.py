@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from epp.core.stages import DATA_PARALLEL_HEADER, ENCODERS_HEADER, PREFILLER_HEADER
+
 DESTINATION: Final = "x-gateway-destination-endpoint"
 SUBSET: Final = f"{DESTINATION}-subset"
 SERVED: Final = f"{DESTINATION}-served"
@@ -30,9 +32,9 @@ CONTROL: Final[Mapping[str, tuple[str, ...]]] = {
 
 # A model server would connect to where the client says in one of these.
 SERVER_ROUTING: Final = (
-    "x-prefiller-host-port",
-    "x-encoder-hosts-ports",
-    "x-data-parallel-host-port",
+    PREFILLER_HEADER,
+    ENCODERS_HEADER,
+    DATA_PARALLEL_HEADER,
     "x-kv-cache-source-host-port",
 )
 

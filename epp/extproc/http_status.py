@@ -19,6 +19,8 @@ def status_of(reason: Reason) -> tuple[int, str]:
             return 400, "BadRequest"
         case Reason.BODY_TIMEOUT:
             return 408, "RequestTimeout"
+        case Reason.NOT_CACHED:
+            return 412, "PreconditionFailed"
         case Reason.BODY_TOO_LARGE:
             return 413, "PayloadTooLarge"
         case Reason.SATURATED | Reason.TTL_EXPIRED:

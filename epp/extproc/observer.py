@@ -84,6 +84,9 @@ class RequestObserver:
                 children.waited.observe(record.waited_seconds)
                 if not facts.needs_room:
                     return
+                if record.stages:
+                    handler, kind = record.handler, record.handler_type
+                    metrics.disaggregated(handler, kind, facts.model, record.disaggregation)
                 children.total.inc()
                 children.size.observe(len(begun.body) or facts.size_bytes)
                 children.running.inc()
@@ -179,11 +182,19 @@ def log_line(begun: Begun, ending: Ending, now: float) -> dict[str, object]:
         line["waited_ms"] = _ms(record.waited_seconds)
         line["cached_tokens_estimate"] = record.cached_tokens
         line["prompt_tokens_estimate"] = facts.prompt_tokens
+        for stage in record.stages:
+            if stage.picked:
+                line[f"{stage.role}"] = ",".join([endpoint.authority for endpoint in stage.picked])
+            else:
+                line[f"{stage.role}_skip"] = stage.skip
     if begun.refused is not None:
         line["reason"] = begun.refused.reason.value
         line["detail"] = begun.refused.detail
-    if ending.served and placed is not None and ending.served != placed.record.picked[0].authority:
-        line["served"] = ending.served
+    if ending.served and placed is not None:
+        decision = placed.decision
+        told = decision.common_authority or decision.ordered[0].authority
+        if ending.served != told:
+            line["served"] = ending.served
     if ending.first_chunk_at is not None:
         line["ttft_ms"] = _ms(ending.first_chunk_at - facts.received_at)
     if ending.usage is not None:

@@ -53,7 +53,7 @@ _DOUBLE: Final = Struct("<d")
 _LB_NAMESPACE: Final = field(_ENTRY_KEY, names.LB_NAMESPACE.encode())
 _OWN_NAMESPACE: Final = field(_ENTRY_KEY, names.OWN_NAMESPACE.encode())
 _SCORES: Final = field(_ENTRY_KEY, names.SCORES.encode())
-_STRIP: Final = b"".join(field(_REMOVE_HEADERS, name.encode()) for name in names.STRIPPED)
+_ROUTING: Final = frozenset(names.SERVER_ROUTING)
 
 
 def answer(kind: bytes, route: Route, facts: bytes, replacement: bytes | None = None) -> bytes:
@@ -62,9 +62,12 @@ def answer(kind: bytes, route: Route, facts: bytes, replacement: bytes | None = 
     `replacement` is a new request body.
     """
     mutation = _set_header(names.DESTINATION, route.destination)
+    strip = _STRIP
     for key, value in route.set_headers.items():
         mutation += _set_header(key, value)
-    common = field(_HEADER_MUTATION, mutation + _STRIP)
+        if key in _ROUTING:
+            strip = _kept_strip(_ROUTING.intersection(route.set_headers))
+    common = field(_HEADER_MUTATION, mutation + strip)
     if replacement is not None:
         common += field(_BODY_MUTATION, field(_REPLACEMENT, replacement))
     return field(kind, field(_RESPONSE, common + _CLEAR_ROUTE_CACHE)) + _metadata(route, facts)
@@ -90,6 +93,12 @@ def facts_struct(own: Mapping[str, str], record: DecisionRecord) -> bytes:
         *(_CACHED_TOKENS, record.cached_tokens),
         *(_WAITED_SECONDS, int(record.waited_seconds * 1e6 + 0.5) / 1e6),
     )
+
+
+def _strip_but(kept: frozenset[str]) -> bytes:
+    """Not those that are overwritten: a gateway may remove after it has set."""
+    stripped = [name for name in names.STRIPPED if name not in kept]
+    return b"".join([field(_REMOVE_HEADERS, name.encode()) for name in stripped])
 
 
 def _metadata(route: Route, facts: bytes) -> bytes:
@@ -142,6 +151,8 @@ def _entry(key: str, value: bytes) -> bytes:
     return field(_ENTRY, field(_ENTRY_KEY, key.encode()) + field(_ENTRY_VALUE, value))
 
 
+_kept_strip: Final = lru_cache(maxsize=1 << len(_ROUTING))(_strip_but)
+_STRIP: Final = _kept_strip(frozenset())
 _kept_header: Final = lru_cache(maxsize=KEPT_PARTS)(_header)
 _kept_text: Final = lru_cache(maxsize=KEPT_PARTS)(_text)
 

@@ -95,7 +95,7 @@ class ExtProcSession:
         assert self._begun is not None
         self._begun.outcome = outcome
         if isinstance(outcome, Placed):
-            self._board.placed(outcome.decision.ordered[0])
+            self._board.placed(outcome.decision)
         self._board.observer.settled(self._begun, outcome, self._board.now())
         self._step(_event_of(self._begun, outcome))
 
@@ -130,12 +130,20 @@ class ExtProcSession:
 
     def _responding(self, action: Responding) -> None:
         assert self._begun is not None
-        director, now = self._board.director, self._board.now()
-        director.responding(self._begun.facts, action.served, action.status, now)
+        made_room = self._board.director.responding(
+            self._begun.facts,
+            action.served,
+            action.status,
+            self._board.now(),
+            body_follows=action.body_follows,
+        )
+        if made_room:
+            self._board.something_changed()
 
     def _first_token(self, _action: FirstToken) -> None:
         assert self._begun is not None
-        self._board.director.first_token(self._begun.facts, self._board.now())
+        if self._board.director.first_token(self._begun.facts, self._board.now()):
+            self._board.something_changed()
 
     def _finish(self, action: Finish) -> None:
         self._release(action.ending)
@@ -149,7 +157,7 @@ class ExtProcSession:
             self._step(Deferred(outcome.deadline))
         else:
             if isinstance(outcome, Placed):
-                self._board.placed(outcome.decision.ordered[0])
+                self._board.placed(outcome.decision)
             self._board.observer.settled(begun, outcome, self._board.now())
             self._step(_event_of(begun, outcome))
 

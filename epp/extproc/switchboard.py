@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
-from epp.core.decision import Outcome
+from epp.core.decision import Endpoints, Outcome
 from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
 from epp.director import Begun, Director, Ending
@@ -70,8 +70,13 @@ class Switchboard:
         self._waiters[facts] = waiter
         self._set_timer()
 
-    def placed(self, endpoint: Endpoint) -> None:
+    def placed(self, decision: Endpoints) -> None:
         """An endpoint that was idle, or where requests may queue now, is worth a look."""
+        self._worth_a_look(decision.ordered[0])
+        for lease in decision.early_leases:
+            self._worth_a_look(lease.endpoint)
+
+    def _worth_a_look(self, endpoint: Endpoint) -> None:
         load = endpoint.load
         if load.requests == 1 or load.waiting > 0:
             self._look_at(endpoint)

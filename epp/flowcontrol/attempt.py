@@ -1,4 +1,4 @@
-"""One attempt to place a request: candidates, room, schedule and reserve, in one step."""
+"""One attempt to place a request by one profile: candidates, room, schedule, reserve, in a step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Protocol
 from epp.core.decision import Endpoints, Lease, Placed, record_of
 from epp.core.endpoint import Endpoint
 from epp.core.refusal import Reason, Refused
-from epp.core.request import RequestFacts, allows
+from epp.core.request import RequestFacts
+from epp.flowcontrol.candidates import check_cached, with_fallbacks, within
 
 
 class Scheduled(Protocol):
@@ -27,6 +28,8 @@ class Scheduled(Protocol):
 
 
 class Scheduler(Protocol):
+    @property
+    def name(self) -> str: ...
     def narrow(
         self, request: RequestFacts, endpoints: Sequence[Endpoint]
     ) -> Sequence[Endpoint]: ...
@@ -84,7 +87,9 @@ class PlacingAttempt:
             self.estimate(facts, roomy, now)
         count = 1 + self.max_fallbacks if facts.takes_lists else 1
         scheduled = self.scheduler.rank(facts, roomy, self.rng, max(count, self.max_endpoints))
-        ordered = self._with_fallbacks(scheduled.ordered, fitting, count)
+        if facts.only_if_cached:
+            check_cached(facts, scheduled.ordered[0])
+        ordered = with_fallbacks(scheduled.ordered, fitting, count)
         return self._reserve(facts, scheduled, ordered, now)
 
     def saturation_candidates(self, facts: RequestFacts) -> Sequence[Endpoint]:
@@ -95,24 +100,7 @@ class PlacingAttempt:
             return ()
 
     def _allowed(self, facts: RequestFacts, pool: Sequence[Endpoint]) -> Sequence[Endpoint]:
-        if facts.subset is None or not self.use_subset:
-            return pool
-        allowed = [endpoint for endpoint in pool if allows(facts.subset, endpoint)]
-        if not allowed:
-            detail = "failed to find endpoint candidates for serving the request"
-            raise Refused(Reason.NO_ENDPOINTS, f"{detail}: the subset hint names none", 1.0)
-        return allowed
-
-    def _with_fallbacks(
-        self, ordered: Sequence[Endpoint], fitting: Sequence[Endpoint], count: int
-    ) -> tuple[Endpoint, ...]:
-        """A full endpoint is a better fallback than none: the least loaded of those come last."""
-        if len(ordered) >= count or len(ordered) == len(fitting):
-            return tuple(ordered)
-        chosen = set(ordered)
-        rest = [endpoint for endpoint in fitting if endpoint not in chosen]
-        rest.sort(key=lambda endpoint: endpoint.load.requests + endpoint.load.foreign)
-        return (*ordered, *rest[: count - len(ordered)])
+        return within(facts.subset if self.use_subset else None, pool)
 
     def _reserve(
         self,
@@ -123,6 +111,7 @@ class PlacingAttempt:
     ) -> Placed:
         picked = ordered[0]
         record = record_of(facts, now)
+        record.profile = self.scheduler.name
         record.candidates = scheduled.candidates
         record.totals = scheduled.totals
         record.scores = scheduled.scores

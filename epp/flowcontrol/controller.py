@@ -118,7 +118,7 @@ class FlowController:
         if self._empty and not settings.waits_for_endpoints:
             raise self._no_endpoints()
         if facts.priority < 0 and not settings.sheddable_waits:
-            detail = "system saturated, sheddable request dropped"
+            detail = f"system saturated, sheddable request dropped{_what_is_full(facts)}"
             raise Refused(Reason.SATURATED, detail, self._retry_after())
         band = settings.band(facts.priority)
         requests, size = self._room.band_size(facts.priority)
@@ -132,7 +132,7 @@ class FlowController:
         ):
             if self._empty:
                 raise self._no_endpoints()
-            detail = "request rejected pre-queue: queue at capacity"
+            detail = f"request rejected pre-queue: queue at capacity{_what_is_full(facts)}"
             raise Refused(Reason.SATURATED, detail, self._retry_after())
 
     def _follow_pool(self, now: float) -> None:
@@ -157,7 +157,7 @@ class FlowController:
                 "request timed out in queue and no endpoints are available: request TTL expired"
             )
             return Refused(Reason.NO_ENDPOINTS, detail, self._retry_after())
-        detail = "request timed out in queue: request TTL expired"
+        detail = f"request timed out in queue: request TTL expired{_what_is_full(facts)}"
         return Refused(Reason.TTL_EXPIRED, detail, self._retry_after())
 
     def _no_endpoints(self) -> Refused:
@@ -171,3 +171,8 @@ class FlowController:
             return 1.0
         rate = (len(released) - 1) / (released[-1] - released[0])
         return min(MAX_RETRY_AFTER_SECONDS, max(1.0, waiting / rate))
+
+
+def _what_is_full(facts: RequestFacts) -> str:
+    """Of several profiles, the one that the request waited for; it goes on a detail's end."""
+    return f": profile '{facts.full_profile}' has no room" if facts.full_profile else ""

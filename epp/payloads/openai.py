@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from typing import Any, Final
 
 from epp.core.refusal import Reason, Refused
@@ -12,13 +13,21 @@ from epp.payloads.payload import BYTES_PER_TOKEN, Payload, estimate_tokens, mode
 
 # Beyond this much prompt, media only count; a small body can name very many of them.
 MAX_BYTES_WITH_MEDIA: Final = 4 << 20
+AUDIO: Final = ("input_audio", "audio_url")
+
+
+@dataclass(slots=True)
+class _Media:
+    """The images, videos and audio of one chat."""
+
+    tokens: int = 0
+    unwritten_tokens: int = 0  # of them, those that found no room in the prompt
 
 
 def read_chat(document: dict[str, Any]) -> Payload:
     """Raises Refused without messages."""
     messages = document.get("messages")
-    prompt = bytearray()
-    unwritten_tokens = 0
+    prompt, media = bytearray(), _Media()
     if tools := document.get("tools"):
         prompt += dump_json(tools)
     if isinstance(messages, bytes) and messages.startswith(b"["):
@@ -29,11 +38,11 @@ def read_chat(document: dict[str, Any]) -> Payload:
         for message in messages:
             if not isinstance(message, dict):
                 raise _without("chat completions", "valid messages")
-            unwritten_tokens += _add_message(message, prompt)
+            _add_message(message, prompt, media)
     limit = _whole(document.get("max_completion_tokens"))
     if limit is None:
         limit = _whole(document.get("max_tokens"))
-    return _payload("chat-completions", document, bytes(prompt), unwritten_tokens, limit)
+    return _payload("chat-completions", document, bytes(prompt), media, limit)
 
 
 def read_completions(document: dict[str, Any]) -> Payload:
@@ -45,7 +54,8 @@ def read_completions(document: dict[str, Any]) -> Payload:
         text = _completion_prompt(prompt)
     else:
         raise _without("completions", "prompt")
-    return _payload("completions", document, text, 0, _whole(document.get("max_tokens")))
+    limit = _whole(document.get("max_tokens"))
+    return _payload("completions", document, text, _Media(), limit)
 
 
 def _completion_prompt(prompt: str | list[Any]) -> bytes:
@@ -72,40 +82,42 @@ def _packed(tokens: list[Any]) -> bytes | None:
         return None
 
 
-def _add_message(message: dict[str, Any], prompt: bytearray) -> int:
-    """Adds role, content and tool calls. Returns the tokens of media that found no room."""
+def _add_message(message: dict[str, Any], prompt: bytearray, media: _Media) -> None:
+    """Adds role, content and tool calls."""
     role = message.get("role")
     if isinstance(role, str):
         prompt += _utf8(role)
     content = message.get("content")
-    unwritten_tokens = 0
     if isinstance(content, str):
         prompt += _utf8(content)
     elif isinstance(content, list):
         for part in content:
-            unwritten_tokens += _add_part(part, prompt)
+            _add_part(part, prompt, media)
     elif content is not None:
         prompt += dump_json(content)
     if calls := message.get("tool_calls"):
         prompt += dump_json(calls)
-    return unwritten_tokens
 
 
-def _add_part(part: object, prompt: bytearray) -> int:
+def _add_part(part: object, prompt: bytearray, media: _Media) -> None:
     if isinstance(part, str):
         prompt += _utf8(part)
-        return 0
+        return
     if isinstance(part, dict):
         match part.get("type"):
             case "text" | "refusal" as kind if isinstance(text := part.get(kind), str):
                 prompt += _utf8(text)
-                return 0
+                return
             case "image_url" if (url := _url(part.get("image_url"))) is not None:
-                return _add_medium(url, image_tokens(url), prompt)
+                _add_medium(url, image_tokens(url), prompt, media)
+                return
             case "video_url" if (url := _url(part.get("video_url"))) is not None:
-                return _add_medium(url, VIDEO_TOKENS, prompt)
-    prompt += dump_json(part)  # audio too: four characters of its data are a token
-    return 0
+                _add_medium(url, VIDEO_TOKENS, prompt, media)
+                return
+    written = dump_json(part)
+    if isinstance(part, dict) and part.get("type") in AUDIO:
+        media.tokens += estimate_tokens(len(written))  # four characters of its data are a token
+    prompt += written
 
 
 def _url(value: object) -> str | None:
@@ -114,16 +126,17 @@ def _url(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _add_medium(url: str, tokens: int, prompt: bytearray) -> int:
+def _add_medium(url: str, tokens: int, prompt: bytearray, media: _Media) -> None:
     """Placeholders begin at a whole token, so that equal media give equal blocks."""
     prompt += bytes(-len(prompt) % BYTES_PER_TOKEN)
     room = max(0, MAX_BYTES_WITH_MEDIA - len(prompt)) // BYTES_PER_TOKEN
     prompt += placeholder(url, min(tokens, room))
-    return max(0, tokens - room)
+    media.tokens += tokens
+    media.unwritten_tokens += max(0, tokens - room)
 
 
 def _payload(
-    api: str, document: dict[str, Any], prompt: bytes, unwritten_tokens: int, limit: int | None
+    api: str, document: dict[str, Any], prompt: bytes, media: _Media, limit: int | None
 ) -> Payload:
     salt = document.get("cache_salt")
     return Payload(
@@ -131,7 +144,8 @@ def _payload(
         model=model_of(document),
         streaming=streams(document),
         prompt=prompt,
-        prompt_tokens=estimate_tokens(len(prompt)) + unwritten_tokens,
+        prompt_tokens=estimate_tokens(len(prompt)) + media.unwritten_tokens,
+        media_tokens=media.tokens,
         max_output_tokens=limit,
         cache_salt=salt if isinstance(salt, str) else "",
         can_rewrite=True,

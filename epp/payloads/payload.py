@@ -21,6 +21,7 @@ class Payload:
     streaming: bool = False
     prompt: bytes = b""  # in the order in which the engine sees it; token ids are 4 bytes each
     prompt_tokens: int = 0  # estimate; exact for token ids
+    media_tokens: int = 0  # of them, those of images, videos and audio
     max_output_tokens: int | None = None
     cache_salt: str = ""
     can_rewrite: bool = False  # whether the model's name can be replaced

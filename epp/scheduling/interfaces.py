@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
 from epp.core.spelling import to_camel
+from epp.core.stages import Picks, Stage
 
 
 class Plugin(ABC):
@@ -106,6 +107,62 @@ class Detector(Filter):
 
     def fit_key(self, request: RequestFacts) -> Hashable:
         return None
+
+
+class Decider(Plugin):
+    """Says whether a request needs a stage of its own, or whether one endpoint does both."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def needed(self, request: RequestFacts, decoder: Endpoint | None) -> bool:
+        """`decoder` is the endpoint picked to decode, None where that stage comes later."""
+
+    def fit_key(self, request: RequestFacts) -> Hashable:
+        """Requests with equal keys may get equal answers; they wait in one line.
+
+        As with filters, the default is right for every decider and coarse for none.
+        """
+        return request
+
+
+class ProfileHandler(Plugin):
+    """Says which profiles a request runs through, and what the endpoints are told of each other.
+
+    There is at most one in a configuration. It decides on facts alone; the profiles are run by the
+    attempt to place the request, which reserves what they pick in the same step.
+    """
+
+    __slots__ = ()
+    reads_request: ClassVar[bool] = True  # false: `stages` are the same for every request
+
+    @abstractmethod
+    def stages(self, request: RequestFacts, profiles: Sequence[str]) -> Sequence[Stage]:
+        """In the order in which they run, each with one of `profiles`, one of them to decode.
+
+        None at all is a refusal.
+        """
+
+    def decider_names(self) -> Mapping[str, str]:
+        """The deciders that its stages name, by the parameter that names them."""
+        return {}
+
+    def check(self, profiles: Sequence[str]) -> Sequence[str]:
+        """What a user of these profiles may not expect. Raises ValueError for what cannot work."""
+        return ()
+
+    def request_headers(self, picks: Picks) -> Mapping[str, str]:
+        """What the request carries to the endpoint that decodes."""
+        return {}
+
+    def common_authority(self, decoder: Endpoint) -> str:
+        """host:port to send it to; empty: the endpoint's own."""
+        return ""
+
+    @property
+    def lists_fallbacks(self) -> bool:
+        """False where what is told is right for the pick alone."""
+        return True
 
 
 class Admitter(Plugin):

@@ -32,6 +32,7 @@ class Twin:
 _POOL = ("name",)
 _ATTEMPTS = ("status", "target_model_name", "endpoint_name", "namespace", "port")
 _QUEUE = ("fairness_id", "priority", "outcome", "inference_pool", *MODELS)
+_DISAGGREGATION = ("model_name", "decision_type")
 
 # By the family's name without prefix, counters without `_total`.
 TWINS: Mapping[str, Twin] = {
@@ -80,6 +81,8 @@ TWINS: Mapping[str, Twin] = {
     "prefix_indexer_size": Twin("inference_extension_prefix_indexer_size"),
     "prefix_indexer_hit_ratio": Twin("inference_extension_prefix_indexer_hit_ratio"),
     "prefix_indexer_hit_bytes": Twin("inference_extension_prefix_indexer_hit_bytes"),
+    "disagg_decision": Twin("llm_d_inference_scheduler_disagg_decision", _DISAGGREGATION),
+    "pd_decision": Twin("llm_d_inference_scheduler_pd_decision", _DISAGGREGATION),
 }
 
 

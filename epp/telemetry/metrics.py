@@ -15,6 +15,8 @@ from epp.telemetry.instruments import Count, Counter, Distribution, Gauge, Histo
 PREFIX: Final = "llm_d_epp_"
 MODELS: Final = ("model_name", "target_model_name")
 FLOWS: Final = (*MODELS, "fairness_id", "priority")
+DISAGGREGATION: Final = ("plugin_name", "plugin_type", "model_name", "decision_type")
+OLD_DISAGGREGATION: Final = "pd-profile-handler"  # has a family of its own
 OTHER: Final = "other"
 MAX_EXEMPT: Final = 10_000
 PREFIX_INDEX: Final = {  # labels of the one index there is
@@ -104,6 +106,8 @@ class Metrics:
     flow_outcomes: Counter = field(init=False)
     refusals: Counter = field(init=False)
     rewrites: Counter = field(init=False)
+    disagg_decisions: Counter = field(init=False)
+    pd_decisions: Counter = field(init=False)
     poll_errors: Counter = field(init=False)
     without_pick: Counter = field(init=False)
     access_log_entries: Counter = field(init=False)
@@ -210,6 +214,10 @@ class Metrics:
             "Requests whose model a rewrite decided.",
             ("model_rewrite_name", "model_name", "target_model"),
         )
+        self.disagg_decisions = count(
+            "disagg_decision", "Requests by the stages that share them.", DISAGGREGATION
+        )
+        self.pd_decisions = count("pd_decision", "The same of pd-profile-handler.", DISAGGREGATION)
 
     def _make_process_families(self) -> None:
         count, measure = self._counter, self._histogram
@@ -287,6 +295,12 @@ class Metrics:
     def rewrote(self, rewrite: str, model: str, target: str) -> None:
         cap = self.model_cap
         self.rewrites.labels(self.rewrite_cap(rewrite), cap(model), cap(target)).inc()
+
+    def disaggregated(self, handler: str, handler_type: str, model: str, roles: str) -> None:
+        """`roles` are those that share a request, as in `prefill-decode`."""
+        old = handler_type == OLD_DISAGGREGATION
+        family = self.pd_decisions if old else self.disagg_decisions
+        family.labels(handler, handler_type, self.model_cap(model) or "unknown", roles).inc()
 
     def waited(self, labels: tuple[str, str, str, str], outcome: str) -> Distribution:
         """Time in the waiting room of requests with these labels of FLOWS."""

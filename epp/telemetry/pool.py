@@ -20,7 +20,7 @@ class PoolSources:
     pool_name: str
     endpoints: Callable[[], Sequence[Endpoint]]
     waiting: Callable[[], Iterable[tuple[int, int, int]]]  # priority, requests, bytes
-    saturation: Callable[[float], float]
+    saturations: Callable[[float], Mapping[str, float]]  # by stage
     prefix_blocks: Callable[[], int]
     now: Callable[[], float]
     stale_after_seconds: float = 2.0
@@ -48,7 +48,8 @@ class PoolCollector(Collector):
         saturation = self._family(
             "flow_control_pool_saturation", "Load over capacity.", ("inference_pool", "stage")
         )
-        saturation.add_metric([sources.pool_name, "effective"], sources.saturation(now))
+        for stage, value in sources.saturations(now).items():
+            saturation.add_metric([sources.pool_name, stage], value)
         yield saturation
         yield self._family_of(
             "prefix_indexer_size",

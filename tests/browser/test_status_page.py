@@ -50,3 +50,38 @@ async def test_the_page_shows_the_pool_and_what_was_decided() -> None:
         stack.picker.kill()
         await expect(page.locator("#problem")).to_contain_text("does not answer")
         await browser.close()
+
+
+SPLIT: dict[str, object] = {
+    "plugins": [
+        *({"type": f"{role}-filter"} for role in ("prefill", "decode")),
+        {"type": "always-disagg-pd-decider"},
+        {
+            "type": "disagg-profile-handler",
+            "parameters": {"deciders": {"prefill": "always-disagg-pd-decider"}},
+        },
+    ],
+    "schedulingProfiles": [
+        {"name": role, "plugins": [{"pluginRef": f"{role}-filter"}]}
+        for role in ("prefill", "decode")
+    ],
+}
+
+
+async def test_the_page_shows_who_prefills() -> None:
+    async with (
+        running_stack(Mode.LIGHT, count=2, roles=("prefill", "decode"), document=SPLIT) as stack,
+        stack.client() as client,
+        async_playwright() as browsers,
+    ):
+        messages = [{"role": "user", "content": "x"}]
+        await client.chat.completions.create(model="sim", messages=messages, max_tokens=2)  # type: ignore[call-overload]
+        browser = await browsers.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = await browser.new_page()
+        await page.goto(f"http://127.0.0.1:{stack.picker.metrics_port}/")
+        prefiller, decoder = stack.addresses
+        decisions = page.locator("#decisions tbody tr")
+        await expect(decisions.first).to_contain_text(f"{decoder}; prefill {prefiller}")
+        await browser.close()

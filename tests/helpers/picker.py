@@ -70,8 +70,11 @@ class PickerProcess(EppProcess):
         *,
         document: Mapping[str, object] | None = None,
         flags: Sequence[str] = (),
+        roles: Sequence[str] = (),
     ) -> None:
+        """`roles` are those of the servers, in order, where they have some."""
         folder = new_folder("picker-")
+        self._roles = roles
         self.endpoints_file = folder / "endpoints.yaml"
         self.write_endpoints(servers)
         discovery = {"path": str(self.endpoints_file), "watchFile": True}
@@ -84,10 +87,12 @@ class PickerProcess(EppProcess):
         super().__init__(folder, given, flags=["--pool-name", "pool", *flags])
 
     def write_endpoints(self, servers: Sequence[str]) -> None:
-        entries = []
+        entries: list[dict[str, object]] = []
         for index, server in enumerate(servers):
             host, _, port = server.rpartition(":")
             entries.append({"name": f"s{index}", "address": host.strip("[]"), "port": port})
+            if self._roles:
+                entries[-1]["labels"] = {"llm-d.ai/role": self._roles[index]}
         fresh = self.endpoints_file.with_suffix(".new")
         fresh.write_text(yaml.safe_dump({"endpoints": entries}))
         fresh.rename(self.endpoints_file)
@@ -99,8 +104,9 @@ def running_picker(
     *,
     document: Mapping[str, object] | None = None,
     flags: Sequence[str] = (),
+    roles: Sequence[str] = (),
 ) -> Iterator[PickerProcess]:
-    picker = PickerProcess(servers, document=document, flags=flags)
+    picker = PickerProcess(servers, document=document, flags=flags, roles=roles)
     try:
         picker.start()
         yield picker
@@ -137,6 +143,7 @@ async def running_stack(
     separate: bool = False,  # each server a process of its own, with default settings
     document: Mapping[str, object] | None = None,
     flags: Sequence[str] = (),
+    roles: Sequence[str] = (),  # of the servers, in order
     **envoy: object,
 ) -> AsyncIterator[Stack]:
     """Simulated servers in this process, or in theirs; the picker and Envoy always in theirs."""
@@ -154,7 +161,7 @@ async def running_stack(
                 servers.append(SimulatedServer(replace(server, name=f"sim-{n}", seed=n)))
                 await servers[-1].start()
             addresses = [f"127.0.0.1:{one.port}" for one in servers]
-        with running_picker(addresses, document=document, flags=flags) as picker:
+        with running_picker(addresses, document=document, flags=flags, roles=roles) as picker:
             settings = EnvoySettings(
                 listen_port=0,
                 admin_port=0,

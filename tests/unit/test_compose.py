@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.helpers.disaggregation import a_disagg_picker, apply, endpoint, with_places
 from tests.helpers.fleet import Fleet, a_fleet_picker
 
 LIMIT = 5  # requests that may wait in one engine, as the default detector has it
@@ -72,3 +73,14 @@ def test_a_burst_is_spread_before_any_scrape_has_seen_it() -> None:
     for n in range(12):
         fleet.arrive(picker, prompt=f"{n} is another prompt")
     assert [endpoint.load.requests for endpoint in picker.store.endpoints] == [3, 3, 3, 3]
+
+
+def test_saturation_is_told_by_the_roles_of_the_pool() -> None:
+    picker = a_disagg_picker(more=with_places(10))
+    endpoint(picker, "p0").load.requests = 10  # half of those who prefill
+    assert picker.saturations(0.0) == {"prefill": 0.5, "decode": 0.0, "effective": 0.5}
+    apply(picker, {"d0": "", "d1": ""})
+    endpoint(picker, "d0").load.requests = 10
+    assert picker.saturations(0.0) == {"decode": 0.5, "effective": 0.5}
+    apply(picker, {"e0": "encode"})
+    assert picker.saturations(0.0) == {"effective": 0.0}

@@ -366,6 +366,33 @@ def test_without_a_body_the_entry_for_every_model_counts() -> None:
     assert director.begin(arrival(), 1.0).facts.priority == 1
 
 
+@pytest.mark.parametrize(
+    ("prefer", "waits_for_cache"),
+    [
+        ("if-available", True),
+        ("respond-async, If-Available; x=1", True),
+        ("if-available-maybe", False),
+        ("", False),
+    ],
+)
+def test_who_prefers_cached_prompts_is_refused_the_others(
+    prefer: str, waits_for_cache: bool
+) -> None:
+    picker = a_picker()
+    text = "word " * 200
+    begun = picker.director.begin(arrival(chat(text=text), prefer=prefer), 0.0)
+    if not waits_for_cache:
+        assert placed(begun).load.requests == 1
+        return
+    assert begun.refused is not None
+    assert begun.refused.reason is Reason.NOT_CACHED
+    assert picker.ledger.leases_held == 0
+    first = picker.director.begin(arrival(chat(text=text)), 0.0)
+    picker.director.responding(first.facts, "", 200, 0.5)
+    again = picker.director.begin(arrival(chat(text=text), prefer=prefer), 0.0)
+    assert placed(again) is placed(first)
+
+
 def test_the_first_token_ends_the_prefill_and_only_that() -> None:
     picker = a_picker(endpoints=1)
     begun = picker.director.begin(arrival(chat()), 0.0)
@@ -502,3 +529,26 @@ def test_who_is_turned_away_at_the_door_is_told_why_and_holds_nothing() -> None:
     assert len(picker.director) == 0
     assert placed(picker.director.begin(arrival(x_llm_d_inference_objective="batch"), 0.0))
     assert placed(picker.director.begin(arrival(chat()), 0.0))
+
+
+FAIR = """
+plugins:
+- {type: concurrency-detector, parameters: {maxConcurrency: 1}}
+flowControl:
+  saturationDetector: {pluginRef: concurrency-detector}
+  defaultPriorityBand: {fairnessPolicyRef: round-robin-fairness-policy}
+"""
+
+
+def test_tenants_take_turns_for_the_place_that_becomes_free() -> None:
+    director = a_picker(FAIR, endpoints=1).director
+    running = director.begin(arrival(chat()), 0.0).facts
+    for tenant in ("greedy", "greedy", "greedy", "modest"):
+        begun = director.begin(arrival(chat(), x_llm_d_inference_fairness_id=tenant), 0.0)
+        assert isinstance(begun.outcome, Waiting)
+    order = []
+    while outcomes := director.finish(running, ENDING, 1.0):
+        [(running, outcome)] = outcomes
+        assert isinstance(outcome, Placed)
+        order.append(running.flow)
+    assert order == ["greedy", "modest", "greedy", "greedy"]

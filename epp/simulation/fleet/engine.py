@@ -9,12 +9,17 @@ from __future__ import annotations
 import math
 from collections import deque
 from random import Random
+from typing import Final
 
 from epp.simulation.adapters import AdapterSlots
 from epp.simulation.fleet.kv_cache import Holding, KvCache
 from epp.simulation.fleet.requests import FleetRequest
 from epp.simulation.fleet.segments import Segment, block_chain
 from epp.simulation.scheduler import EngineSettings
+
+# Why a request is not admitted to a step: the step computes as many tokens as it may, the batch has
+# as many requests, the KV cache has no room, or no place is left for one more adapter.
+HELD_UP: Final = ("prefill", "places", "memory", "adapters")
 
 
 class FleetEngine:
@@ -33,7 +38,10 @@ class FleetEngine:
         self.finished: list[FleetRequest] = []
         self.resumed: list[tuple[FleetRequest, float]] = []  # and the gap that a preemption made
         self.decoded = 0  # requests that had their next token after the time of the step
+        # What the present step does.
         self.prefilled_tokens = 0
+        self.prefill_seconds = self.load_seconds = 0.0  # of it, for prompts and for adapters
+        self.held_up = ""  # what it lacks to admit all who wait: a word of `HELD_UP`
         # What a scrape sees. It changes only at the end of a step, as in vLLM.
         self.running_seen = 0
         self.waiting_seen = 0
@@ -52,11 +60,12 @@ class FleetEngine:
         self._serial = 0
         self._blocked: FleetRequest | None = None
         self._blocked_at = -1
-        # Decoding requests, all together. `_round` counts the steps with decodes.
+        # Decoding requests, all together. `_round` counts the steps with decodes, and `_phases`
+        # says who needs a block in which round.
         self._round = 0
         self._decoding = 0
         self._context = 0  # computed tokens of all
-        self._phases = [0] * self._block  # how many need a block in which round
+        self._phases: list[dict[FleetRequest, None]] = [{} for _ in range(self._block)]
         self._due: dict[int, list[FleetRequest]] = {}  # by the round that brings the last token
         self._slots = AdapterSlots(settings.max_adapters)
         self._adapters: dict[str, int] = {}  # running requests by adapter
@@ -75,6 +84,11 @@ class FleetEngine:
     @property
     def idle(self) -> bool:
         return self.ends_at == math.inf
+
+    def can_hold(self, request: FleetRequest) -> bool:
+        """Whether the whole cache has room for its prompt and its answer."""
+        blocks = -(-(request.prompt_tokens + request.output_tokens) // self._block)
+        return blocks <= self.cache.capacity
 
     def submit(self, request: FleetRequest, now: float) -> None:
         """Take a request in. The caller has run all steps that end by `now`."""
@@ -137,7 +151,7 @@ class FleetEngine:
             self._enter_decoding(request)
 
     def _retire(self, finished: list[FleetRequest]) -> None:
-        finished.sort(key=lambda request: request.serial)
+        finished.sort(key=_serial_of)
         for request in finished:
             self._free(request)
             del self._running[request]
@@ -154,7 +168,7 @@ class FleetEngine:
         request.base = request.generated - self._round
         self._decoding += 1
         self._context += request.computed
-        self._phases[(request.computed - self._round) % self._block] += 1
+        self._phases[(request.computed - self._round) % self._block][request] = None
         self._due.setdefault(request.output_tokens - request.base, []).append(request)
 
     def _leave_decoding(self, request: FleetRequest) -> None:
@@ -163,7 +177,7 @@ class FleetEngine:
         request.computed = request.prompt_tokens + request.generated - 1
         self._decoding -= 1
         self._context -= request.computed
-        self._phases[(request.computed - self._round) % self._block] -= 1
+        del self._phases[(request.computed - self._round) % self._block][request]
 
     def _free(self, request: FleetRequest) -> None:
         holding = request.holding
@@ -183,12 +197,12 @@ class FleetEngine:
         prefills: list[tuple[FleetRequest, int]] = []
         self._prefills = prefills
         preempted = False
-        wanted = self._phases[-self._round % self._block]
-        if wanted:
-            if wanted <= self.cache.free:
-                self.cache.take(wanted)
+        growing = self._phases[-self._round % self._block]
+        if growing:
+            if len(growing) <= self.cache.free:
+                self.cache.take(len(growing))
             else:
-                preempted = self._make_room(now)
+                preempted = self._make_room(growing, now)
         room = self.settings.max_num_batched_tokens - self._decoding
         partial = self._partial
         if partial is not None:
@@ -200,8 +214,12 @@ class FleetEngine:
             else:
                 self._preempt(partial)
                 preempted = True
-        if self._waiting and not preempted:
-            self._admit(prefills, room, now)
+        self.held_up = ""
+        if self._waiting:
+            if preempted:
+                self.held_up = "memory"
+            else:
+                self._admit(prefills, room, now)
         if not self._decoding and not prefills:
             self.ends_at = math.inf
             return
@@ -222,9 +240,14 @@ class FleetEngine:
         settings = self.settings
         read = settings.context_read(context, self.cache.held)
         seconds = self.profile.step_seconds(tokens, self._decoding + len(prefills), read, pairs)
+        alone = self._seconds_without_prefill(seconds) if prefills else seconds
         sigma = settings.jitter_sigma
         if sigma:
-            seconds *= math.exp(self._rng.gauss(-sigma * sigma / 2, sigma))  # mean 1
+            jitter = math.exp(self._rng.gauss(-sigma * sigma / 2, sigma))  # mean 1
+            seconds *= jitter
+            alone *= jitter
+        self.prefill_seconds = seconds - alone
+        self.load_seconds = 0.0
         if settings.stall_probability and self._rng.random() < settings.stall_probability:
             seconds += self._rng.uniform(settings.stall_seconds[0], settings.stall_seconds[1])
         if self._adapters and self._adapters_used != self._adapters_changed:
@@ -232,8 +255,16 @@ class FleetEngine:
             before = self._slots.first_loads
             loads = self._slots.use(self._adapters.keys())
             self.adapter_loads += loads
-            seconds += settings.load_seconds(loads, self._slots.first_loads - before)
+            self.load_seconds = settings.load_seconds(loads, self._slots.first_loads - before)
+            seconds += self.load_seconds
         return seconds
+
+    def _seconds_without_prefill(self, seconds: float) -> float:
+        decoding = self._decoding
+        if not decoding:
+            return 0.0
+        read = self.settings.context_read(self._context, self.cache.held)
+        return min(seconds, self.profile.step_seconds(decoding, decoding, read, 0.0))
 
     def _extend(self, request: FleetRequest, count: int) -> bool:
         """Hold blocks for the next chunk of a prompt; False without room."""
@@ -252,7 +283,13 @@ class FleetEngine:
     def _admit(self, prefills: list[tuple[FleetRequest, int]], room: int, now: float) -> None:
         passed_over: list[FleetRequest] = []
         waiting, adapters = self._waiting, self._adapters
-        while waiting and room > 0 and len(self._running) < self.settings.max_num_seqs:
+        while waiting:
+            if room <= 0:
+                self.held_up = "prefill"
+                break
+            if len(self._running) >= self.settings.max_num_seqs:
+                self.held_up = "places"
+                break
             request = waiting[0]
             adapter = request.adapter
             if adapter and not self._slots.fits(adapter, adapters.keys()):
@@ -260,6 +297,7 @@ class FleetEngine:
                 continue
             count = self._begin(request, room, now)
             if not count:
+                self.held_up = "memory"
                 break
             waiting.popleft()
             room -= count
@@ -273,6 +311,7 @@ class FleetEngine:
                     self._adapters_changed += 1
                 adapters[adapter] += 1
         if passed_over:
+            self.held_up = self.held_up or "adapters"
             waiting.extendleft(reversed(passed_over))
 
     def _begin(self, request: FleetRequest, room: int, now: float) -> int:
@@ -296,38 +335,37 @@ class FleetEngine:
         return count
 
     def _found(self, request: FleetRequest, limit: int) -> Holding:
-        segments = request.segments
-        if request.answer_key:
-            segments = [*segments, Segment(request.answer_key, request.output_tokens)]
-        return self.cache.lookup(block_chain(segments, self._block), limit)
+        chain = request.chain
+        if chain is None:
+            segments = request.segments
+            if request.answer_key:
+                segments = [*segments, Segment(request.answer_key, request.output_tokens)]
+            chain = request.chain = block_chain(segments, self._block)
+        return self.cache.lookup(chain, limit)
 
-    def _make_room(self, now: float) -> bool:
-        """Not every decoding request has the block it needs: the newest give theirs back.
+    def _make_room(self, growing: dict[FleetRequest, None], now: float) -> bool:
+        """Not every request that needs a block finds one: the newest give theirs back.
 
-        Goes through the running requests as the plain engine does. Whether any was preempted.
+        In order of admission, as the plain engine does. Whether any was preempted.
         """
         preempted = False
-        cache, size = self.cache, self._block
-        done: set[FleetRequest] = set()
-        for request in list(self._running):
-            if request not in self._running or request is self._partial:
-                continue
-            generated = request.base + self._round
-            if (request.prompt_tokens + generated - 1) % size == 0:
-                while not cache.free:
-                    victim = next(reversed(self._running))
-                    if victim is not self._partial:
-                        self._due[victim.output_tokens - victim.base].remove(victim)
-                        self._leave_decoding(victim)
-                        victim.last_token_at = now
-                    else:
-                        self._partial = None
-                    self._preempt(victim)
-                    preempted = True
-                    if victim is request:
-                        return True
-                cache.take(1)
-            done.add(request)
+        cache = self.cache
+        for request in sorted(growing, key=_serial_of):
+            if request not in growing:
+                continue  # preempted meanwhile
+            while not cache.free:
+                victim = next(reversed(self._running))
+                if victim is not self._partial:
+                    self._due[victim.output_tokens - victim.base].remove(victim)
+                    self._leave_decoding(victim)
+                    victim.last_token_at = now
+                else:
+                    self._partial = None
+                self._preempt(victim)
+                preempted = True
+                if victim is request:
+                    return True
+            cache.take(1)
         return preempted
 
     def _preempt(self, request: FleetRequest) -> None:
@@ -344,3 +382,7 @@ class FleetEngine:
         if not self._adapters[adapter]:
             del self._adapters[adapter]
             self._adapters_changed += 1
+
+
+def _serial_of(request: FleetRequest) -> int:
+    return request.serial

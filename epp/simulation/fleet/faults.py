@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -15,8 +16,8 @@ class Fault:
 
     `slow`: every step takes `value` times as long, 1 heals. `crash`: its requests are lost, and it
     is back with an empty cache after `value` seconds. `cold`: it loses its cache, as by a restart
-    between requests that nobody noticed. `remove` and `add`: it leaves or joins the pool (a server
-    whose first fault is `add` is not there before). `blind`: its scrapes fail for `value` seconds.
+    between requests that nobody noticed. `remove` and `add`: it leaves or joins the pool (one
+    that `add` comes to first is not there before). `blind`: its scrapes fail for `value` seconds.
     """
 
     at_seconds: float
@@ -39,3 +40,14 @@ def parse_fault(text: str) -> Fault:
     if fault.at_seconds < 0 or fault.server < 0 or fault.value <= 0:
         raise ValueError(f"fault {text!r}: numbers below 0, or a value of 0")
     return fault
+
+
+def late_servers(faults: Iterable[Fault]) -> set[int]:
+    """Those that are not in the pool at the start: what happens to them first is `add`."""
+    first: dict[int, Fault] = {}
+    for fault in faults:
+        if fault.kind in ("add", "remove"):
+            before = first.get(fault.server)
+            if before is None or fault.at_seconds < before.at_seconds:
+                first[fault.server] = fault
+    return {server for server, fault in first.items() if fault.kind == "add"}

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
+from epp.simulation.fleet.engine import HELD_UP
 from epp.simulation.fleet.records import Record, RunRecords
 
 
@@ -55,6 +56,15 @@ class Outcome:
     waited_p99: float  # in the picker
     imbalance: float  # requests of the busiest server over the mean
     fairness: float  # Jain index of the good share of flows; 1 is fair
+    # Of the time of all servers. The rest of the first three is idle.
+    prefill_share: float  # steps take longer by this than their decodes alone
+    decode_share: float
+    loading_share: float  # of adapters
+    kv_cache_usage: float  # mean share that live requests hold
+    held_up_by_prefill: float  # somebody waits, for the step computes as much as it may
+    held_up_by_places: float  # for the batch is full
+    held_up_by_memory: float  # for the KV cache is full
+    held_up_by_adapters: float  # for no adapter slot is free
 
     def as_dict(self) -> dict[str, float]:
         return asdict(self)
@@ -74,6 +84,11 @@ def outcome_of(records: RunRecords, objectives: Objectives, servers: int) -> Out
         if record.server >= 0:
             sent[record.server] += 1
     prompts = sum(record.prompt_tokens for record in served)
+    uses = records.servers
+    time = seconds * servers
+    busy, prefilling = sum(use.busy for use in uses), sum(use.prefilling for use in uses)
+    loading = sum(use.loading for use in uses)
+    held_up = {what: sum(use.held_up.get(what, 0.0) for use in uses) / time for what in HELD_UP}
     return Outcome(
         requests=len(asked),
         good_share=_share(good, len(asked)),
@@ -98,6 +113,11 @@ def outcome_of(records: RunRecords, objectives: Objectives, servers: int) -> Out
         waited_p99=quantile(waited, 0.99),
         imbalance=_share(max(sent, default=0) * servers, sum(sent)),
         fairness=_fairness(asked, objectives.met),
+        prefill_share=prefilling / time,
+        decode_share=(busy - prefilling - loading) / time,
+        loading_share=loading / time,
+        kv_cache_usage=sum(use.kv_cache for use in uses) / time,
+        **{f"held_up_by_{what}": share for what, share in held_up.items()},
     )
 
 

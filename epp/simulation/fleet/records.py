@@ -20,7 +20,7 @@ class Record:
     flow: str = ""
     server: int = -1  # -1 if it was never sent to one
     refusal: str = ""  # reason word
-    lost: bool = False  # the server died with it
+    lost: bool = False  # the server died with it, or could never hold it
     waited_seconds: float = 0.0  # in the picker
     first_token_at: float = math.nan
     ended_at: float = math.nan
@@ -74,12 +74,24 @@ class GapHistogram:
 
 
 @dataclass(slots=True)
+class ServerUse:
+    """What one server did in the window, in seconds."""
+
+    busy: float = 0.0  # in a step
+    prefilling: float = 0.0  # that steps took longer than with their decodes alone
+    loading: float = 0.0  # adapters
+    kv_cache: float = 0.0  # times the share of the cache that live requests held
+    held_up: dict[str, float] = field(default_factory=dict)  # with somebody waiting, by what for
+
+
+@dataclass(slots=True)
 class RunRecords:
     """All of one run. `window` is when the measured requests were asked."""
 
     window: tuple[float, float]
     requests: list[Record] = field(default_factory=list)
     gaps: GapHistogram = field(default_factory=GapHistogram)
+    servers: list[ServerUse] = field(default_factory=list)  # by number
     ended_at: float = 0.0
     output_tokens: int = 0  # that came within the window
     most_waiting: int = 0  # in the picker

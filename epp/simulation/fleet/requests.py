@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from epp.simulation.fleet.kv_cache import Holding
-from epp.simulation.fleet.segments import Segment
+from epp.simulation.fleet.segments import Chain, Segment
 
 
 class FleetRequest:
@@ -18,6 +18,7 @@ class FleetRequest:
         "arrived_at",
         "base",
         "cached_tokens",
+        "chain",
         "computed",
         "first_token_at",
         "generated",
@@ -56,4 +57,5 @@ class FleetRequest:
         self.computed = 0
         self.base = 0
         self.serial = 0
+        self.chain: Chain | None = None  # made when first looked up
         self.holding: Holding | None = None

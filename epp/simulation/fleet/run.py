@@ -23,9 +23,10 @@ from epp.datalayer.store import EndpointSpec
 from epp.director import Arrival, Cause, Ending
 from epp.payloads.payload import Payload
 from epp.simulation.fleet.clients import Ask, Clients
-from epp.simulation.fleet.faults import Fault
+from epp.simulation.fleet.engine import FleetEngine
+from epp.simulation.fleet.faults import Fault, late_servers
 from epp.simulation.fleet.prompts import payload_of
-from epp.simulation.fleet.records import Record, RunRecords
+from epp.simulation.fleet.records import Record, RunRecords, ServerUse
 from epp.simulation.fleet.requests import FleetRequest
 from epp.simulation.fleet.servers import FleetSettings, Server
 from epp.simulation.workloads.turns import Turn
@@ -33,6 +34,9 @@ from epp.simulation.workloads.turns import Turn
 PORT: Final = 8000
 PATH: Final = "/v1/chat/completions"
 LOOK_AGAIN_SECONDS: Final = 0.25  # as the switchboard does while somebody waits
+# Until the client of a request that got no answer goes on; without it one that is refused at once
+# would ask for ever at the same moment.
+ASK_AGAIN_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +50,18 @@ class RunSettings:
     scrape_seconds: float = 0.05  # interval of each endpoint, each at its own phase
     network_seconds: float = 0.0005  # one way, gateway included
     sees_tokens: bool = True  # full mode; in light mode neither first tokens nor answers are seen
-    usage_seconds: float = 0.1  # in light mode: after the end, by the access log
+    usage_seconds: float = 0.1  # in light mode, after the end: by the access log
     bytes_per_token: float = 4.0  # of prompts: the picker counts bytes
     faults: tuple[Fault, ...] = ()
     seed: int = 1
+
+    def __post_init__(self) -> None:
+        servers = len(self.fleet.profiles)
+        for fault in self.faults:
+            if fault.server >= servers:
+                raise ValueError(
+                    f"fault {fault.kind}:{fault.server}: the fleet has servers 0 to {servers - 1}"
+                )
 
 
 @dataclass(slots=True, eq=False)
@@ -96,7 +108,8 @@ class FleetRun:
             Server(n, profile, settings.fleet, Random(self._rng.random()))
             for n, profile in enumerate(settings.fleet.profiles)
         ]
-        late = {f.server for f in reversed(settings.faults) if f.kind == "add"}
+        self.records.servers = [ServerUse() for _ in self.servers]
+        late = late_servers(settings.faults)
         self._in_pool = [server for server in self.servers if server.number not in late]
         self._by_name = {server.name: server for server in self.servers}
         self._events: list[tuple[float, int, Callable[[Any], None], Any]] = []
@@ -172,9 +185,12 @@ class FleetRun:
         )
 
     def _ended(self, flight: Flight) -> None:
-        if flight.record.asked_at >= self.records.window[0]:
+        record = flight.record
+        if record.asked_at >= self.records.window[0]:
             self._open -= 1
-        following = self._clients.after(flight.session, self.now)
+        following = self._clients.after(
+            flight.session, self.now if record.served else self.now + ASK_AGAIN_SECONDS
+        )
         if following is not None:
             self._at(following[0], self._ask, following)
 
@@ -225,7 +241,10 @@ class FleetRun:
         server = flight.server
         assert server is not None
         if not server.up:
-            self._lose(flight)
+            self._lose(flight, 503)
+            return
+        if not server.engine.can_hold(flight.request):
+            self._lose(flight, 400)
             return
         self._flights[flight.request] = flight
         self.picker.director.responding(flight.facts, "", 200, self.now)
@@ -234,14 +253,17 @@ class FleetRun:
         if idle:
             self._at(server.engine.ends_at, self._step, (server, server.engine))
 
-    def _step(self, of: tuple[Server, Any]) -> None:
+    def _step(self, of: tuple[Server, FleetEngine]) -> None:
         server, engine = of
         if engine is not server.engine:
             return  # it crashed meanwhile
         seconds = self.now - engine.started_at
-        engine.step()
         records = self.records
-        if records.window[0] <= self.now < records.window[1]:
+        measured = records.window[0] <= self.now < records.window[1]
+        if measured:
+            _note_use(records.servers[server.number], engine, seconds)
+        engine.step()
+        if measured:
             records.gaps.add(seconds, engine.decoded)
             records.output_tokens += engine.decoded + len(engine.first_tokens)
             for _, gap in engine.resumed:
@@ -266,8 +288,8 @@ class FleetRun:
         record.preemptions = request.preemptions
         tokens = Tokens(request.prompt_tokens, request.output_tokens, request.cached_tokens)
         ending = Ending(Cause.NATURAL, status=200, streaming=True, completed_at=self.now)
-        ending.first_chunk_at = record.first_token_at
         if self.settings.sees_tokens:
+            ending.first_chunk_at = record.first_token_at
             ending.usage = tokens
         else:
             told = flight.facts.request_id, tokens
@@ -279,9 +301,9 @@ class FleetRun:
     def _report(self, told: tuple[str, Tokens]) -> None:
         self.picker.director.reported(*told, self.now)
 
-    def _lose(self, flight: Flight) -> None:
+    def _lose(self, flight: Flight, status: int) -> None:
         flight.record.lost = True
-        ending = Ending(Cause.NATURAL, status=503)
+        ending = Ending(Cause.NATURAL, status=status)
         self._told(self.picker.director.finish(flight.facts, ending, self.now))
         self._ended(flight)
 
@@ -305,6 +327,8 @@ class FleetRun:
         by_name = {endpoint.name: endpoint for endpoint in self.picker.store.endpoints}
         for server in self.servers:
             server.endpoint = by_name.get(server.name)
+            if server.endpoint is not None and not server.up:
+                self.picker.store.set_reachable(server.endpoint, False)
 
     def _strike(self, fault: Fault) -> None:
         server = self.servers[fault.server]
@@ -312,8 +336,9 @@ class FleetRun:
             case "slow":
                 server.slow_down(fault.value)
             case "crash":
+                server.down_until = max(server.down_until, self.now + fault.value)
                 self._crash(server)
-                self._at(self.now + fault.value, self._recover, server)
+                self._at(server.down_until, self._recover, server)
             case "cold":
                 server.lose_cache()
             case "blind":
@@ -335,9 +360,11 @@ class FleetRun:
         server.restart(Random(self._rng.random()))
         for flight in lost:
             del self._flights[flight.request]
-            self._lose(flight)
+            self._lose(flight, 503)
 
     def _recover(self, server: Server) -> None:
+        if self.now < server.down_until:
+            return  # it crashed again meanwhile
         server.up = True
         if server.endpoint is not None:
             self.picker.store.set_reachable(server.endpoint, True)
@@ -345,3 +372,13 @@ class FleetRun:
 
     def _at(self, when: float, act: Callable[[Any], None], what: Any) -> None:
         heapq.heappush(self._events, (when, next(self._order), act, what))
+
+
+def _note_use(use: ServerUse, engine: FleetEngine, seconds: float) -> None:
+    """Of a step that is about to end."""
+    use.busy += seconds
+    use.prefilling += engine.prefill_seconds
+    use.loading += engine.load_seconds
+    use.kv_cache += seconds * engine.cache.held / engine.cache.capacity
+    if engine.held_up:
+        use.held_up[engine.held_up] = use.held_up.get(engine.held_up, 0.0) + seconds

@@ -77,7 +77,8 @@ class Server:
     """One model server: its engine and what a scrape of it shows."""
 
     __slots__ = (
-        *("blind_until", "endpoint", "engine", "name", "number", "profile", "settings", "up"),
+        *("blind_until", "down_until", "endpoint", "engine", "name", "number", "profile"),
+        *("settings", "up"),
     )
 
     def __init__(self, number: int, profile: str, settings: FleetSettings, rng: Random) -> None:
@@ -89,6 +90,7 @@ class Server:
         self.endpoint: Endpoint | None = None  # while it is in the pool
         self.up = True
         self.blind_until = 0.0
+        self.down_until = 0.0
 
     def slow_down(self, slowness: float) -> None:
         """From the next step on. 1 is as fast as its hardware."""

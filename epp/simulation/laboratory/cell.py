@@ -11,8 +11,12 @@ from epp.simulation.fleet.faults import Fault
 from epp.simulation.fleet.outcome import Objectives, Outcome, outcome_of
 from epp.simulation.fleet.run import FleetRun, RunSettings
 from epp.simulation.fleet.servers import FleetSettings, parse_fleet
-from epp.simulation.workloads.arrivals import OpenLoop
-from epp.simulation.workloads.catalogue import CATALOGUE
+from epp.simulation.workloads.arrivals import ClosedLoop, OpenLoop, Timed
+from epp.simulation.workloads.catalogue import CATALOGUE, Workload
+from epp.simulation.workloads.traces import TraceFile, read_trace
+
+TRACE_OBJECTIVES = Objectives(2.0, 0.1)
+TRACE_DRAIN_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,28 +33,70 @@ class Cell:
     faults: tuple[Fault, ...] = ()
     warm: bool = True  # else from cold caches, measured from the first request on
     max_num_seqs: int = 256  # requests that a server runs at a time
+    clients: int = 0  # in place of the rate: each asks when its last answer has ended
+    trace: TraceFile | None = None  # in place of workload and rate; from cold caches
+    seconds: float | None = None  # that are measured; None is what the workload says
+    ttft_seconds: float | None = None  # objectives; None is what the workload says
+    tpot_seconds: float | None = None
 
 
 def simulate(cell: Cell) -> Outcome:
-    workload = CATALOGUE[cell.workload]
+    """Raises TraceError, and ValueError for a fleet or a fault that there is not."""
     fleet = FleetSettings(parse_fleet(cell.fleet), max_num_seqs=cell.max_num_seqs)
-    if workload.adapters:
-        fleet = replace(fleet, adapter_load_seconds=0.03, adapter_first_load_seconds=0.8)
     settings = RunSettings(
         fleet,
-        warmup_seconds=workload.warmup_seconds if cell.warm else 0.0,
-        window_seconds=workload.window_seconds,
-        drain_seconds=workload.drain_seconds,
         scrape_seconds=cell.scrape_seconds,
         sees_tokens=cell.sees_tokens,
         faults=cell.faults,
         seed=cell.seed,
     )
+    if cell.trace is not None:
+        settings, clients = _replayed(cell.trace, settings)
+        objectives = TRACE_OBJECTIVES
+    else:
+        workload = CATALOGUE[cell.workload]
+        settings, clients = _generated(cell, workload, settings)
+        objectives = Objectives(workload.ttft_seconds, workload.tpot_seconds)
+    ttft, tpot = cell.ttft_seconds, cell.tpot_seconds
+    objectives = Objectives(
+        objectives.ttft_seconds if ttft is None else ttft,
+        objectives.tpot_seconds if tpot is None else tpot,
+    )
+    run = FleetRun(settings, read_configuration(cell.policy or None), clients)
+    return outcome_of(run.run(), objectives, len(run.servers))
+
+
+def _generated(
+    cell: Cell, workload: Workload, settings: RunSettings
+) -> tuple[RunSettings, Clients]:
+    if workload.adapters:
+        fleet = replace(settings.fleet, adapter_load_seconds=0.03, adapter_first_load_seconds=0.8)
+        settings = replace(settings, fleet=fleet)
+    settings = replace(
+        settings,
+        warmup_seconds=workload.warmup_seconds if cell.warm else 0.0,
+        window_seconds=workload.window_seconds if cell.seconds is None else cell.seconds,
+        drain_seconds=workload.drain_seconds,
+    )
     # Equal seeds ask the same at the same times, whatever the policy does.
     asking, arriving = Random(f"asking {cell.seed}"), Random(f"arriving {cell.seed}")
-    gentle = 0.8 * workload.warmup_seconds if cell.warm else 0.0
-    load = OpenLoop(cell.rate / workload.turns, workload.variation, gentle)
-    clients = Clients(workload.sessions(asking), load, arriving)
-    run = FleetRun(settings, read_configuration(cell.policy or None), clients)
-    objectives = Objectives(workload.ttft_seconds, workload.tpot_seconds)
-    return outcome_of(run.run(), objectives, len(run.servers))
+    gentle = 0.8 * settings.warmup_seconds
+    load: OpenLoop | ClosedLoop
+    if cell.clients:
+        load = ClosedLoop(cell.clients, gentle)
+    else:
+        load = OpenLoop(cell.rate / workload.turns, workload.variation, gentle)
+    return settings, Clients(workload.sessions(asking), load, arriving)
+
+
+def _replayed(trace: TraceFile, settings: RunSettings) -> tuple[RunSettings, Clients]:
+    requests = read_trace(trace)
+    last = requests[-1].at_seconds
+    settings = replace(
+        settings,
+        warmup_seconds=0.0,
+        window_seconds=max(1.0, last * (1 + 1e-9) + 1e-6),  # the last one is asked within
+        drain_seconds=TRACE_DRAIN_SECONDS,
+    )
+    load = Timed(tuple(request.at_seconds for request in requests))
+    return settings, Clients([(request.turn,) for request in requests], load, Random(0))

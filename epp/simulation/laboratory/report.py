@@ -35,6 +35,9 @@ ROWS: Final = (
     ("waited_p99", "waited in the picker p99 s", 1, 2),
     ("imbalance", "busiest server over mean", 1, 2),
     ("fairness", "fairness (Jain)", 1, 3),
+    ("prefill_share", "servers compute prompts %", 100, 1),
+    ("decode_share", "servers decode %", 100, 1),
+    ("kv_cache_usage", "KV cache in use %", 100, 1),
 )
 
 

@@ -148,6 +148,17 @@ def test_agents_name_their_flow_in_headers() -> None:
     assert read("plugins: []").flow_headers == ()
 
 
+@pytest.mark.parametrize("kind", ["prefix-cache-affinity-filter", "session-affinity-filter"])
+@pytest.mark.parametrize(
+    ("gates", "differs"), [("[]", True), ("[flowControl]", True), ("[flowControl=false]", False)]
+)
+def test_where_requests_wait_a_full_endpoint_is_not_kept(
+    kind: str, gates: str, differs: bool
+) -> None:
+    lines = read(f"featureGates: {gates}\nplugins: [{{type: {kind}}}]").differences
+    assert any("has room" in line or "have room" in line for line in lines) is differs
+
+
 def test_an_admitter_is_in_force_wherever_it_stands() -> None:
     configuration = read(
         "plugins: [{type: probabilistic-admitter, parameters: {k: 10}}, {type: queue-scorer}]"

@@ -253,6 +253,13 @@ def test_the_ending_says_what_was_seen() -> None:
     assert (ending.usage.prompt_tokens, ending.usage.completion_tokens) == (3, 2)
 
 
+@pytest.mark.parametrize(("mode", "follows"), [(FULL, True), (BUFFERED, False)])
+def test_whether_the_first_token_will_be_seen_is_told(mode: BodyMode, follows: bool) -> None:
+    exchange = forwarded(mode)
+    responding = exchange.receive(ResponseHeaders(200, "text/event-stream", served="s"), 1.0)[0]
+    assert responding == Responding("s", 200, body_follows=follows)
+
+
 # Light.
 
 

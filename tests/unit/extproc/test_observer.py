@@ -6,9 +6,18 @@ from dataclasses import dataclass, field
 import orjson
 import pytest
 
-from epp.core.decision import Answer, Endpoints, Outcome, Placed, Waiting, record_of
+from epp.core.decision import (
+    Answer,
+    Endpoints,
+    Outcome,
+    Placed,
+    StageRecord,
+    Waiting,
+    record_of,
+)
 from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
+from epp.core.stages import Role, Skip
 from epp.director import Begun, Cause, Ending
 from epp.extproc.events import RequestHeaders
 from epp.extproc.observer import RECENT_DECISIONS, RequestObserver
@@ -116,6 +125,55 @@ def test_who_leaves_while_waiting_is_counted() -> None:
     name = "flow_control_requests_total"
     assert watched.value(name, outcome="EvictedContextCancelled", **labels) == 1
     assert watched.lines()[0]["cause"] == "client-disconnect"
+
+
+@pytest.mark.parametrize(
+    ("handler", "family", "other"),
+    [
+        ("disagg-profile-handler", "disagg_decision_total", "pd_decision_total"),
+        ("pd-profile-handler", "pd_decision_total", "disagg_decision_total"),
+    ],
+)
+def test_the_stages_of_a_request_are_counted_and_logged(
+    handler: str, family: str, other: str
+) -> None:
+    watched, begun = Watched(), a_begun()
+    assert begun.placed is not None
+    record = begun.placed.record
+    record.handler, record.handler_type = "h", handler
+    prefiller = an_endpoint(address="10.0.0.2", port=80)
+    record.stages = (
+        StageRecord(Role.ENCODE, "encode", Skip.DECIDER),
+        StageRecord(Role.PREFILL, "prefill", picked=(prefiller,)),
+    )
+    watched.observer.settled(begun, begun.placed, 0.5)
+    labels = {"plugin_name": "h", "plugin_type": handler}
+    counted = {**labels, "model_name": "m", "decision_type": "prefill-decode"}
+    assert (watched.value(family, **counted), watched.value(other, **counted)) == (1, 0)
+    begun.facts.model = ""
+    watched.observer.settled(begun, begun.placed, 0.5)
+    unnamed = {**labels, "model_name": "unknown", "decision_type": "prefill-decode"}
+    assert watched.value(family, **unnamed) == 1
+    watched.observer.finished(begun, Ending(Cause.NATURAL, 200), 1.0)
+    [line] = watched.lines()
+    assert (line["prefill"], line["encode_skip"]) == ("10.0.0.2:80", "decider")
+
+
+def test_one_profile_alone_is_no_disaggregation() -> None:
+    watched, begun = Watched(), a_begun()
+    assert begun.placed is not None
+    watched.observer.settled(begun, begun.placed, 0.5)
+    assert not list(watched.metrics.disagg_decisions._children)
+
+
+def test_a_rank_is_served_where_the_gateway_was_told() -> None:
+    watched, begun = Watched(), a_begun()
+    assert begun.placed is not None
+    decision = Endpoints(begun.placed.record.picked, common_authority="10.0.0.1:8000")
+    begun.outcome = Placed(decision, begun.placed.record)
+    watched.observer.finished(begun, Ending(Cause.NATURAL, 200, "10.0.0.1:8000"), 1.0)
+    watched.observer.finished(begun, Ending(Cause.NATURAL, 200, "10.0.0.1:80"), 1.0)
+    assert [line.get("served") for line in watched.lines()] == [None, "10.0.0.1:80"]
 
 
 def test_an_error_of_the_model_server_is_counted() -> None:

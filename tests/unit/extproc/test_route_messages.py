@@ -88,6 +88,19 @@ def test_the_facts_of_a_decision() -> None:
     }
 
 
+@pytest.mark.parametrize("kind", [REQUEST_HEADERS, REQUEST_BODY])
+def test_what_the_picker_sets_of_routing_is_not_removed_and_the_rest_is(kind: bytes) -> None:
+    own = {"x-prefiller-host-port": "10.0.0.2:80", "x-request-id": "r"}
+    written = route_messages.answer(kind, Route("10.0.0.1:80", own), b"")
+    reply = xds.ProcessingResponse.FromString(written)
+    common = reply.request_headers if kind == REQUEST_HEADERS else reply.request_body
+    mutation = common.response.header_mutation
+    pairs = {o.header.key: (o.header.raw_value, o.append_action) for o in mutation.set_headers}
+    assert pairs["x-prefiller-host-port"] == (b"10.0.0.2:80", OVERWRITE)
+    assert "x-prefiller-host-port" not in mutation.remove_headers
+    assert {"x-encoder-hosts-ports", "x-data-parallel-host-port"} <= set(mutation.remove_headers)
+
+
 @pytest.mark.parametrize("flow", ["\udce9quipe", "f" * 60_000])
 def test_a_flow_that_a_client_named_oddly_does_no_harm(flow: str) -> None:
     facts = route_messages.facts_struct({}, a_record(flow=flow))

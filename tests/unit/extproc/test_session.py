@@ -5,10 +5,12 @@ from collections.abc import Iterable
 
 import pytest
 
+from epp.core.decision import Endpoints, Lease
 from epp.extproc.actions import Action, AnswerResponseHeaders, Immediate, SendBody
 from epp.extproc.codec import Codec
 from epp.extproc.session import SessionSettings
 from epp.extproc.transport.interfaces import Status
+from tests.helpers.build import an_endpoint
 from tests.helpers.session import Desk, full_request, light_request, response
 
 
@@ -93,11 +95,14 @@ async def test_an_endpoint_is_looked_at_when_its_state_becomes_uncertain() -> No
     assert looked_at == ["a"]  # it was idle: nobody has asked it lately
     [endpoint] = desk.picker.store.endpoints
     endpoint.load.requests = 5
-    desk.board.placed(endpoint)
+    desk.board.placed(Endpoints((endpoint,)))
     assert looked_at == ["a"]  # a busy one is asked often anyway
     endpoint.load.waiting = 2
-    desk.board.placed(endpoint)
+    desk.board.placed(Endpoints((endpoint,)))
     assert looked_at == ["a", "a"]
+    prefiller = an_endpoint("p", requests=1)
+    desk.board.placed(Endpoints((endpoint,), early_leases=(Lease(prefiller, 9, 9),)))
+    assert looked_at == ["a", "a", "a", "p"]
     endpoint.load.requests = 1
     session.closed()
 

@@ -82,6 +82,7 @@ def test_an_image_begins_at_a_token_and_counts_as_what_it_costs() -> None:
     expected = b"userlook!" + b"\0\0\0" + placeholder("https://example.com/y.png", 225) + b"nice"
     assert payload.prompt == expected
     assert payload.prompt_tokens == 3 + 225 + 1
+    assert payload.media_tokens == 225
 
 
 def test_the_url_of_an_image_can_stand_alone() -> None:
@@ -93,12 +94,16 @@ def test_video_and_audio_count() -> None:
     assert read_chat(chat(user([VIDEO]))).prompt_tokens == 1 + VIDEO_TOKENS
     audio = {"type": "input_audio", "input_audio": {"data": "A" * 4000, "format": "wav"}}
     assert 1000 <= read_chat(chat(user([audio]))).prompt_tokens < 1030
+    assert 1000 <= read_chat(chat(user([text("x" * 4000), audio]))).media_tokens < 1030
+    assert read_chat(chat(user([VIDEO, VIDEO]))).media_tokens == 2 * VIDEO_TOKENS
+    assert read_chat(chat(user([text("x" * 4000)]))).media_tokens == 0
 
 
 def test_very_many_images_count_but_are_not_written_out() -> None:
     payload = read_chat(chat(user([IMAGE] * 10_000)))
     assert len(payload.prompt) == MAX_BYTES_WITH_MEDIA
     assert payload.prompt_tokens == 1 + 10_000 * 225
+    assert payload.media_tokens == 10_000 * 225
 
 
 def test_messages_too_deep_to_be_built_are_the_prompt_as_they_are() -> None:

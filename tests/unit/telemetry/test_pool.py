@@ -14,7 +14,7 @@ def values(**changes: object) -> dict[str, float]:
         pool_name="p",
         endpoints=lambda: pool,
         waiting=lambda: [(5, 2, 100), (-1, 1, 7)],
-        saturation=lambda _now: 0.4,
+        saturations=lambda _now: {"prefill": 0.2, "effective": 0.4},
         prefix_blocks=lambda: 12,
         now=lambda: 10.0,
         **changes,  # type: ignore[arg-type]
@@ -38,6 +38,7 @@ def test_averages_are_of_the_fresh_and_the_rest_is_of_all() -> None:
     assert found["flow_control_queue_size['5', 'p']"] == 2
     assert found["flow_control_queue_bytes['-1', 'p']"] == 7
     assert found["flow_control_pool_saturation['p', 'effective']"] == 0.4
+    assert found["flow_control_pool_saturation['p', 'prefill']"] == 0.2
 
 
 def test_without_a_fresh_endpoint_there_is_no_average() -> None:

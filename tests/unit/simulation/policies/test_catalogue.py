@@ -91,6 +91,12 @@ def test_the_blend_weighs_prefix_queue_and_kv_cache() -> None:
     assert picks("blend", pool(), {"queued": PROMPT}) == "idle"
 
 
+def test_the_queue_of_the_blend_is_that_of_the_last_scrape() -> None:
+    empty = an_endpoint("empty when it was read", waiting=0)
+    empty.load.waiting = 9  # with what was placed since
+    assert picks("blend", [an_endpoint("short", waiting=1), empty], {}) == empty.name
+
+
 def test_the_blend_for_adapters_prefers_where_the_adapter_runs() -> None:
     loaded = an_endpoint("loaded", running_adapters=frozenset({"adapter"}), max_adapters=1)
     full = an_endpoint("full", running_adapters=frozenset({"other"}), max_adapters=1)

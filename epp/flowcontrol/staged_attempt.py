@@ -1,0 +1,230 @@
+"""One attempt to place a request by several profiles: every stage that it needs, or none.
+
+Schedules and reserves in one step, as the attempt with one profile does: no stage is reserved
+before the last one is known to have room.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from epp.core.decision import Endpoints, Lease, Placed, StageRecord, record_of
+from epp.core.endpoint import Endpoint
+from epp.core.refusal import Reason, Refused
+from epp.core.request import RequestFacts
+from epp.core.stages import Picks, Role, Skip, Stage
+from epp.flowcontrol.attempt import Scheduled
+from epp.flowcontrol.candidates import check_cached, with_fallbacks, within
+
+
+class StagedScheduler(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def handler_type(self) -> str: ...
+    @property
+    def lists_fallbacks(self) -> bool: ...
+    def stages(self, request: RequestFacts) -> Sequence[Stage]: ...
+    def needs(self, stage: Stage, request: RequestFacts, decoder: Endpoint | None) -> bool: ...
+    def narrow(
+        self, stage: Stage, request: RequestFacts, endpoints: Sequence[Endpoint]
+    ) -> Sequence[Endpoint]: ...
+    def rank(
+        self,
+        stage: Stage,
+        request: RequestFacts,
+        endpoints: Sequence[Endpoint],
+        rng: random.Random,
+        count: int,
+    ) -> Scheduled: ...
+    def decided(
+        self,
+        profile: str,
+        request: RequestFacts,
+        endpoints: Sequence[Endpoint],
+        picked: Endpoint,
+        now: float,
+    ) -> None: ...
+    def response_headers(
+        self, profile: str, endpoints: Sequence[Endpoint]
+    ) -> Mapping[str, Mapping[str, str]]: ...
+    def request_headers(self, picks: Picks) -> Mapping[str, str]: ...
+    def common_authority(self, decoder: Endpoint) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StagedAttempt:
+    """None means not now; Refused means that waiting would not help."""
+
+    scheduler: StagedScheduler
+    candidates: Callable[[], Sequence[Endpoint]]  # the endpoints that can be reached
+    with_room: Callable[[Sequence[Endpoint], float], Sequence[Endpoint]] | None  # None: all
+    match_prefix: Callable[[Sequence[int], Sequence[Endpoint], float], Mapping[Endpoint, int]]
+    reserve: Callable[[Endpoint, int, int], Lease]  # tokens of the prompt, of them not cached
+    rng: random.Random
+    estimate: Callable[[RequestFacts, Sequence[Endpoint], float], None] | None = None
+    use_subset: bool = True
+    max_fallbacks: int = 3  # listed after the pick for a gateway that takes lists
+
+    def __call__(self, facts: RequestFacts, now: float) -> Placed | None:
+        facts.attempted_at = now
+        facts.peer, facts.full_profile, facts.cached_tokens = None, "", {}
+        pool = self.candidates()
+        if not pool:
+            return None
+        allowed = self._allowed(facts, pool)
+        if self.estimate is not None:
+            self.estimate(facts, allowed, now)
+        decoding: StageRecord | None = None
+        others: list[StageRecord] = []
+        for stage in self.scheduler.stages(facts):
+            decodes = stage.role is Role.DECODE
+            if not decodes and not facts.needs_room:
+                continue  # a request without a body has nothing to encode or prefill
+            run = self._run(stage, facts, allowed, decoding, now)
+            if run is None:
+                facts.full_profile = stage.profile
+                return None
+            if decodes:
+                decoding = run
+            else:
+                others.append(run)
+            if facts.peer is None and run.picked:
+                facts.peer = run.picked[0]
+        if decoding is None:
+            detail = f"no endpoints available for the given request: {self.scheduler.name}"
+            raise Refused(Reason.SATURATED, f"{detail} runs no profile for it", 1.0)
+        check_cached(facts, decoding.picked[0])
+        for run in others:
+            _leave_to_decoder(run, decoding.picked[0])
+        return self._reserve(facts, decoding, others, now)
+
+    def saturation_candidates(self, facts: RequestFacts) -> Sequence[Endpoint]:
+        """The endpoints whose saturation concerns a request."""
+        try:
+            return self._allowed(facts, self.candidates())
+        except Refused:
+            return ()
+
+    def _allowed(self, facts: RequestFacts, pool: Sequence[Endpoint]) -> Sequence[Endpoint]:
+        return within(facts.subset if self.use_subset else None, pool)
+
+    def _run(
+        self,
+        stage: Stage,
+        facts: RequestFacts,
+        allowed: Sequence[Endpoint],
+        decoding: StageRecord | None,
+        now: float,
+    ) -> StageRecord | None:
+        """None: there is no room, and the request has to wait for it."""
+        record = StageRecord(stage.role, stage.profile)
+        decodes = stage.role is Role.DECODE
+        if stage.decider:
+            decoder = None if decoding is None else decoding.picked[0]
+            self._look_up(facts, allowed)
+            if not self.scheduler.needs(stage, facts, decoder):
+                record.skip = Skip.DECIDER
+                return record
+        fitting = self.scheduler.narrow(stage, facts, allowed)
+        if not fitting:
+            if decodes:
+                raise _nobody_fits(stage)
+            record.skip = Skip.NO_ENDPOINTS
+            return record
+        roomy = fitting
+        if facts.needs_room and self.with_room is not None:
+            roomy = self.with_room(fitting, now)
+        if not roomy:
+            record.skip = Skip.NO_ROOM
+            return record if stage.skip_when_full else None
+        self._look_up(facts, allowed)
+        count = 1 + self.max_fallbacks if decodes and facts.takes_lists else 1
+        scheduled = self.scheduler.rank(stage, facts, roomy, self.rng, count)
+        ordered = tuple(scheduled.ordered)
+        if stage.role is Role.PREFILL or (decodes and not self.scheduler.lists_fallbacks):
+            ordered = ordered[:1]
+        elif decodes:
+            ordered = with_fallbacks(ordered, fitting, count)
+        record.picked = ordered
+        record.candidates = scheduled.candidates
+        record.totals = scheduled.totals
+        record.scores = scheduled.scores
+        record.cached_tokens = min(facts.cached_tokens.get(ordered[0], 0), facts.prompt_tokens)
+        return record
+
+    def _look_up(self, facts: RequestFacts, allowed: Sequence[Endpoint]) -> None:
+        """Once for all stages. Where nobody holds the prefix, a second time costs nothing."""
+        if facts.prefix_blocks and not facts.cached_tokens:
+            ratio = facts.token_ratio
+            facts.cached_tokens = self.match_prefix(facts.prefix_blocks, allowed, ratio)
+
+    def _reserve(
+        self,
+        facts: RequestFacts,
+        decoding: StageRecord,
+        others: list[StageRecord],
+        now: float,
+    ) -> Placed:
+        picks = {run.role: run.picked for run in (decoding, *others) if run.picked}
+        decoder = decoding.picked[0]
+        leases: tuple[Lease, ...] = ()
+        if facts.needs_room:
+            tokens = facts.prompt_tokens
+            uncached = 0 if Role.PREFILL in picks else tokens - decoding.cached_tokens
+            leases = (self.reserve(decoder, tokens, uncached),)
+        decision = Endpoints(
+            decoding.picked,
+            leases,
+            self.scheduler.request_headers(picks),
+            response_headers_by_server=self.scheduler.response_headers(
+                decoding.profile, decoding.picked
+            ),
+            early_leases=self._early_leases(facts, others),
+            prefix_holders=tuple(picks.get(Role.PREFILL, ())),
+            common_authority=self.scheduler.common_authority(decoder),
+        )
+        record = record_of(facts, now)
+        record.profile = decoding.profile
+        record.candidates = decoding.candidates
+        record.totals = decoding.totals
+        record.scores = decoding.scores
+        record.picked = decoding.picked
+        record.cached_tokens = decoding.cached_tokens
+        record.stages = tuple(others)
+        record.handler = self.scheduler.name
+        record.handler_type = self.scheduler.handler_type
+        facts.stage_picks = tuple([(run.profile, run.picked[0]) for run in others if run.picked])
+        for run in (decoding, *others):
+            if run.picked:
+                self.scheduler.decided(run.profile, facts, run.candidates, run.picked[0], now)
+        return Placed(decision, record)
+
+    def _early_leases(self, facts: RequestFacts, others: list[StageRecord]) -> tuple[Lease, ...]:
+        """Of who prefills, for the whole prompt; of who encodes, each for its share of the media.
+
+        The sidecar deals images, videos and audio out to all encoders in turn.
+        """
+        leases: list[Lease] = []
+        for run in others:
+            tokens, uncached = facts.prompt_tokens, facts.prompt_tokens - run.cached_tokens
+            if run.role is Role.ENCODE and run.picked:
+                tokens = uncached = -(-facts.media_tokens // len(run.picked))
+            leases += [self.reserve(endpoint, tokens, uncached) for endpoint in run.picked]
+        return tuple(leases)
+
+
+def _leave_to_decoder(run: StageRecord, decoder: Endpoint) -> None:
+    """An endpoint that decodes needs nobody to tell it to do another stage itself."""
+    if decoder in run.picked:
+        run.picked = tuple([endpoint for endpoint in run.picked if endpoint is not decoder])
+        if not run.picked:
+            run.skip = Skip.SAME_ENDPOINT
+
+
+def _nobody_fits(stage: Stage) -> Refused:
+    detail = "no endpoints available for the given request: none passes the filters of profile"
+    return Refused(Reason.SATURATED, f"{detail} '{stage.profile}'", 1.0)

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from epp.cli.main import cli
+
+SHORT = ("--workload", "zipf", "--fleet", "2x8b-h100", "--cold", "--seconds", "5", "--seeds", "2")
+
+
+def sim(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["sim", *arguments], prog_name="epp")
+
+
+def test_a_policy_beside_another_and_everything_for_machines(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    result = sim(*SHORT, "--rate", "5", "--compare", "random", "--jobs", "1", "--json", str(out))
+    assert result.exit_code == 0, result.output
+    assert "zipf on 2x8b-h100, 5 requests/s, 2 seeds" in result.output
+    assert "minus default" in result.output
+    assert set(json.loads(out.read_bytes())["arms"]) == {"default", "random"}
+
+
+def test_a_closed_loop() -> None:
+    result = sim(*SHORT, "--clients", "3", "--jobs", "1")
+    assert result.exit_code == 0, result.output
+    assert "zipf on 2x8b-h100, 3 clients" in result.output
+
+
+def test_a_trace(tmp_path: Path) -> None:
+    file = tmp_path / "trace.csv"
+    file.write_text(
+        "TIMESTAMP,ContextTokens,GeneratedTokens\n"
+        "2023-11-16 18:17:03.9799600,374,44\n"
+        "2023-11-16 18:17:04.0319600,396,109\n"
+    )
+    result = sim("--trace", str(file), "--speedup", "2", "--seeds", "1", "--jobs", "1")
+    assert result.exit_code == 0, result.output
+    assert "trace.csv on 8x32b-h100-tp2, 2 times as fast" in " ".join(result.output.split())
+    assert "100.0" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("--workload", "best"), "--workload: 'best' is unknown; there are b2b-saas"),
+        (("--fleet", "8xfast", "--rate", "1"), "--fleet: fleet '8xfast': profile 'fast'"),
+        (("--rate", "1", "--clients", "1"), "--clients and --rate exclude each other"),
+        (("--fleet", "8b-l4", "--workload", "rag"), "--rate or --clients is needed: the capacity"),
+        (("--rate", "1", "--fault", "burn:0@1"), "--fault: fault 'burn:0@1'"),
+        (("--rate", "1", "--fault", "slow:8@1"), "--fault slow:8@1: the fleet has servers 0 to 7"),
+        (("--trace", "nowhere.csv"), "--trace: nowhere.csv: "),
+        (("--rate", "1", "--config", "nowhere.yaml"), "'nowhere.yaml' is no file and no policy"),
+    ],
+)
+def test_what_makes_no_sense_is_told_before_anything_runs(
+    arguments: tuple[str, ...], problem: str
+) -> None:
+    result = sim(*arguments)
+    assert result.exit_code == 2
+    assert problem in result.output
+
+
+def test_a_document_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "epp.yaml"
+    file.write_text("kind: Nonsense\n")
+    result = sim("--rate", "1", "--config", str(file))
+    assert result.exit_code == 2
+    assert "epp.yaml" in result.output
