@@ -84,9 +84,9 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
     store, ledger = EndpointStore(), Ledger()
     index = ApproximateIndex(configuration.prefix_cache)
     models = ModelCatalogue()
-    estimation = Estimation(models.is_adapter, models.lists)
     scheduler = (configuration.staged or configuration.profile).with_new_memory()
     detector, limits = configuration.detector, configuration.flow_control
+    estimation = Estimation(models.is_adapter, models.lists)
     attempt = _attempt(
         scheduler,
         candidates=lambda: store.candidates,
@@ -156,10 +156,13 @@ def _attempt(
     estimate: Callable[[RequestFacts, Sequence[Endpoint], float], None] | None,
     use_subset: bool,
 ) -> PlacingAttempt | StagedAttempt:
-    rooms = (candidates, with_room, match_prefix, reserve, rng, estimate, use_subset)
     if isinstance(scheduler, StagedScheduler):
-        return StagedAttempt(scheduler, *rooms)
-    return PlacingAttempt(scheduler, *rooms)
+        return StagedAttempt(
+            scheduler, candidates, with_room, match_prefix, reserve, rng, estimate, use_subset
+        )
+    return PlacingAttempt(
+        scheduler, candidates, with_room, match_prefix, reserve, rng, estimate, use_subset
+    )
 
 
 def _endpoint_at(store: EndpointStore, authority: str) -> Endpoint | None:

@@ -150,8 +150,8 @@ class Flight:
     credited_beside: tuple[tuple[Endpoint, Sequence[int]], ...]  # the same of earlier stages
     picked: Endpoint
     serves: Endpoint
+    stay: Stay | None  # None where it has more than one lease, or none
     told: str  # host:port that the gateway knows `serves` by
-    stay: Stay | None  # None where it has no lease, or other servers compute the prompt
     succeeded: bool = False  # so far as its response was seen
 
 
@@ -196,9 +196,9 @@ class Director:
                 begun.outcome = answer
                 return begun
             self._identify(begun, arrival)
+            self._end_prefills(self.estimates.over(now))
             if facts.needs_room:
                 self.admit(facts)
-            self._end_prefills(self.estimates.over(now))
             begun.outcome = self.queue.place(facts, now)
         except Refused as refusal:
             begun.outcome = refusal
@@ -269,13 +269,13 @@ class Director:
             return []
         for lease in flight.leases:
             self.load.release(lease)
-        self._end_early(flight)
         if flight.stay is not None:
             succeeded = ending.cause is Cause.NATURAL and ending.status < 300
             proven = self.estimates.finished(flight.stay, succeeded, ending.usage, now)
             self._end_prefills(proven)
         if ending.usage is not None:
             self.index.age(flight.serves, ending.usage.completion_tokens)
+        self._end_early(flight)
         return self.something_changed(now)
 
     def reported(self, request_id: str, usage: Usage, now: float) -> None:
@@ -313,11 +313,11 @@ class Director:
     def _take_off(self, facts: RequestFacts, placed: Placed, now: float) -> None:
         decision = placed.decision
         picked, stay = decision.ordered[0], None
-        if decision.leases and not decision.early_leases:
+        told = decision.common_authority or picked.authority
+        if len(decision.leases) == 1 and not decision.early_leases:
             believed = placed.record.cached_tokens
             stay = self.estimates.placed(facts, decision.leases[0], believed, now)
-        told = decision.common_authority or picked.authority
-        flight = Flight(decision.leases, decision.early_leases, (), (), picked, picked, told, stay)
+        flight = Flight(decision.leases, decision.early_leases, (), (), picked, picked, stay, told)
         self._flights[facts] = flight
         if facts.prefix_blocks:
             flight.credited = self.index.add(picked, facts.prefix_blocks)
@@ -359,7 +359,8 @@ class Director:
             if facts.target_model != payload.model:
                 begun.body = with_model(arrival.body, facts.target_model)
         ratio = facts.token_ratio = self.estimates.token_ratio(facts.target_model)
-        facts.prompt_tokens = int(payload.prompt_tokens * ratio + 0.5)
+        text_tokens = payload.prompt_tokens - payload.media_tokens
+        facts.prompt_tokens = int(text_tokens * ratio + 0.5) + payload.media_tokens
         facts.prefix_blocks, tokens = self.hash_prompt(facts.target_model, payload)
         facts.prefix_tokens = int(tokens * ratio)
 

@@ -33,8 +33,8 @@ class EndpointMetrics:
     block_size_tokens: int = 0  # tokens in one KV block; 0 is unknown
     num_blocks: int = 0  # KV blocks of the server, summed over ranks; 0 is unknown
     cache_config_read_at: float = NEVER
-    started_at: float = 0.0  # Unix seconds, of the server's latest process; 0 is unknown
     custom: Mapping[str, float] = field(default_factory=dict)  # further series, by configured key
+    started_at: float = 0.0  # Unix seconds, of the server's latest process; 0 is unknown
 
 
 @dataclass(slots=True, eq=False)

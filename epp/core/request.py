@@ -45,14 +45,14 @@ class RequestFacts:
     ttft_slo_seconds: float = math.inf  # wanted time to the first token; infinite if none is named
     waiting_since: float | None = None  # monotonic seconds; None if it never had to wait
     attempted_at: float = 0.0  # monotonic seconds of the present attempt to place
+    peer: Endpoint | None = None  # what the first stage of this attempt picked, for later ones
+    stage_picks: tuple[tuple[str, Endpoint], ...] = ()  # profile and pick, of all but decode
+    full_profile: str = ""  # of several, the one that had no room at the last attempt
     # At this attempt, where a scorer reads costs:
     estimate: PoolEstimate | None = None  # None: too little is known
     adapter: str = ""  # the target model, if it is a LoRA adapter
     adapter_loads: Mapping[Endpoint, float] = field(default_factory=dict)  # seconds, if not zero
     adapter_waits: Mapping[Endpoint, float] = field(default_factory=dict)  # seconds, for a slot
-    peer: Endpoint | None = None  # what the first stage of this attempt picked, for later ones
-    stage_picks: tuple[tuple[str, Endpoint], ...] = ()  # profile and pick, of all but decode
-    full_profile: str = ""  # of several, the one that had no room at the last attempt
 
     def uncached_on(self, endpoint: Endpoint) -> int:
         """Prompt tokens that the endpoint would have to compute: one at least, as engines do."""

@@ -130,12 +130,9 @@ class ExtProcSession:
 
     def _responding(self, action: Responding) -> None:
         assert self._begun is not None
-        made_room = self._board.director.responding(
-            self._begun.facts,
-            action.served,
-            action.status,
-            self._board.now(),
-            body_follows=action.body_follows,
+        director, now = self._board.director, self._board.now()
+        made_room = director.responding(
+            self._begun.facts, action.served, action.status, now, body_follows=action.body_follows
         )
         if made_room:
             self._board.something_changed()

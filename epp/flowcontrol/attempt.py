@@ -119,7 +119,8 @@ class PlacingAttempt:
         record.cached_tokens = min(facts.cached_tokens.get(picked, 0), facts.prompt_tokens)
         leases: tuple[Lease, ...] = ()
         if facts.needs_room:
-            leases = (self.reserve(picked, facts.prompt_tokens, facts.uncached_on(picked)),)
+            tokens = facts.prompt_tokens
+            leases = (self.reserve(picked, tokens, facts.uncached_on(picked)),)
         self.scheduler.decided(facts, scheduled.candidates, picked, now)
         headers = self.scheduler.response_headers(ordered)
         return Placed(Endpoints(ordered, leases, response_headers_by_server=headers), record)

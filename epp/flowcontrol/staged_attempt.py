@@ -76,8 +76,6 @@ class StagedAttempt:
         if not pool:
             return None
         allowed = self._allowed(facts, pool)
-        if self.estimate is not None:
-            self.estimate(facts, allowed, now)
         decoding: StageRecord | None = None
         others: list[StageRecord] = []
         for stage in self.scheduler.stages(facts):
@@ -143,6 +141,8 @@ class StagedAttempt:
             return record if stage.skip_when_full else None
         self._look_up(facts, allowed)
         count = 1 + self.max_fallbacks if decodes and facts.takes_lists else 1
+        if self.estimate is not None:
+            self.estimate(facts, roomy, now)
         scheduled = self.scheduler.rank(stage, facts, roomy, self.rng, count)
         ordered = tuple(scheduled.ordered)
         if stage.role is Role.PREFILL or (decodes and not self.scheduler.lists_fallbacks):
@@ -159,8 +159,7 @@ class StagedAttempt:
     def _look_up(self, facts: RequestFacts, allowed: Sequence[Endpoint]) -> None:
         """Once for all stages. Where nobody holds the prefix, a second time costs nothing."""
         if facts.prefix_blocks and not facts.cached_tokens:
-            ratio = facts.token_ratio
-            facts.cached_tokens = self.match_prefix(facts.prefix_blocks, allowed, ratio)
+            facts.cached_tokens = self.match_prefix(facts.prefix_blocks, allowed, facts.token_ratio)
 
     def _reserve(
         self,

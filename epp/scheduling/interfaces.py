@@ -27,7 +27,6 @@ class Plugin(ABC):
     }
     type_name: ClassVar[str]
     reads_prefix: ClassVar[bool] = False  # whether `request.cached_tokens` must be filled
-    reads_costs: ClassVar[bool] = False  # whether `request.estimate` and what follows it must be
 
 
 class Filter(Plugin):
@@ -64,6 +63,8 @@ class Preference(Plugin):
 
 class Scorer(Plugin):
     __slots__ = ()
+    reads_prefix: ClassVar[bool] = False  # whether `request.cached_tokens` must be filled
+    reads_costs: ClassVar[bool] = False  # whether `request.estimate` and what follows it must be
 
     @abstractmethod
     def score(self, request: RequestFacts, endpoints: Sequence[Endpoint]) -> Sequence[float]:

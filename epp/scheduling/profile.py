@@ -79,12 +79,8 @@ class Profile:
 
     @property
     def reads_costs(self) -> bool:
-        """Whether `request.estimate` and what follows it must be filled before `rank`."""
-        return (
-            any(preference.reads_costs for preference in self.preferences)
-            or any(weighted.scorer.reads_costs for weighted in self.scorers)
-            or any(memory.plugin.reads_costs for memory in self.memories)
-        )
+        """Whether what was learned must be on the request before `rank`."""
+        return any(weighted.scorer.reads_costs for weighted in self.scorers)
 
     def fit_key(self, request: RequestFacts) -> Hashable:
         """Requests with equal keys pass the filters to the same endpoints."""

@@ -57,7 +57,7 @@ class StagedScheduler:
 
     @property
     def reads_costs(self) -> bool:
-        """Whether `request.estimate` and what follows it must be filled."""
+        """Whether what was learned must be on the request before a stage runs."""
         return any(profile.reads_costs for profile in self.profiles.values())
 
     def stages(self, request: RequestFacts) -> Sequence[Stage]:

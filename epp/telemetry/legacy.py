@@ -79,10 +79,10 @@ TWINS: Mapping[str, Twin] = {
         "inference_extension_flow_control_pool_saturation", ("inference_pool", "stage")
     ),
     "prefix_indexer_size": Twin("inference_extension_prefix_indexer_size"),
-    "prefix_indexer_hit_ratio": Twin("inference_extension_prefix_indexer_hit_ratio"),
-    "prefix_indexer_hit_bytes": Twin("inference_extension_prefix_indexer_hit_bytes"),
     "disagg_decision": Twin("llm_d_inference_scheduler_disagg_decision", _DISAGGREGATION),
     "pd_decision": Twin("llm_d_inference_scheduler_pd_decision", _DISAGGREGATION),
+    "prefix_indexer_hit_ratio": Twin("inference_extension_prefix_indexer_hit_ratio"),
+    "prefix_indexer_hit_bytes": Twin("inference_extension_prefix_indexer_hit_bytes"),
 }
 
 

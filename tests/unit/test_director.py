@@ -406,78 +406,6 @@ def test_the_first_token_ends_the_prefill_and_only_that() -> None:
     assert (endpoint.load.prefilling_tokens, endpoint.load.uncached_tokens) == (0, 0)
 
 
-def test_without_a_first_token_the_clock_ends_the_prefill() -> None:
-    picker = a_picker(COSTS, endpoints=1)
-    learn(picker, shows_answer=False)
-    [endpoint] = picker.store.endpoints
-    begun = picker.director.begin(arrival(streamed("y" * 4000), shows_answer=False), LEARNED_UNTIL)
-    tokens = endpoint.load.prefilling_tokens
-    assert tokens == begun.facts.prompt_tokens > 0
-    picker.director.something_changed(LEARNED_UNTIL + 0.0001 * tokens)
-    assert endpoint.load.prefilling_tokens == tokens
-    picker.director.something_changed(LEARNED_UNTIL + 0.01 * tokens)
-    assert (endpoint.load.prefilling_tokens, endpoint.load.uncached_tokens) == (0, tokens)
-
-
-def test_what_was_learned_goes_with_the_request_to_who_reads_costs() -> None:
-    for extra, reads in ((COSTS, True), (PLUGINS, False)):
-        picker = a_picker(extra)
-        learn(picker, shows_answer=True)
-        facts = picker.director.begin(arrival(chat()), LEARNED_UNTIL).facts
-        assert (facts.estimate is not None) is reads
-
-
-def test_an_adapter_is_told_by_the_list_of_models() -> None:
-    picker = a_picker(COSTS)
-    learn(picker, shows_answer=True)
-    first, other = picker.store.endpoints
-    picker.models.put(first, ({"id": "m"}, {"id": "ad", "parent": "m"}))
-    picker.estimation.residency.loaded(Tier.AWAY, 0.5)
-    facts = picker.director.begin(arrival(chat("ad")), LEARNED_UNTIL).facts
-    assert (facts.adapter, facts.adapter_loads) == ("ad", {other: 0.5})
-    assert picker.director.begin(arrival(chat("m")), LEARNED_UNTIL).facts.adapter == ""
-
-
-def test_token_estimates_follow_what_the_servers_report() -> None:
-    picker, text = a_picker(), "word " * 2000
-    estimates = []
-    for n in range(100):
-        facts = picker.director.begin(arrival(chat(text=text)), float(n)).facts
-        estimates.append((facts.prompt_tokens, facts.prefix_tokens))
-        usage = Usage(facts.size_bytes // 5, 20)
-        picker.director.finish(facts, Ending(Cause.NATURAL, 200, usage=usage), n + 0.5)
-    assert estimates[-1][0] / estimates[0][0] == pytest.approx(0.8, rel=0.02)
-    assert estimates[-1][1] / estimates[0][1] == pytest.approx(0.8, rel=0.02)
-    facts = picker.director.begin(arrival(chat(text=text)), 1e3).facts
-    assert max(facts.cached_tokens.values()) == pytest.approx(facts.prompt_tokens, rel=0.05)
-
-
-@pytest.mark.parametrize("shows_answer", [True, False], ids=["full", "light"])
-def test_answers_age_the_cache_of_who_gave_them(shows_answer: bool) -> None:
-    picker = a_picker(SMALL_INDEX, endpoints=1)
-    text = "word " * 200
-    usage, ending = Usage(250, 1200), Ending(Cause.NATURAL, 200)
-    begun = picker.director.begin(arrival(chat(text=text), shows_answer=shows_answer), 0.0)
-    blocks, endpoints = begun.facts.prefix_blocks, picker.store.endpoints
-    assert picker.index.match(blocks, endpoints)
-    if shows_answer:
-        ending.usage = usage
-    picker.director.finish(begun.facts, ending, 1.0)
-    if not shows_answer:
-        assert picker.index.match(blocks, endpoints)
-        picker.director.reported("made-up", usage, 1.1)
-    assert sum(picker.index.match(blocks, endpoints).values()) < 64 * len(blocks)
-
-
-def test_a_restarted_server_has_nothing_cached() -> None:
-    picker = a_picker(endpoints=1)
-    [endpoint] = picker.store.endpoints
-    facts = picker.director.begin(arrival(chat(text="word " * 200)), 0.0).facts
-    for started_at, cached in ((0.0, True), (100.0, True), (100.0, True), (200.0, False)):
-        picker.read(endpoint, EndpointMetrics(started_at=started_at), 1)
-        assert bool(picker.index.match(facts.prefix_blocks, [endpoint])) is cached
-
-
 @pytest.mark.parametrize(
     ("served", "status", "told"),
     [
@@ -552,3 +480,75 @@ def test_tenants_take_turns_for_the_place_that_becomes_free() -> None:
         assert isinstance(outcome, Placed)
         order.append(running.flow)
     assert order == ["greedy", "modest", "greedy", "greedy"]
+
+
+def test_without_a_first_token_the_clock_ends_the_prefill() -> None:
+    picker = a_picker(COSTS, endpoints=1)
+    learn(picker, shows_answer=False)
+    [endpoint] = picker.store.endpoints
+    begun = picker.director.begin(arrival(streamed("y" * 4000), shows_answer=False), LEARNED_UNTIL)
+    tokens = endpoint.load.prefilling_tokens
+    assert tokens == begun.facts.prompt_tokens > 0
+    picker.director.something_changed(LEARNED_UNTIL + 0.0001 * tokens)
+    assert endpoint.load.prefilling_tokens == tokens
+    picker.director.something_changed(LEARNED_UNTIL + 0.01 * tokens)
+    assert (endpoint.load.prefilling_tokens, endpoint.load.uncached_tokens) == (0, tokens)
+
+
+def test_what_was_learned_goes_with_the_request_to_who_reads_costs() -> None:
+    for extra, reads in ((COSTS, True), (PLUGINS, False)):
+        picker = a_picker(extra)
+        learn(picker, shows_answer=True)
+        facts = picker.director.begin(arrival(chat()), LEARNED_UNTIL).facts
+        assert (facts.estimate is not None) is reads
+
+
+def test_an_adapter_is_told_by_the_list_of_models() -> None:
+    picker = a_picker(COSTS)
+    learn(picker, shows_answer=True)
+    first, other = picker.store.endpoints
+    picker.models.put(first, ({"id": "m"}, {"id": "ad", "parent": "m"}))
+    picker.estimation.residency.loaded(Tier.AWAY, 0.5)
+    facts = picker.director.begin(arrival(chat("ad")), LEARNED_UNTIL).facts
+    assert (facts.adapter, facts.adapter_loads) == ("ad", {other: 0.5})
+    assert picker.director.begin(arrival(chat("m")), LEARNED_UNTIL).facts.adapter == ""
+
+
+def test_token_estimates_follow_what_the_servers_report() -> None:
+    picker, text = a_picker(), "word " * 2000
+    estimates = []
+    for n in range(100):
+        facts = picker.director.begin(arrival(chat(text=text)), float(n)).facts
+        estimates.append((facts.prompt_tokens, facts.prefix_tokens))
+        usage = Usage(facts.size_bytes // 5, 20)
+        picker.director.finish(facts, Ending(Cause.NATURAL, 200, usage=usage), n + 0.5)
+    assert estimates[-1][0] / estimates[0][0] == pytest.approx(0.8, rel=0.02)
+    assert estimates[-1][1] / estimates[0][1] == pytest.approx(0.8, rel=0.02)
+    facts = picker.director.begin(arrival(chat(text=text)), 1e3).facts
+    assert max(facts.cached_tokens.values()) == pytest.approx(facts.prompt_tokens, rel=0.05)
+
+
+@pytest.mark.parametrize("shows_answer", [True, False], ids=["full", "light"])
+def test_answers_age_the_cache_of_who_gave_them(shows_answer: bool) -> None:
+    picker = a_picker(SMALL_INDEX, endpoints=1)
+    text = "word " * 200
+    usage, ending = Usage(250, 1200), Ending(Cause.NATURAL, 200)
+    begun = picker.director.begin(arrival(chat(text=text), shows_answer=shows_answer), 0.0)
+    blocks, endpoints = begun.facts.prefix_blocks, picker.store.endpoints
+    assert picker.index.match(blocks, endpoints)
+    if shows_answer:
+        ending.usage = usage
+    picker.director.finish(begun.facts, ending, 1.0)
+    if not shows_answer:
+        assert picker.index.match(blocks, endpoints)
+        picker.director.reported("made-up", usage, 1.1)
+    assert sum(picker.index.match(blocks, endpoints).values()) < 64 * len(blocks)
+
+
+def test_a_restarted_server_has_nothing_cached() -> None:
+    picker = a_picker(endpoints=1)
+    [endpoint] = picker.store.endpoints
+    facts = picker.director.begin(arrival(chat(text="word " * 200)), 0.0).facts
+    for started_at, cached in ((0.0, True), (100.0, True), (100.0, True), (200.0, False)):
+        picker.read(endpoint, EndpointMetrics(started_at=started_at), 1)
+        assert bool(picker.index.match(facts.prefix_blocks, [endpoint])) is cached

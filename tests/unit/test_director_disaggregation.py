@@ -158,11 +158,11 @@ def test_whatever_happens_every_lease_is_given_back_once(
         elif kind == "respond":
             name = NAMES[number % len(NAMES)]
             served = f"10.0.{ord(name[0])}.{name[1:]}:8000"
-            picker.director.responding(facts, served, 200 if number % 3 else 503, now)
+            picker.director.responding(facts, served, 200 if number % 3 else 503, 0.5)
         elif kind == "headers":
             picker.director.responding(facts, "", 200, 0.5, body_follows=False)
         elif kind == "token":
-            picker.director.first_token(facts, now)
+            picker.director.first_token(facts, 0.5)
         else:
             picker.director.finish(live.pop(number % len(live)).facts, ENDING, now)
         held = sum(e.load.requests for e in everyone)

@@ -41,8 +41,8 @@ class EngineMapping:
     cache_num_blocks_label: str = "num_gpu_blocks"
     cache_block_size: SeriesSpec | None = None  # a gauge instead of a label
     cache_num_blocks: SeriesSpec | None = None
-    started_at: SeriesSpec | None = None  # Unix seconds, of the process
     custom: tuple[tuple[str, SeriesSpec], ...] = ()  # further series, by key; the first one counts
+    started_at: SeriesSpec | None = None  # Unix seconds, of the process
     families: tuple[str, ...] = field(init=False)  # all that is wanted, each once
     line_start: re.Pattern[bytes] = field(init=False, repr=False, compare=False)
     foreign_line: re.Pattern[bytes] = field(init=False, repr=False, compare=False)
@@ -72,8 +72,9 @@ class EngineMapping:
 
         Adapters appear with the first request for one; several processes have no one start.
         """
-        rare = (self.adapters, self.started_at, *(spec for _, spec in self.custom))
-        return frozenset(self.families) - {spec.family for spec in rare if spec is not None}
+        absent = {spec.family for _, spec in self.custom}
+        absent |= {spec.family for spec in (self.adapters, self.started_at) if spec is not None}
+        return frozenset(self.families) - absent
 
 
 def parse_series(text: str) -> SeriesSpec:

@@ -125,8 +125,8 @@ class PageScan:
             block_size_tokens=block_size,
             num_blocks=num_blocks,
             cache_config_read_at=was.cache_config_read_at if cache is None else now,
-            started_at=max((was.started_at, *(started or ()))),
             custom={**was.custom, **self._custom()} if mapping.custom else was.custom,
+            started_at=max((was.started_at, *(started or ()))),
         )
         return Reading(metrics, frozenset(self._samples))
 

@@ -50,7 +50,7 @@ class RunSettings:
     scrape_seconds: float = 0.05  # interval of each endpoint, each at its own phase
     network_seconds: float = 0.0005  # one way, gateway included
     sees_tokens: bool = True  # full mode; in light mode neither first tokens nor answers are seen
-    usage_seconds: float = 0.1  # in light mode, after the end: by the access log
+    usage_seconds: float = 0.1  # in light mode: after the end, by the access log
     bytes_per_token: float = 4.0  # of prompts: the picker counts bytes
     faults: tuple[Fault, ...] = ()
     seed: int = 1
@@ -287,19 +287,21 @@ class FleetRun:
         record.cached_tokens = request.cached_tokens
         record.preemptions = request.preemptions
         tokens = Tokens(request.prompt_tokens, request.output_tokens, request.cached_tokens)
-        ending = Ending(Cause.NATURAL, status=200, streaming=True, completed_at=self.now)
+        ending = Ending(Cause.NATURAL, status=200)
         if self.settings.sees_tokens:
+            ending.streaming, ending.completed_at = True, self.now
             ending.first_chunk_at = record.first_token_at
             ending.usage = tokens
         else:
-            told = flight.facts.request_id, tokens
-            self._at(self.now + self.settings.usage_seconds, self._report, told)
+            late = (flight.facts.request_id, tokens)
+            self._at(self.now + self.settings.usage_seconds, self._report, late)
         outcomes = self.picker.director.finish(flight.facts, ending, self.now)
         self._told(outcomes)
         self._ended(flight)
 
-    def _report(self, told: tuple[str, Tokens]) -> None:
-        self.picker.director.reported(*told, self.now)
+    def _report(self, late: tuple[str, Tokens]) -> None:
+        """The gateway's access log, which comes in batches."""
+        self.picker.director.reported(*late, self.now)
 
     def _lose(self, flight: Flight, status: int) -> None:
         flight.record.lost = True
@@ -355,7 +357,7 @@ class FleetRun:
         server.up = False
         if server.endpoint is not None:
             self.picker.store.set_reachable(server.endpoint, False)
-            self.picker.restarted(server.endpoint)
+            self.picker.index.forget(server.endpoint)
         lost = [flight for flight in self._flights.values() if flight.server is server]
         server.restart(Random(self._rng.random()))
         for flight in lost:

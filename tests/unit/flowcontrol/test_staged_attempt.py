@@ -83,7 +83,7 @@ def test_every_stage_holds_its_own_load() -> None:
 def test_whose_prefix_is_cached_is_not_prefilled_apart() -> None:
     picker = a_disagg_picker()
     first = picker.director.begin(an_arrival(LONG), 1.0)
-    picker.director.responding(first.facts, "", 200, 1.5)
+    picker.director.responding(first.facts, "", 200, 1.0)
     picker.director.finish(first.facts, ENDING, 2.0)
     decision, record = decision_of(picker.director.begin(an_arrival(LONG), 3.0))
     assert roles_of(record) == {"encode": "decider", "prefill": "decider"}
@@ -94,7 +94,7 @@ def test_whose_prefix_is_cached_is_not_prefilled_apart() -> None:
 def test_the_prefiller_computes_what_it_has_not_cached() -> None:
     picker = a_disagg_picker(pool={"p0": "prefill", "d0": "decode", "d1": "decode"})
     first = picker.director.begin(an_arrival(LONG), 1.0)
-    picker.director.responding(first.facts, "", 200, 1.5)
+    picker.director.responding(first.facts, "", 200, 1.0)
     picker.director.finish(first.facts, ENDING, 2.0)
     apply(picker, {"p0": "prefill", "d9": "decode"})  # who decodes now has never seen it
     decision_of(picker.director.begin(an_arrival(LONG), 3.0))
@@ -135,7 +135,7 @@ def test_a_request_waits_until_every_stage_has_room() -> None:
     assert isinstance(late.outcome, Waiting)
     assert isinstance(short.outcome, Waiting)  # nobody has room to decode either
     assert late.facts.full_profile == "decode"
-    assert picker.director.first_token(first.facts, 1.5)
+    assert picker.director.first_token(first.facts, 1.0)
     assert picker.director.something_changed(2.0) == []
     [(facts, outcome)] = picker.director.finish(second.facts, ENDING, 3.0)
     assert facts is late.facts
@@ -151,7 +151,7 @@ def test_who_needs_no_prefill_passes_those_who_wait_for_it() -> None:
     assert late.facts.full_profile == "prefill"
     assert picker.ledger.leases_held == 2  # nothing is held while one waits
     decision_of(picker.director.begin(an_arrival(SHORT), 1.0))
-    assert picker.director.first_token(first.facts, 1.5)
+    assert picker.director.first_token(first.facts, 1.0)
     [(facts, _)] = picker.director.something_changed(2.0)
     assert facts is late.facts
 
@@ -272,7 +272,7 @@ def test_a_rank_is_told_apart_from_where_it_is_reached() -> None:
     [rank] = decision.ordered  # a fallback would be told the rank of another pod
     assert decision.destination == f"{rank.address}:9000"
     assert decision.request_headers == {"x-data-parallel-host-port": rank.authority}
-    picker.director.responding(begun.facts, decision.destination, 200, 1.5)
+    picker.director.responding(begun.facts, decision.destination, 200)
     assert rank.load.requests == 1
     assert picker.index.tokens_of(rank) == 0  # of a prompt that no scorer asks about
 
@@ -284,7 +284,7 @@ def test_a_coordinator_may_ask_for_a_decoder_that_has_the_prompt() -> None:
     assert begun.refused.reason is Reason.NOT_CACHED
     assert picker.ledger.leases_held == 0
     first = picker.director.begin(an_arrival(LONG), 2.0)
-    picker.director.responding(first.facts, "", 200, 1.5)
+    picker.director.responding(first.facts, "", 200, 1.0)
     again = picker.director.begin(an_arrival(LONG, prefer="if-available"), 3.0)
     assert decision_of(again)[0].ordered == decision_of(first)[0].ordered
 

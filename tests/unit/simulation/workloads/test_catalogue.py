@@ -19,7 +19,7 @@ SIZES = {
     "zipf": (4300, 300),
     "chat": (5050, 300),
     "code-generation": (60_000, 790),
-    "rag": (25_000, 495),
+    "rag": (12_150, 495),
     "longmix": (4050, 250),
     "azure-conversation": (1440, 200),
     "bursts": (1440, 200),
