@@ -18,6 +18,7 @@ from epp.extproc.transport.interfaces import Server
 log = logging.getLogger(__name__)
 
 FORCED_GRACE_SECONDS = 1.0  # for streams that are open when the drain is over
+LAST_PLACING_SECONDS = 0.3  # of them; by then the ports take nothing new
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,11 @@ async def _drain(shells: Shells, stop: StopSignal) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await stop.hurried.wait()
-    shells.refuse_waiting()
-    await shells.extproc.stop(FORCED_GRACE_SECONDS)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(shells.extproc.stop(FORCED_GRACE_SECONDS))
+        # What was sent before its gateway heard of the end is placed as ever.
+        await asyncio.sleep(LAST_PLACING_SECONDS)
+        shells.refuse_waiting()
     log.info("stopped", extra={"open_requests": shells.open_requests()})
 
 

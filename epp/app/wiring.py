@@ -100,7 +100,7 @@ def assemble(settings: ServeSettings, configuration: Configuration, writer: Line
             ModelListFetcher(picker.store, picker.models, random.Random()).run,
             lambda: watch_loop(core.metrics.loop_stall.observe),
         ),
-        warmed_up=core.scrapes.first_round,
+        warmed_up=discovery.first_look,
         refuse_waiting=lambda: core.board.deliver(picker.queue.close()),
         open_requests=lambda: len(picker.director),
         step_down=guarded.step_down,
@@ -159,6 +159,7 @@ def _apply(settings: ServeSettings, core: _Core, configuration: Configuration) -
 class _Discovery:
     load: Callable[[], Awaitable[None]]
     loops: tuple[Callable[[], Awaitable[None]], ...]
+    first_look: Callable[[], Awaitable[None]]  # returns when there is something to pick, or late
 
 
 def _discovery(
@@ -170,12 +171,12 @@ def _discovery(
     """The document's own discovery, else Kubernetes as the command line says."""
     if configuration.discovery is not None:
         file = FileDiscovery(configuration.discovery, core.picker.store.apply)
-        return _Discovery(file.load, (file.run,))
+        return _Discovery(file.load, (file.run,), core.scrapes.first_round)
     assert settings.kubernetes is not None
     health.set_pool_known(False)
     readiness = PoolReadiness(health, core.scrapes.first_round)
     cluster = cluster_discovery(settings.kubernetes, core.picker, core.metrics, readiness)
-    return _Discovery(cluster.load, (cluster.run, readiness.run))
+    return _Discovery(cluster.load, (cluster.run, readiness.run), readiness.first)
 
 
 def _scrape_settings(settings: ServeSettings, configuration: Configuration) -> ScrapeSettings:

@@ -119,12 +119,18 @@ requestHandler:
   {{- with $router.epp.extraContainerPorts }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
+  # It takes a second of CPU to start, on a node that is full many times that: liveness counts after.
+  startupProbe:
+    grpc:
+      port: {{ $router.epp.grpcHealthPort }}
+      service: liveness
+    periodSeconds: 1
+    failureThreshold: 120
   # The process works: a pool that is not there yet is no reason to restart.
   livenessProbe:
     grpc:
       port: {{ $router.epp.grpcHealthPort }}
       service: liveness
-    initialDelaySeconds: 5
     periodSeconds: 10
   readinessProbe:
     grpc:
