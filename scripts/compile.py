@@ -28,8 +28,9 @@ GROUP = "epp"  # prefix of the module that holds the code of all
 MINUTES = 15
 MADE_BY = "made-by"  # in the build: these scripts as they were, since they say how it is compiled
 
-# The way of one request. Shells stay as they are: there time goes into the event loop and the
-# kernel. So do plugins, which others subclass, and settings, which pydantic reads.
+# The way of one request, and what a simulated fleet does at every step. Shells stay as they are:
+# there time goes into the event loop and the kernel. So do plugins, which others subclass, and
+# settings, which pydantic reads.
 COMPILED = (
     "bodyrouting/*.py",
     "core/*.py",
@@ -51,6 +52,17 @@ COMPILED = (
     "scheduling/readings.py",
     "scheduling/roles.py",
     "scheduling/staged.py",
+    "simulation/adapters.py",
+    "simulation/fleet/engine.py",
+    "simulation/fleet/kv_cache.py",
+    "simulation/fleet/prompts.py",
+    "simulation/fleet/records.py",
+    "simulation/fleet/requests.py",
+    "simulation/fleet/run.py",
+    "simulation/fleet/segments.py",
+    "simulation/fleet/servers.py",
+    "simulation/profiles.py",
+    "simulation/scheduler.py",
     "telemetry/buckets.py",
     "telemetry/instruments.py",
     "telemetry/metrics.py",
@@ -63,7 +75,7 @@ INTERPRETED = (
     "bodyrouting/plugins.py",
     "extproc/health.py",  # its states are constants of a nested class
     "extproc/transport/http2/server.py",  # a shell
-    "prefixcache/settings.py",  # pydantic reads it by the names of the document
+    "prefixcache/settings.py",  # read by pydantic
 )
 
 SETUP = """\

@@ -9,6 +9,7 @@ import click
 from epp.cli.bbr import bbr
 from epp.cli.envoy_config import envoy_config
 from epp.cli.envoy_drain import envoy_drain
+from epp.cli.explain import explain, replay
 from epp.cli.flags import ALL, PORT, PickerGroup
 
 
@@ -157,9 +158,55 @@ def sim(context: click.Context, /, **flags: Any) -> None:
     run_sim(**flags)
 
 
+@sim.command("advise")
+@click.option(
+    "--config", default="default", show_default=True, help="What runs now: document, or policy."
+)
+@click.option("--workload", default="chat", show_default=True, help="By name.")
+@click.option(
+    "--fleet", default="8x32b-h100-tp2", show_default=True, help="Or 4x8b-h100+4x8b-a100."
+)
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Requests per second.")
+@click.option(
+    "--load",
+    type=click.FloatRange(0, 1000, min_open=True),
+    default=85.0,
+    show_default=True,
+    help="Without a rate: percent of the capacity.",
+)
+@click.option("--clients", type=click.IntRange(1), help="Closed loop of so many, not a rate.")
+@click.option("--light", is_flag=True, help="First tokens are not seen, as in light mode.")
+@click.option(
+    "--budget-seconds",
+    type=click.FloatRange(1),
+    default=100.0,
+    show_default=True,
+    help="For the search and the proof.",
+)
+@click.option("--json", default="", help="Everything, for machines.")
+@click.option(
+    "--jobs", type=click.IntRange(0, 256), default=0, help="Processes; 0: one a processor."
+)
+def advise(**flags: Any) -> None:
+    """Search the configuration that serves a load best, and name what the fleet runs out of."""
+    from epp.cli.advise import run_advise
+
+    run_advise(**flags)
+
+
+@sim.command("gates")
+def gates() -> None:
+    """What the model must get right before it is believed, each figure beside what it should be."""
+    from epp.cli.gates import run_gates
+
+    run_gates()
+
+
 cli.add_command(bbr)
 cli.add_command(envoy_config)
 cli.add_command(envoy_drain)
+cli.add_command(explain)
+cli.add_command(replay)
 
 
 def main() -> None:

@@ -52,18 +52,23 @@ def simulate(cell: Cell) -> Outcome:
     )
     if cell.trace is not None:
         settings, clients = _replayed(cell.trace, settings)
-        objectives = TRACE_OBJECTIVES
     else:
-        workload = CATALOGUE[cell.workload]
-        settings, clients = _generated(cell, workload, settings)
-        objectives = Objectives(workload.ttft_seconds, workload.tpot_seconds)
-    ttft, tpot = cell.ttft_seconds, cell.tpot_seconds
-    objectives = Objectives(
-        objectives.ttft_seconds if ttft is None else ttft,
-        objectives.tpot_seconds if tpot is None else tpot,
-    )
+        settings, clients = _generated(cell, CATALOGUE[cell.workload], settings)
     run = FleetRun(settings, read_configuration(cell.policy or None), clients)
-    return outcome_of(run.run(), objectives, len(run.servers))
+    return outcome_of(run.run(), objectives_of(cell), len(run.servers))
+
+
+def objectives_of(cell: Cell) -> Objectives:
+    if cell.trace is None:
+        workload = CATALOGUE[cell.workload]
+        usual = Objectives(workload.ttft_seconds, workload.tpot_seconds)
+    else:
+        usual = TRACE_OBJECTIVES
+    ttft, tpot = cell.ttft_seconds, cell.tpot_seconds
+    return Objectives(
+        usual.ttft_seconds if ttft is None else ttft,
+        usual.tpot_seconds if tpot is None else tpot,
+    )
 
 
 def _generated(

@@ -70,3 +70,25 @@ def test_a_document_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     result = sim("--rate", "1", "--config", str(file))
     assert result.exit_code == 2
     assert "epp.yaml" in result.output
+
+
+def test_advice_in_a_table_in_words_and_for_machines(tmp_path: Path) -> None:
+    out = tmp_path / "advice.json"
+    result = sim(
+        *("advise", "--workload", "zipf", "--fleet", "1x8b-h100", "--clients", "1"),
+        *("--config", "random", "--budget-seconds", "1", "--json", str(out)),
+    )
+    assert result.exit_code == 0, result.output
+    assert "zipf on 1x8b-h100, 1 clients" in result.output
+    assert "Bottleneck: none; the fleet has room at this load." in result.output
+    assert "random" in result.output
+    found = json.loads(out.read_bytes())
+    assert found["bottleneck"]["resource"] == "nothing"
+    assert found["advised"] in found["search"]["arms"]
+    assert set(found["proof"]["arms"]) == {"random", found["best"]}
+
+
+def test_advice_for_a_fleet_that_there_is_not() -> None:
+    result = sim("advise", "--fleet", "8xfast", "--rate", "1")
+    assert result.exit_code == 2
+    assert "--fleet: fleet '8xfast'" in result.output

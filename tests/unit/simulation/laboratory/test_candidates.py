@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+
+from epp.config.build import read_configuration
+from epp.simulation.laboratory.candidates import DEFAULT, candidates, prefill_rate
+from epp.simulation.policies import POLICIES
+from epp.simulation.profiles import PROFILES
+
+FOUND = candidates(("32b-h100-tp2", "8b-h100"))
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_every_candidate_is_a_document_that_can_be_read(name: str) -> None:
+    """Those of others let nobody wait in the picker, ours do."""
+    configuration = read_configuration(FOUND[name] or None)
+    theirs = name in POLICIES or name == "sticky-fitted"
+    assert (configuration.flow_control is None) is theirs
+
+
+def test_there_is_the_default_and_what_others_ship() -> None:
+    assert FOUND[DEFAULT] == ""
+    assert set(POLICIES) < set(FOUND)
+    assert len(set(FOUND.values())) == len(FOUND)
+
+
+def test_sticky_is_fitted_to_the_slowest_server() -> None:
+    slow, fast = (prefill_rate(PROFILES[name]) for name in ("32b-h100-tp2", "8b-h100"))
+    assert slow < fast
+    assert f"peakPrefillThroughput: {slow:.0f}\n" in FOUND["sticky-fitted"]
+    assert "maxTTFTPenaltyMs: 2000\n" in FOUND["sticky-fitted"]
+
+
+def test_the_prefill_rate_is_about_the_one_that_was_measured() -> None:
+    assert prefill_rate(PROFILES["32b-h100-tp2"]) == pytest.approx(15_928, rel=0.2)
