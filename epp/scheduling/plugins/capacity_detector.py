@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from epp.core.endpoint import Endpoint
-from epp.scheduling.plugins.utilization_detector import UtilizationDetector
+from epp.scheduling.utilization import Utilization
 
 
 @dataclass(frozen=True, slots=True)
-class CapacityDetector(UtilizationDetector):
+class CapacityDetector(Utilization):
     """An engine with all its places taken is full as soon as one request waits in it.
 
     That one keeps it busy; more would only delay who is more important. Where the places are not
@@ -22,6 +22,6 @@ class CapacityDetector(UtilizationDetector):
 
     kv_cache_util_threshold: float = 0.98
 
-    def _queue(self, endpoint: Endpoint) -> float:
+    def queue_pressure(self, endpoint: Endpoint) -> float:
         load = endpoint.load
         return float(load.waiting) if load.places else load.waiting / self.queue_depth_threshold
