@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 IMAGE := localhost/epp:0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help venv compiled run check format test test-compiled cluster test-cluster test-node istio manifests image kind bench instructions protos constraints clean
+.PHONY: help venv compiled run check format test test-compiled cluster test-cluster test-node dns istio manifests image kind bench instructions protos constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ test-cluster: cluster ## the tests on a real Kubernetes API server
 
 test-node: cluster ## the chart on a real node; needs root and Debian's containerd
 	EPP_COMPILED=never $(BIN)/pytest -q -rs tests/cluster/node
+
+dns: $(VENV)/.installed ## build CoreDNS, once, for the tests of test-node that need names; needs Go
+	$(BIN)/python -m tests.cluster.node.dns.build
 
 istio: $(VENV)/.installed ## build Istio's control plane, once, for the tests of test-node that need it; needs Go
 	$(BIN)/python -m tests.cluster.node.istio.build

@@ -7,17 +7,17 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from epp.config.settings import Configuration
-from epp.core.decision import Answer, Lease
+from epp.core.decision import Answer, Outcome
 from epp.core.endpoint import Endpoint, EndpointMetrics
 from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
 from epp.datalayer.ledger import Ledger
 from epp.datalayer.models.catalogue import ModelCatalogue
 from epp.datalayer.store import Change, EndpointStore
-from epp.director import Arrival, Director
+from epp.director import Arrival, Director, Reading
 from epp.estimation.estimation import Estimation
 from epp.extproc.headers import read_control
-from epp.flowcontrol.attempt import PlacingAttempt
+from epp.flowcontrol.attempt import PlacingAttempt, Sample
 from epp.flowcontrol.controller import FlowController
 from epp.flowcontrol.legacy import LegacyAdmission
 from epp.flowcontrol.staged_attempt import StagedAttempt
@@ -26,6 +26,7 @@ from epp.payloads.request import read_request
 from epp.prefixcache.approximate import ApproximateIndex
 from epp.prefixcache.blocks import hash_chain, tokens_in
 from epp.routing.router import ModelRouter
+from epp.routing.settings import RoutingSettings
 from epp.scheduling.profile import Profile
 from epp.scheduling.roles import decoders, prefillers
 from epp.scheduling.staged import StagedScheduler
@@ -41,9 +42,44 @@ class Outside:
         arrival.path, arrival.headers, arrival.body, complete=arrival.complete
     )
     on_rewrite: Callable[[str, str, str], None] = lambda _rewrite, _model, _target: None
+    sample: Sample | None = None  # asked before every attempt to place a request
+
+
+Queue = FlowController | LegacyAdmission
+Scheduler = Profile | StagedScheduler
 
 
 @dataclass(frozen=True, slots=True)
+class _Rooms:
+    """What remembers. It stays when the configuration changes."""
+
+    store: EndpointStore
+    ledger: Ledger
+    index: ApproximateIndex
+    estimation: Estimation
+    outside: Outside
+    use_subset: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the configuration makes of the rooms: without memory, made anew with each one."""
+
+    scheduler: Scheduler  # with the memory of its stateful plugins
+    attempt: PlacingAttempt | StagedAttempt
+    fit_class: Callable[[RequestFacts], Hashable]
+    saturation_for: Callable[[RequestFacts, float], float]
+    admit: Callable[[RequestFacts, random.Random], None]  # raises Refused
+    reading: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Reconfigured:
+    outcomes: list[tuple[RequestFacts, Outcome]]  # of waiting requests whose turn this made
+    index_anew: bool  # what was known of prefixes is forgotten
+
+
+@dataclass(slots=True)
 class Picker:
     """A composed picker. One event loop, or one simulation, is its only user."""
 
@@ -54,8 +90,11 @@ class Picker:
     estimation: Estimation
     models: ModelCatalogue
     router: ModelRouter
-    queue: FlowController | LegacyAdmission
+    queue: Queue
     director: Director
+    policy: Policy
+    _rooms: _Rooms
+    _cluster: RoutingSettings = RoutingSettings()
 
     def read(self, endpoint: Endpoint, metrics: EndpointMetrics, own_at_start: int) -> None:
         """A scrape came."""
@@ -79,42 +118,76 @@ class Picker:
         }
         return {**found, "effective": max(found.values()) if found else saturation(pool, now)}
 
+    @property
+    def routing(self) -> RoutingSettings:
+        """What the configuration and the cluster say together."""
+        return self.configuration.routing.followed_by(self._cluster)
+
+    @property
+    def use_subset(self) -> bool:
+        """Whether the gateway's subset hint binds."""
+        return self._rooms.use_subset
+
+    def route(self, cluster: RoutingSettings) -> RoutingSettings:
+        """Take in what the cluster says of routing; what the configuration says counts before it.
+
+        Returns both together.
+        """
+        self._cluster = cluster
+        self.router.update(self.routing)
+        return self.routing
+
+    def reconfigure(self, configuration: Configuration, now: float) -> Reconfigured:
+        """Swap all that is configuration, between two decisions. Rooms keep what they remember.
+
+        Discovery and the kind of admission must be those that run. Raises what a plugin may raise,
+        and then nothing has changed.
+        """
+        if (configuration.flow_control is None) is not (self.configuration.flow_control is None):
+            raise ValueError("another kind of admission needs a picker of its own")
+        running = self.policy.scheduler
+        scheduler = (configuration.staged or configuration.profile).with_memory_of(running.profiles)
+        policy = _policy(configuration, scheduler, self._rooms)
+        if isinstance(self.queue, LegacyAdmission):
+            self.queue.reconfigure(policy.attempt, policy.saturation_for)
+        else:
+            assert configuration.flow_control is not None
+            self.queue.reconfigure(
+                configuration.flow_control,
+                policy.attempt,
+                policy.fit_class,
+                same_classes=scheduler.what_fits == running.what_fits,
+            )
+        index_anew = self.index.reconfigure(configuration.prefix_cache)
+        if index_anew:
+            for facts in self.queue.requests():
+                facts.prefix_blocks, facts.prefix_tokens = (), 0
+        before, self.configuration = self.configuration, configuration
+        self.policy = policy
+        self.director.reading = policy.reading
+        self.director.admit = lambda facts: policy.admit(facts, self._rooms.outside.rng)
+        self.director.succeeded = scheduler.finished
+        if configuration.routing != before.routing:
+            self.route(self._cluster)
+        return Reconfigured(self.director.something_changed(now), index_anew)
+
 
 def compose(configuration: Configuration, outside: Outside, *, use_subset: bool = True) -> Picker:
     store, ledger = EndpointStore(), Ledger()
     index = ApproximateIndex(configuration.prefix_cache)
     models = ModelCatalogue()
     scheduler = (configuration.staged or configuration.profile).with_new_memory()
-    detector, limits = configuration.detector, configuration.flow_control
     estimation = Estimation(models.is_adapter, models.lists)
-    attempt = _attempt(
-        scheduler,
-        candidates=lambda: store.candidates,
-        with_room=detector.with_room if limits is not None else None,
-        match_prefix=index.match,
-        reserve=ledger.reserve,
-        rng=outside.rng,
-        estimate=_estimate_reader(configuration, estimation, store),
-        use_subset=use_subset,
-    )
-
-    def fit_class(facts: RequestFacts) -> Hashable:
-        return facts.subset, scheduler.fit_key(facts)
-
-    def saturation_for(facts: RequestFacts, now: float) -> float:
-        return detector.saturation(attempt.saturation_candidates(facts), now)
-
-    def admit(facts: RequestFacts) -> None:
-        for admitter in configuration.admitters:
-            endpoints = attempt.saturation_candidates(facts)
-            if detail := admitter.refusal(facts, endpoints, outside.rng):
-                raise Refused(Reason.SATURATED, detail, 1.0)
-
-    queue: FlowController | LegacyAdmission
+    rooms = _Rooms(store, ledger, index, estimation, outside, use_subset)
+    policy = _policy(configuration, scheduler, rooms)
+    limits = configuration.flow_control
+    queue: Queue
     if limits is None:
-        queue = LegacyAdmission(attempt, saturation_for)
+        queue = LegacyAdmission(policy.attempt, policy.saturation_for)
     else:
-        queue = FlowController(limits, attempt, fit_class, lambda: not store.candidates)
+        queue = FlowController(
+            limits, policy.attempt, policy.fit_class, lambda: not store.candidates
+        )
 
     def forget(change: Change) -> None:
         for endpoint in change.removed:
@@ -132,36 +205,82 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         index=index,
         estimates=estimation,
         read_payload=outside.read_payload,
-        hash_prompt=_prompt_hasher(configuration),
+        reading=policy.reading,
         endpoint_at=lambda authority: _endpoint_at(store, authority),
-        control=_control_reader(configuration),
         answer_for=_model_lister(models, store),
         new_request_id=outside.new_request_id,
+        admit=lambda facts: policy.admit(facts, outside.rng),
+        succeeded=scheduler.finished,
+    )
+    return Picker(
+        configuration,
+        store,
+        ledger,
+        index,
+        estimation,
+        models,
+        router,
+        queue,
+        director,
+        policy,
+        rooms,
+    )
+
+
+def _policy(configuration: Configuration, scheduler: Scheduler, rooms: _Rooms) -> Policy:
+    """`scheduler` is that of the configuration, with its memory."""
+    detector = configuration.detector
+    attempt = _attempt(configuration, scheduler, rooms)
+
+    def fit_class(facts: RequestFacts) -> Hashable:
+        return facts.subset, scheduler.fit_key(facts)
+
+    def saturation_for(facts: RequestFacts, now: float) -> float:
+        return detector.saturation(attempt.saturation_candidates(facts), now)
+
+    def admit(facts: RequestFacts, rng: random.Random) -> None:
+        for admitter in configuration.admitters:
+            endpoints = attempt.saturation_candidates(facts)
+            if detail := admitter.refusal(facts, endpoints, rng):
+                raise Refused(Reason.SATURATED, detail, 1.0)
+
+    reading = Reading(
+        hash_prompt=_prompt_hasher(configuration),
+        control=_control_reader(configuration),
         session_headers=configuration.session_headers,
         flow_headers=configuration.flow_headers,
-        succeeded=scheduler.finished,
-        admit=admit,
     )
-    return Picker(configuration, store, ledger, index, estimation, models, router, queue, director)
+    return Policy(scheduler, attempt, fit_class, saturation_for, admit, reading)
 
 
 def _attempt(
-    scheduler: Profile | StagedScheduler,
-    *,
-    candidates: Callable[[], Sequence[Endpoint]],
-    with_room: Callable[[Sequence[Endpoint], float], Sequence[Endpoint]] | None,
-    match_prefix: Callable[[Sequence[int], Sequence[Endpoint], float], Mapping[Endpoint, int]],
-    reserve: Callable[[Endpoint, int, int], Lease],
-    rng: random.Random,
-    estimate: Callable[[RequestFacts, Sequence[Endpoint], float], None] | None,
-    use_subset: bool,
+    configuration: Configuration, scheduler: Scheduler, rooms: _Rooms
 ) -> PlacingAttempt | StagedAttempt:
+    waits, outside = configuration.flow_control is not None, rooms.outside
+    with_room = configuration.detector.with_room if waits else None
+    estimate = _estimate_reader(configuration, rooms.estimation, rooms.store)
     if isinstance(scheduler, StagedScheduler):
         return StagedAttempt(
-            scheduler, candidates, with_room, match_prefix, reserve, rng, estimate, use_subset
+            scheduler,
+            lambda: rooms.store.candidates,
+            with_room,
+            rooms.index.match,
+            rooms.ledger.reserve,
+            outside.rng,
+            estimate,
+            outside.sample,
+            rooms.use_subset,
         )
     return PlacingAttempt(
-        scheduler, candidates, with_room, match_prefix, reserve, rng, estimate, use_subset
+        scheduler,
+        lambda: rooms.store.candidates,
+        with_room,
+        rooms.index.match,
+        rooms.ledger.reserve,
+        outside.rng,
+        estimate,
+        outside.sample,
+        rooms.use_subset,
     )
 
 

@@ -140,6 +140,16 @@ class Estimates(Protocol):
     def reported(self, request_id: str, usage: Usage, now: float) -> Endpoint | None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a request is read, as the configuration says. Swapped whole when that changes."""
+
+    hash_prompt: Callable[[str, Payload], tuple[Sequence[int], int]]  # blocks, tokens in them
+    control: Callable[[Arrival, str], str | None]  # a control value by name; None if absent
+    session_headers: tuple[str, ...] = ()
+    flow_headers: tuple[str, ...] = ()  # of a request without a fairness id
+
+
 @dataclass(slots=True)
 class Flight:
     """What one placed request holds."""
@@ -155,7 +165,7 @@ class Flight:
     succeeded: bool = False  # so far as its response was seen
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Director:
     router: Router
     queue: Queue
@@ -163,13 +173,10 @@ class Director:
     index: PrefixIndex
     estimates: Estimates
     read_payload: Callable[[Arrival], Payload]  # raises Refused for what no engine would take
-    hash_prompt: Callable[[str, Payload], tuple[Sequence[int], int]]  # blocks, tokens in them
+    reading: Reading
     endpoint_at: Callable[[str], Endpoint | None]
-    control: Callable[[Arrival, str], str | None]  # a control value by name; None if absent
     answer_for: Callable[[str, str], Answer | None]  # method, path
     new_request_id: Callable[[], str]
-    session_headers: tuple[str, ...] = ()
-    flow_headers: tuple[str, ...] = ()  # of a request without a fairness id
     admit: Callable[[RequestFacts], None] = lambda _facts: None  # raises Refused
     # Request, endpoint picked, endpoint that served, time.
     succeeded: Callable[[RequestFacts, Endpoint, Endpoint, float], None] = lambda *_: None
@@ -196,7 +203,7 @@ class Director:
                 begun.outcome = answer
                 return begun
             self._identify(begun, arrival)
-            self._end_prefills(self.estimates.over(now))
+            self.pass_time(now)
             if facts.needs_room:
                 self.admit(facts)
             begun.outcome = self.queue.place(facts, now)
@@ -284,9 +291,13 @@ class Director:
         if served is not None:
             self.index.age(served, usage.completion_tokens)
 
+    def pass_time(self, now: float) -> None:
+        """Prefills that are taken to be over by now end."""
+        self._end_prefills(self.estimates.over(now))
+
     def something_changed(self, now: float) -> list[tuple[RequestFacts, Outcome]]:
         """Call after a scrape, a change of the pool, or the earliest deadline of a waiter."""
-        self._end_prefills(self.estimates.over(now))
+        self.pass_time(now)
         outcomes = self.queue.something_changed(now)
         for facts, outcome in outcomes:
             if isinstance(outcome, Placed):
@@ -328,16 +339,16 @@ class Director:
 
     def _identify(self, begun: Begun, arrival: Arrival) -> None:
         """Who asks for what: payload, priority, flow, target model. Raises Refused."""
-        facts = begun.facts
-        named = self.control(arrival, "inference-objective") or ""
+        facts, reading = begun.facts, self.reading
+        named = reading.control(arrival, "inference-objective") or ""
         self._rank(facts, named, "")  # for a body that cannot be read, too
         facts.flow = (
-            self.control(arrival, "inference-fairness-id")
-            or _first(arrival.headers, self.flow_headers)
+            reading.control(arrival, "inference-fairness-id")
+            or _first(arrival.headers, reading.flow_headers)
             or DEFAULT_FLOW
         )
-        facts.ttft_slo_seconds = _slo_seconds(self.control(arrival, "slo-ttft-ms"))
-        facts.session = _first(arrival.headers, self.session_headers)
+        facts.ttft_slo_seconds = _slo_seconds(reading.control(arrival, "slo-ttft-ms"))
+        facts.session = _first(arrival.headers, reading.session_headers)
         if not arrival.has_body:
             return
         if (preferences := arrival.headers.get("prefer")) is not None:
@@ -351,7 +362,7 @@ class Director:
         facts.media_tokens = payload.media_tokens
         facts.max_output_tokens = payload.max_output_tokens
         if payload.can_rewrite:
-            requested = self.control(arrival, "model-name-rewrite") or ""
+            requested = reading.control(arrival, "model-name-rewrite") or ""
             spread_key = facts.session or facts.request_id
             facts.target_model = self.router.target_of(payload.model, requested, spread_key)
             if not facts.target_model:
@@ -361,7 +372,7 @@ class Director:
         ratio = facts.token_ratio = self.estimates.token_ratio(facts.target_model)
         text_tokens = payload.prompt_tokens - payload.media_tokens
         facts.prompt_tokens = int(text_tokens * ratio + 0.5) + payload.media_tokens
-        facts.prefix_blocks, tokens = self.hash_prompt(facts.target_model, payload)
+        facts.prefix_blocks, tokens = reading.hash_prompt(facts.target_model, payload)
         facts.prefix_tokens = int(tokens * ratio)
 
     def _rank(self, facts: RequestFacts, named: str, model: str) -> None:

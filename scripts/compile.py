@@ -75,6 +75,7 @@ INTERPRETED = (
     "bodyrouting/plugins.py",
     "extproc/health.py",  # its states are constants of a nested class
     "extproc/transport/http2/server.py",  # a shell
+    "prefixcache/settings.py",  # read by pydantic
 )
 
 SETUP = """\

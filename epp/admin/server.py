@@ -15,6 +15,7 @@ from prometheus_client.core import Metric
 
 from epp.admin.access.gate import AccessGate
 from epp.admin.access.verdicts import Verdict
+from epp.admin.explaining import Explainer
 from epp.admin.exposition import CONTENT_TYPE, render
 
 MAX_REQUEST_BYTES = 64 * 1024
@@ -50,6 +51,7 @@ class AdminViews:
     metrics: Callable[[], Iterable[Metric]]
     ready: Callable[[], bool]
     status: Callable[[], dict[str, object]] | None = None  # None: no status page
+    explainer: Explainer | None = None  # None: nothing is decided here
 
 
 class AdminServer:
@@ -68,6 +70,9 @@ class AdminServer:
         if self._views.status is not None:
             app.router.add_get("/", _on_loopback(self._page))
             app.router.add_get("/status.json", _on_loopback(self._status))
+        if (explainer := self._views.explainer) is not None:
+            app.router.add_post("/explain", _on_loopback(explainer.post))
+            app.router.add_get("/explain/{request_id}", _on_loopback(explainer.get))
         app.router.add_get("/livez", self._live)
         app.router.add_get("/healthz", self._ready)
         app.router.add_get("/readyz", self._ready)

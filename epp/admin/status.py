@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from epp.core.decision import DecisionRecord
 from epp.core.endpoint import Endpoint
 
 MAX_ENDPOINTS = 500
 MAX_DECISIONS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationStatus:
+    """Which configuration is in force, and what became of the last one that was read."""
+
+    generation: int  # 1 at the start, one more for each that was applied since
+    digest: str  # the same for documents that say the same
+    applied_at: float  # seconds since 1970
+    problem: str = ""  # with the document as it is now, which is therefore not in force
+    needs_restart: tuple[str, ...] = ()  # keys of the document in force that are not
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +34,7 @@ class StatusSources:
     waiting: Callable[[], Iterable[tuple[int, int, int]]]  # priority, requests, bytes
     recent: Callable[[], Sequence[DecisionRecord]]  # oldest first
     ready: Callable[[], bool]
+    configuration: Callable[[], ConfigurationStatus]
     now: Callable[[], float]
 
 
@@ -34,6 +46,7 @@ def status(sources: StatusSources) -> dict[str, object]:
     return {
         "pool": sources.pool_name,
         "ready": sources.ready(),
+        "configuration": asdict(sources.configuration()),
         "endpoint_count": len(endpoints),
         "endpoints": [_endpoint(sources, e, now) for e in endpoints[:MAX_ENDPOINTS]],
         "waiting": [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -22,6 +23,10 @@ from epp.routing.settings import (
 )
 from epp.telemetry.metrics import Metrics
 
+# For the pool to be known before the ext-proc port listens: an Envoy beside the picker asks it as
+# soon as it does, and does without it until then.
+FIRST_POOL_SECONDS = 5.0
+
 
 @dataclass(slots=True)
 class PoolReadiness:
@@ -31,6 +36,7 @@ class PoolReadiness:
     looked_around: Callable[[], Awaitable[None]]
     _known: bool = False
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _first: asyncio.Event = field(default_factory=asyncio.Event)
 
     def set_known(self, known: bool) -> None:
         self._known = known
@@ -45,6 +51,13 @@ class PoolReadiness:
             if self._known:
                 await self.looked_around()
                 self.health.set_pool_known(self._known)
+                self._first.set()
+
+    async def first(self) -> None:
+        """Returns when the pool is known for the first time and looked at, or after a while."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_POOL_SECONDS):
+                await self._first.wait()
 
 
 def cluster_discovery(
@@ -53,9 +66,7 @@ def cluster_discovery(
     """What the configuration document says of routing counts before what the cluster says."""
 
     def route(cluster: ClusterRouting) -> None:
-        routing = picker.configuration.routing.followed_by(routing_settings(cluster))
-        metrics.model_cap.exempt(routing.model_names())
-        picker.router.update(routing)
+        metrics.model_cap.exempt(picker.route(routing_settings(cluster)).model_names())
 
     outlets = Outlets(picker.store.apply, route, readiness.set_known)
     return KubernetesDiscovery(settings, outlets, random.Random())

@@ -18,6 +18,7 @@ from epp.extproc.transport.interfaces import Server
 log = logging.getLogger(__name__)
 
 FORCED_GRACE_SECONDS = 1.0  # for streams that are open when the drain is over
+LAST_PLACING_SECONDS = 0.3  # of them; by then the ports take nothing new
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,14 @@ class Shells:
     step_down: Callable[[], None] = lambda: None  # another picker may lead from now on
     closing: Sequence[Callable[[], Awaitable[None]]] = ()  # when everything else has ended
     drain_seconds: float = 30.0
+    reload: Callable[[], None] | None = None  # on SIGHUP; None: SIGHUP ends the process
     announce: Callable[[int, int, int], None] | None = None  # ext-proc, health and admin ports
 
 
 async def run(shells: Shells) -> None:
     """Serve until SIGTERM or SIGINT. A second signal, or SIGINT, skips the drain."""
     stop = StopSignal()
-    with stop.installed():
+    with stop.installed(), _on_hangup(shells.reload):
         async with contextlib.AsyncExitStack() as started, asyncio.TaskGroup() as group:
             for close in shells.closing:
                 started.push_async_callback(close)
@@ -86,14 +88,30 @@ async def _drain(shells: Shells, stop: StopSignal) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await stop.hurried.wait()
-    shells.refuse_waiting()
-    await shells.extproc.stop(FORCED_GRACE_SECONDS)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(shells.extproc.stop(FORCED_GRACE_SECONDS))
+        # What was sent before its gateway heard of the end is placed as ever.
+        await asyncio.sleep(LAST_PLACING_SECONDS)
+        shells.refuse_waiting()
     log.info("stopped", extra={"open_requests": shells.open_requests()})
 
 
 async def _forever(loop: Callable[[], Awaitable[None]]) -> None:
     await loop()
     raise RuntimeError(f"a loop that runs for ever has ended: {loop}")
+
+
+@contextlib.contextmanager
+def _on_hangup(reload: Callable[[], None] | None) -> Iterator[None]:
+    if reload is None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
 
 
 class StopSignal:

@@ -36,6 +36,8 @@ class ServeSettings:
     grpc_health_port: int = 9003
     metrics_port: int = 9090
     pool_name: str = "epp"  # in metrics
+    config_file: Path | None = None  # where the configuration document is from
+    watch_config: bool = True  # take over a changed one; else only at SIGHUP
     kubernetes: KubernetesSettings | None = None  # a discovery in the document goes before it
     secure_serving: bool = True
     cert_path: Path | None = None  # folder with tls.crt and tls.key; None: self-signed
@@ -55,4 +57,5 @@ class ServeSettings:
     elects_leader: bool = False  # ready only as the holder of the lease
     access_log: bool = True  # take the gateway's access log on the ext-proc port
     log_requests: bool = True
+    replay_sampling: float = 0.0  # share of decisions that are recorded to be taken again
     metrics_families: Families = Families.BOTH

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import functools
+import logging
 import os
 import random
 import secrets
@@ -12,19 +14,21 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from epp.admin.server import AdminServer, AdminSettings, AdminViews
-from epp.admin.status import StatusSources, status
+from epp.admin.server import AdminServer, AdminSettings
 from epp.app.cluster import PoolReadiness, cluster_discovery
 from epp.app.guards import guards
 from epp.app.lifecycle import Shells
+from epp.app.reload import ConfigurationReload, ReloadSettings
 from epp.app.scrapes import Scrapes
 from epp.app.settings import ServeSettings, Transport
+from epp.app.views import Watched, admin_views
 from epp.compose import Outside, Picker, compose
 from epp.config.settings import Configuration
 from epp.datalayer.discovery.file import FileDiscovery
 from epp.datalayer.models.fetcher import ModelListFetcher
 from epp.datalayer.scraping.scraper import Scraper
 from epp.datalayer.scraping.settings import ScrapeSettings
+from epp.explain.sampling import DecisionSampler
 from epp.extproc import access_log
 from epp.extproc.counted import counted
 from epp.extproc.exchange import Limits
@@ -37,12 +41,13 @@ from epp.extproc.transport.http2.server import Http2Server, Http2Settings
 from epp.extproc.transport.http2.settings import Limits as Http2Limits
 from epp.extproc.transport.interfaces import Metadata, OpenSession, Server, Services, Stream
 from epp.extproc.transport.tls import Certificates
+from epp.flowcontrol.attempt import Sample
 from epp.payloads.usage import Usage
-from epp.telemetry.legacy import with_twins
 from epp.telemetry.logs import LineWriter, RequestLog
 from epp.telemetry.loop_stall import watch_loop
 from epp.telemetry.metrics import Metrics
-from epp.telemetry.pool import PoolCollector, PoolSources
+
+log = logging.getLogger(__name__)
 
 EXT_PROC_METHOD = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
 
@@ -58,10 +63,72 @@ def assemble(settings: ServeSettings, configuration: Configuration, writer: Line
             "either --pool-name or --endpoint-selector must be set, for endpoints on Kubernetes; "
             "or dataLayer.discovery in the configuration, for `file-discovery`"
         )
+    core = _core(settings, configuration, writer)
+    kubernetes = settings.kubernetes if configuration.discovery is None else None
+    health = Health(elects=settings.elects_leader and kubernetes is not None)
+    guarded = guards(settings, kubernetes, health, time.monotonic)
+    discovery = _discovery(settings, configuration, core, health)
+    reload = ConfigurationReload(
+        ReloadSettings(settings.config_file, settings.watch_config),
+        configuration,
+        functools.partial(_apply, settings, core),
+        core.metrics,
+        time.time,
+    )
+    views = admin_views(
+        Watched(settings, core.picker, core.observer, core.metrics, health, lambda: reload.status)
+    )
+    picker = core.picker
+    return Shells(
+        extproc=grpc_server(
+            settings,
+            settings.grpc_port,
+            _services(settings, core.board, core.metrics, health),
+            certificates(settings),
+        ),
+        health_server=grpc_server(settings, settings.grpc_health_port, health.services(), None),
+        admin=AdminServer(
+            AdminSettings(settings.host, settings.metrics_port), views, guarded.access
+        ),
+        health=health,
+        prepare=discovery.load,
+        background=(
+            core.scraper.run,
+            reload.run,
+            *discovery.loops,
+            *guarded.loops,
+            ModelListFetcher(picker.store, picker.models, random.Random()).run,
+            lambda: watch_loop(core.metrics.loop_stall.observe),
+        ),
+        warmed_up=discovery.first_look,
+        refuse_waiting=lambda: core.board.deliver(picker.queue.close()),
+        open_requests=lambda: len(picker.director),
+        step_down=guarded.step_down,
+        closing=guarded.closing,
+        drain_seconds=settings.drain_seconds,
+        reload=reload.request,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Core:
+    """The picker with what tells it of the world and what looks on."""
+
+    metrics: Metrics
+    picker: Picker
+    observer: RequestObserver
+    board: Switchboard
+    scrapes: Scrapes
+    scraper: Scraper
+
+
+def _core(settings: ServeSettings, configuration: Configuration, writer: LineWriter) -> _Core:
     now = time.monotonic
     metrics = Metrics(pool_name=settings.pool_name)
     metrics.model_cap.exempt(configuration.routing.model_names())
-    picker = compose(configuration, _outside(metrics), use_subset=settings.use_subset)
+    sampler = DecisionSampler(settings.replay_sampling, random.Random())
+    outside = _outside(metrics, sampler if settings.replay_sampling else None)
+    picker = sampler.picker = compose(configuration, outside, use_subset=settings.use_subset)
     observer = RequestObserver(metrics, RequestLog(writer, enabled=settings.log_requests))
     board = Switchboard(
         picker.director,
@@ -74,81 +141,42 @@ def assemble(settings: ServeSettings, configuration: Configuration, writer: Line
     scraping = _scrape_settings(settings, configuration)
     scraper = Scraper(picker.store, scraping, now, scrapes.on_reading, random.Random())
     picker.store.subscribe(scrapes.forget)
-    kubernetes = settings.kubernetes if configuration.discovery is None else None
-    health = Health(elects=settings.elects_leader and kubernetes is not None)
-    guarded = guards(settings, kubernetes, health, now)
-    discovery = _discovery(settings, configuration, picker, metrics, health, scrapes)
-    metrics.registry.register(PoolCollector(_sources(settings, picker, now)))
+    return _Core(metrics, picker, observer, board, scrapes, scraper)
 
-    def refuse_waiting() -> None:
-        board.deliver(picker.queue.close())
 
-    status_sources = StatusSources(
-        pool_name=settings.pool_name,
-        endpoints=lambda: picker.store.endpoints,
-        cached_tokens=picker.index.tokens_of,
-        waiting=picker.queue.waiting,
-        recent=lambda: tuple(observer.recent),
-        ready=lambda: health.ready,
-        now=now,
-    )
-    views = AdminViews(
-        metrics=lambda: with_twins(metrics.registry.collect(), settings.metrics_families),
-        ready=lambda: health.ready,
-        status=lambda: status(status_sources),
-    )
-    return Shells(
-        extproc=grpc_server(
-            settings,
-            settings.grpc_port,
-            _services(settings, board, metrics, health, now),
-            certificates(settings),
-        ),
-        health_server=grpc_server(settings, settings.grpc_health_port, health.services(), None),
-        admin=AdminServer(
-            AdminSettings(settings.host, settings.metrics_port), views, guarded.access
-        ),
-        health=health,
-        prepare=discovery.load,
-        background=(
-            scraper.run,
-            *discovery.loops,
-            *guarded.loops,
-            ModelListFetcher(picker.store, picker.models, random.Random()).run,
-            lambda: watch_loop(metrics.loop_stall.observe),
-        ),
-        warmed_up=scrapes.first_round,
-        refuse_waiting=refuse_waiting,
-        open_requests=lambda: len(picker.director),
-        step_down=guarded.step_down,
-        closing=guarded.closing,
-        drain_seconds=settings.drain_seconds,
-    )
+def _apply(settings: ServeSettings, core: _Core, configuration: Configuration) -> None:
+    """Put another configuration in force, in one step of the event loop."""
+    scraping = _scrape_settings(settings, configuration)
+    done = core.picker.reconfigure(configuration, core.board.now())
+    core.metrics.model_cap.exempt(configuration.routing.model_names())
+    core.scraper.reconfigure(scraping)
+    if done.index_anew:
+        log.info("prefix blocks have another size now: what was known of prefixes is forgotten")
+    core.board.deliver(done.outcomes)
 
 
 @dataclass(frozen=True, slots=True)
 class _Discovery:
     load: Callable[[], Awaitable[None]]
     loops: tuple[Callable[[], Awaitable[None]], ...]
+    first_look: Callable[[], Awaitable[None]]  # returns when there is something to pick, or late
 
 
 def _discovery(
     settings: ServeSettings,
     configuration: Configuration,
-    picker: Picker,
-    metrics: Metrics,
+    core: _Core,
     health: Health,
-    scrapes: Scrapes,
 ) -> _Discovery:
     """The document's own discovery, else Kubernetes as the command line says."""
     if configuration.discovery is not None:
-        file = FileDiscovery(configuration.discovery, picker.store.apply)
-        return _Discovery(file.load, (file.run,))
+        file = FileDiscovery(configuration.discovery, core.picker.store.apply)
+        return _Discovery(file.load, (file.run,), core.scrapes.first_round)
     assert settings.kubernetes is not None
     health.set_pool_known(False)
-    readiness = PoolReadiness(health, scrapes.first_round)
-    cluster = cluster_discovery(settings.kubernetes, picker, metrics, readiness)
-    return _Discovery(cluster.load, (cluster.run, readiness.run))
+    readiness = PoolReadiness(health, core.scrapes.first_round)
+    cluster = cluster_discovery(settings.kubernetes, core.picker, core.metrics, readiness)
+    return _Discovery(cluster.load, (cluster.run, readiness.run), readiness.first)
 
 
 def _scrape_settings(settings: ServeSettings, configuration: Configuration) -> ScrapeSettings:
@@ -178,11 +206,12 @@ def grpc_server(
     return GrpcioServer(grpcio, services, certificates)
 
 
-def _outside(metrics: Metrics) -> Outside:
+def _outside(metrics: Metrics, sample: Sample | None) -> Outside:
     return Outside(
         rng=random.Random(),
         new_request_id=lambda: str(uuid.uuid4()),
         on_rewrite=metrics.rewrote,
+        sample=sample,
     )
 
 
@@ -191,7 +220,6 @@ def _services(
     board: Switchboard,
     metrics: Metrics,
     health: Health,
-    now: Callable[[], float],
 ) -> Services:
     nonce = secrets.token_hex(8)
     session_settings = SessionSettings(
@@ -204,7 +232,7 @@ def _services(
         return ExtProcSession(board, session_settings, stream, metadata)
 
     def report(request_id: str, usage: Usage) -> None:
-        board.director.reported(request_id, usage, now())
+        board.director.reported(request_id, usage, board.now())
 
     opened: OpenSession = open_ext_proc
     digest = AccessLogDigest(metrics, nonce, report)
@@ -225,15 +253,3 @@ def certificates(settings: ServeSettings) -> Certificates | None:
         return Certificates.from_folder(settings.cert_path, reload=settings.enable_cert_reload)
     now = datetime.datetime.now(datetime.UTC)
     return Certificates.self_signed(now, rsa_key=settings.tls.needs_rsa)
-
-
-def _sources(settings: ServeSettings, picker: Picker, now: Callable[[], float]) -> PoolSources:
-    return PoolSources(
-        pool_name=settings.pool_name,
-        endpoints=lambda: picker.store.endpoints,
-        waiting=picker.queue.waiting,
-        saturations=picker.saturations,
-        prefix_blocks=lambda: len(picker.index),
-        now=now,
-        stale_after_seconds=settings.metrics_staleness_seconds,
-    )

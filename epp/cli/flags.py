@@ -69,6 +69,11 @@ DOCUMENT = (
     flag("--config-file", default="", text="The EndpointPickerConfig document."),
     flag("--config-text", default="", text="The document itself."),
     switch(
+        "--enable-config-reload",
+        default=True,
+        text="Take over a changed --config-file while running. SIGHUP does so in any case.",
+    ),
+    switch(
         "--allow-experimental-plugins",
         default=False,
         text="Accepted: no plugin of this picker needs it.",
@@ -164,6 +169,12 @@ REQUESTS = (
         type=Duration(),
         default="50ms",
         text="Scrape an endpoint at the most so often; 50ms is the least.",
+    ),
+    flag(
+        "--replay-sampling",
+        type=click.FloatRange(0.0, 1.0),
+        default=0.0,
+        text="Share of decisions recorded with all they read, for epp explain and epp replay.",
     ),
 )
 

@@ -9,6 +9,7 @@ import click
 from epp.cli.bbr import bbr
 from epp.cli.envoy_config import envoy_config
 from epp.cli.envoy_drain import envoy_drain
+from epp.cli.explain import explain, replay
 from epp.cli.flags import ALL, PORT, PickerGroup
 
 
@@ -204,6 +205,8 @@ def gates() -> None:
 cli.add_command(bbr)
 cli.add_command(envoy_config)
 cli.add_command(envoy_drain)
+cli.add_command(explain)
+cli.add_command(replay)
 
 
 def main() -> None:

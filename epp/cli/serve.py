@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 def serve(flags: Mapping[str, Any], given: Mapping[str, object]) -> None:
     """Ends with status 0 after a drain, 1 with a message if it cannot serve, 2 for wrong flags."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it is to reload, also before we can
     settings = serve_settings(flags)
     configuration = read_document(flags["config_file"], flags["config_text"])
     writer = LineWriter()

@@ -36,6 +36,8 @@ def serve_settings(flags: Mapping[str, Any]) -> ServeSettings:
         grpc_health_port=flags["grpc_health_port"],
         metrics_port=flags["metrics_port"],
         pool_name=metrics_pool_name(flags),
+        config_file=_path(flags["config_file"]),
+        watch_config=flags["enable_config_reload"],
         kubernetes=kubernetes_settings(flags),
         secure_serving=flags["secure_serving"],
         cert_path=_path(flags["cert_path"]),
@@ -54,6 +56,7 @@ def serve_settings(flags: Mapping[str, Any]) -> ServeSettings:
         metrics_guard=metrics_guard_of(flags),
         elects_leader=flags["ha_enable_leader_election"],
         log_requests=log_threshold(flags).requests,
+        replay_sampling=flags["replay_sampling"],
         metrics_families=Families(flags["metrics_families"]),
     )
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from epp.config.decode import decode
 from epp.config.differences import differences
@@ -57,15 +58,11 @@ DEFAULT_DOCUMENT = """
 apiVersion: llm-d.ai/v1alpha1
 kind: EndpointPickerConfig
 plugins:
-- type: queue-scorer
-- type: kv-cache-utilization-scorer
-- type: prefix-cache-scorer
+- type: marginal-cost-scorer
 schedulingProfiles:
 - name: default
   plugins:
-  - {pluginRef: queue-scorer, weight: 2}
-  - {pluginRef: kv-cache-utilization-scorer, weight: 2}
-  - {pluginRef: prefix-cache-scorer, weight: 3}
+  - pluginRef: marginal-cost-scorer
 """
 
 DEFAULT_DETECTOR = CapacityDetector()
@@ -75,17 +72,25 @@ GATES = {"flowControl", "haPopulateNonLeaderDatastore"}
 
 def read_configuration(text: str | None = None) -> Configuration:
     """Without text, the built-in default. Raises ConfigError with every problem that it finds."""
-    data = load(DEFAULT_DOCUMENT if text is None else text)
+    return configuration_of(load(DEFAULT_DOCUMENT if text is None else text))
+
+
+def configuration_of(data: object) -> Configuration:
+    """From the document as plain data. Raises ConfigError."""
     if not isinstance(data, dict):
         raise ConfigError(["document: is not a mapping"])
     document = decode(Document, data, "")
-    return _Builder(document, _instances(document)).build()
+    return _Builder(data, document, _instances(document)).build()
+
+
+# Once: it looks through all that is installed, and nothing is installed into a running process.
+_catalogue = functools.cache(discover)
 
 
 def _instances(document: Document) -> Mapping[str, object]:
     """Every configured plugin by name: a scheduling plugin or the settings of a room."""
     try:
-        catalogue = discover()
+        catalogue = _catalogue()
     except (BadOffer, DuplicateType) as error:
         raise ConfigError([f"plugins offered by installed packages: {error}"]) from None
     found: dict[str, object] = {}
@@ -116,6 +121,7 @@ def _instance(entry: PluginEntry, catalogue: Mapping[str, type[Plugin]], where: 
 
 @dataclass(slots=True)
 class _Builder:
+    data: Mapping[str, Any]
     document: Document
     instances: Mapping[str, object]
 
@@ -137,6 +143,7 @@ class _Builder:
             control_from_clients=self.document.routing.control_headers == "client",
             session_headers=tuple(h.lower() for h in self.document.routing.session_headers),
             differences=(*differences(self.document, gate), *scheduling.notes),
+            document=self.data,
         )
 
     def _flow_control_gate(self) -> bool | None:

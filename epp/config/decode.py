@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -14,12 +14,24 @@ T = TypeVar("T")
 def decode(cls: type[T], data: object, where: str) -> T:
     """`where` is the place of `data` in the document. Raises ConfigError."""
     try:
-        return TypeAdapter(cls).validate_python(data)
+        decoded: T = _adapter(cls).validate_python(data)
+        return decoded
     except ValidationError as error:
         raise ConfigError(
             f"{_place(where, problem['loc'])}: {_text(problem['type'], problem['msg'])}"
             for problem in error.errors(include_url=False, include_context=False)
         ) from None
+
+
+_ADAPTERS: Final[dict[type[object], TypeAdapter[Any]]] = {}
+
+
+def _adapter(cls: type[object]) -> TypeAdapter[Any]:
+    """Made once for each class: it takes far longer than its use, and holds up a running loop."""
+    found = _ADAPTERS.get(cls)
+    if found is None:
+        found = _ADAPTERS[cls] = TypeAdapter(cls)
+    return found
 
 
 def _place(where: str, location: tuple[int | str, ...]) -> str:

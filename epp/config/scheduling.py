@@ -104,6 +104,8 @@ class SchedulingBuilder:
     def _profile(self, name: str, references: list[tuple[str, str, float | None]]) -> Profile:
         filters: list[Filter] = []
         preferences: list[Preference] = []
+        filter_names: list[str] = []
+        preference_names: list[str] = []
         scorers: list[WeightedScorer] = []
         picker: Picker | None = None
         for where, reference, weight in references:
@@ -114,8 +116,10 @@ class SchedulingBuilder:
                 raise ConfigError([f"{where}: '{reference}' is no filter, scorer or picker"])
             if isinstance(plugin, Filter):
                 filters.append(plugin)
+                filter_names.append(reference)
             if isinstance(plugin, Preference):
                 preferences.append(plugin)
+                preference_names.append(reference)
             if isinstance(plugin, Scorer):  # some are filters, too
                 scorers.append(WeightedScorer(reference, plugin, 1.0 if weight is None else weight))
             if isinstance(plugin, Picker):
@@ -123,7 +127,15 @@ class SchedulingBuilder:
                     raise ConfigError([f"{where}: the profile already has a picker"])
                 picker = plugin
         picker = picker or self._any_picker()
-        return Profile(name, tuple(filters), tuple(scorers), picker, tuple(preferences))
+        return Profile(
+            name,
+            tuple(filters),
+            tuple(scorers),
+            picker,
+            tuple(preferences),
+            tuple(filter_names),
+            tuple(preference_names),
+        )
 
     def _any_picker(self) -> Picker:
         """For a profile that names none."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from epp.datalayer.discovery.file import FileDiscoverySettings
 from epp.datalayer.scraping.settings import ScrapeSettings
@@ -29,3 +31,4 @@ class Configuration:
     flow_headers: tuple[str, ...] = ()  # that name the flow of a request without a fairness id
     admitters: tuple[Admitter, ...] = ()
     differences: tuple[str, ...] = ()  # from the Go picker, that this document meets
+    document: Mapping[str, Any] = field(default_factory=dict, compare=False)  # what it was made of

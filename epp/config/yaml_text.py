@@ -6,12 +6,20 @@ from collections.abc import Hashable
 from typing import Any
 
 import yaml
+from yaml.composer import Composer
 
 from epp.config.errors import ConfigError
 
 
-class _Loader(yaml.SafeLoader):
-    """The safe loader, without silent loss of the first of two equal keys."""
+class _Loader(Composer, yaml.CSafeLoader):
+    """The safe loader, without silent loss of the first of two equal keys.
+
+    Parsed by libyaml, composed in Python: quick, and other threads have their turns in between.
+    """
+
+    def __init__(self, stream: str) -> None:
+        yaml.CSafeLoader.__init__(self, stream)
+        Composer.__init__(self)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, Protocol
 
 from epp.core.endpoint import Endpoint
 from epp.core.refusal import Refused
@@ -12,6 +12,8 @@ from epp.core.request import RequestFacts
 from epp.core.stages import Role, Skip
 
 RECORD_VERSION: Final = 2
+
+Step = tuple[str, Sequence[Endpoint]]  # of a decision: its name, and who was left after it
 
 
 @dataclass(slots=True, eq=False)
@@ -23,6 +25,14 @@ class Lease:
     uncached_tokens: int  # of the prompt: what the endpoint has to compute, as far as we know
     prefilling: bool = True  # no first token so far
     held: bool = True
+
+
+class Replayable(Protocol):
+    """All that a decision read: enough to take it again."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able. Takes a while; may be called on another thread."""
+        ...
 
 
 @dataclass(slots=True)
@@ -37,6 +47,7 @@ class StageRecord:
     totals: Sequence[float] = ()
     scores: Mapping[str, Sequence[float]] = field(default_factory=dict)
     cached_tokens: int = 0  # of the prompt, on the pick, as far as the index knows
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:
         return {
@@ -70,11 +81,14 @@ class DecisionRecord:
     candidates: Sequence[Endpoint] = ()  # what the scorers saw
     totals: Sequence[float] = ()  # weighted sums
     scores: Mapping[str, Sequence[float]] = field(default_factory=dict)  # by scorer name
+    weights: Mapping[str, float] = field(default_factory=dict)  # by scorer name
+    steps: Sequence[Step] = ()  # how the pool became the candidates
     picked: tuple[Endpoint, ...] = ()  # best first; empty when refused
     cached_tokens: int = 0  # of the prompt, on the pick, as far as the index knows
     stages: tuple[StageRecord, ...] = ()  # the others, in the order in which they ran
     handler: str = ""  # instance that chose the profiles; empty where there is one profile alone
     handler_type: str = ""
+    snapshot: Replayable | None = None  # only of those that were chosen to be recorded
     refusal: str = ""  # reason word
     detail: str = ""
 
@@ -102,6 +116,7 @@ class DecisionRecord:
             "cached_tokens": self.cached_tokens,
             "picked": [endpoint.authority for endpoint in self.picked],
             "profile": self.profile,
+            "weights": dict(self.weights),
             "candidates": _scored(self.candidates, self.totals, self.scores),
             "stages": [stage.as_dict() for stage in self.stages],
             "handler": self.handler,

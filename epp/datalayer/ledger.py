@@ -18,10 +18,22 @@ from epp.core.endpoint import NEVER, Endpoint, EndpointMetrics
 SMOOTHING: Final = 0.5
 SILENCE_SECONDS: Final = 5.0
 
-# An engine whose queue stands while its batch stays as large as it was has no more places. One that
-# works off a burst of prompts queues too, but its batch grows from step to step.
+# An engine whose queue stands has no more places if its batch stays as large as it was though
+# requests end: each place that becomes free is taken. One that works off prompts, or a huge one,
+# queues too, but its batch grows, or shrinks as requests end.
 STEPS_OF_EVIDENCE: Final = 3
 PLENTY_OF_KV_CACHE: Final = 0.9  # above, a queue may be one for memory
+
+
+class _Queue:
+    """Of an engine, as readings show it one after the other."""
+
+    __slots__ = ("ended", "refilled", "short")
+
+    def __init__(self, ended: int) -> None:
+        self.ended = ended  # requests of ours, by the last reading that showed a step
+        self.refilled = 0  # readings in a row with the same batch though requests had ended
+        self.short = 0  # readings in a row with a smaller batch than there are places
 
 
 class Ledger:
@@ -30,7 +42,8 @@ class Ledger:
     def __init__(self) -> None:
         self.leases_held = 0
         self._batch: dict[Endpoint, int] = {}  # requests known to fit the engine's batch
-        self._standing: dict[Endpoint, int] = {}  # steps with a queue and the same batch
+        self._queues: dict[Endpoint, _Queue] = {}  # in the engines that have one
+        self._ended: dict[Endpoint, int] = {}  # requests of ours
 
     def reserve(self, endpoint: Endpoint, prompt_tokens: int, uncached_tokens: int) -> Lease:
         lease = Lease(endpoint, prompt_tokens, uncached_tokens)
@@ -60,6 +73,9 @@ class Ledger:
             return False
         lease.held = False
         self.leases_held -= 1
+        endpoint = lease.endpoint
+        if endpoint in self._queues:
+            self._ended[endpoint] = self._ended.get(endpoint, 0) + 1
         self._add(lease, -1)
         return True
 
@@ -91,20 +107,38 @@ class Ledger:
     def forget(self, endpoint: Endpoint) -> None:
         """The endpoint left the pool. Its leases may still be released."""
         self._batch.pop(endpoint, None)
-        self._standing.pop(endpoint, None)
+        self._queues.pop(endpoint, None)
+        self._ended.pop(endpoint, None)
 
     def _places(self, endpoint: Endpoint, before: EndpointMetrics, metrics: EndpointMetrics) -> int:
         known = endpoint.load.places if metrics.running <= endpoint.load.places else 0
-        if not metrics.waiting or metrics.kv_cache_usage > PLENTY_OF_KV_CACHE:
-            self._standing.pop(endpoint, None)
+        full_of_adapters = 0 < metrics.max_adapters <= len(metrics.running_adapters)
+        if (
+            not metrics.waiting
+            or metrics.kv_cache_usage > PLENTY_OF_KV_CACHE
+            or full_of_adapters  # then the queue may be for one of their slots
+        ):
+            self._queues.pop(endpoint, None)
             return known
-        steps = self._standing.get(endpoint, 0)
+        queue = self._queues.get(endpoint)
+        if queue is None:
+            queue = self._queues[endpoint] = _Queue(self._ended.get(endpoint, 0))
+        if (metrics.running, metrics.waiting, metrics.kv_cache_usage) == (
+            before.running,
+            before.waiting,
+            before.kv_cache_usage,
+        ):
+            return known  # readings change when a step ends: this may be of the same step
+        queue.short = queue.short + 1 if metrics.running < known else 0
+        ended = self._ended.get(endpoint, 0)
         if metrics.running != before.running:
-            steps = 0
-        elif (metrics.waiting, metrics.kv_cache_usage) != (before.waiting, before.kv_cache_usage):
-            steps += 1  # readings change when a step ends; equal ones may be of the same step
-        self._standing[endpoint] = steps
-        return metrics.running if steps >= STEPS_OF_EVIDENCE else known
+            queue.refilled = 0
+        elif ended > queue.ended:
+            queue.refilled += 1
+        queue.ended = ended
+        if queue.refilled >= STEPS_OF_EVIDENCE:
+            return metrics.running
+        return 0 if queue.short >= STEPS_OF_EVIDENCE else known
 
     def _add(self, lease: Lease, sign: int) -> None:
         """Put a lease on its endpoint, or with `sign` -1 take it off."""

@@ -22,6 +22,7 @@ from epp.telemetry.logs import RequestLog
 from epp.telemetry.metrics import FlowChildren, Metrics
 
 RECENT_DECISIONS: Final = 256
+RECENT_SNAPSHOTS: Final = 32  # of them, those that can be taken again: they are large
 RULE_BYTES: Final = 4  # of a token, where nothing is learned of the model's tokenizer
 
 # Names of the outcomes in the flow-control metrics of the field.
@@ -52,6 +53,7 @@ class RequestObserver:
 
     def __init__(self, metrics: Metrics, log: RequestLog) -> None:
         self.recent: deque[DecisionRecord] = deque(maxlen=RECENT_DECISIONS)
+        self._with_snapshot: deque[DecisionRecord] = deque()
         self._metrics = metrics
         self._stages = {
             stage: metrics.stage_duration.labels(name) for stage, name in STAGES.items()
@@ -70,6 +72,8 @@ class RequestObserver:
         match outcome:
             case Placed(decision, record):
                 self.recent.append(record)
+                if record.snapshot is not None:
+                    self._keep_snapshot(record)
                 picked = decision.ordered[0]
                 metrics.scheduler_attempts.labels(
                     *("success", metrics.model_cap(facts.target_model)),
@@ -99,6 +103,11 @@ class RequestObserver:
                     self._flow_outcome(begun, FLOW_OUTCOMES[reason.value], record.waited_seconds)
             case Answer():
                 return
+
+    def _keep_snapshot(self, record: DecisionRecord) -> None:
+        self._with_snapshot.append(record)
+        if len(self._with_snapshot) > RECENT_SNAPSHOTS:
+            self._with_snapshot.popleft().snapshot = None
 
     def finished(self, begun: Begun, ending: Ending, now: float) -> None:
         placed = begun.placed

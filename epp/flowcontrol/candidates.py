@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
+from epp.core.decision import Step
 from epp.core.endpoint import Endpoint
 from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts, allows
 
+SUBSET: Final = "gateway's subset"  # as a step of a decision
 
-def within(subset: frozenset[str] | None, pool: Sequence[Endpoint]) -> Sequence[Endpoint]:
+
+def within(
+    subset: frozenset[str] | None, pool: Sequence[Endpoint], steps: list[Step] | None = None
+) -> Sequence[Endpoint]:
     """Those that a gateway's hint lets through; None is all. Raises Refused where it names none."""
     if subset is None:
         return pool
     allowed = [endpoint for endpoint in pool if allows(subset, endpoint)]
+    if steps is not None:
+        steps.append((SUBSET, allowed))
     if not allowed:
         detail = "failed to find endpoint candidates for serving the request"
         raise Refused(Reason.NO_ENDPOINTS, f"{detail}: the subset hint names none", 1.0)

@@ -40,6 +40,32 @@ class FlowController:
         self._released_at: deque[float] = deque(maxlen=RATE_SAMPLES)
         self._closed = False
 
+    def reconfigure(
+        self,
+        settings: FlowControlSettings,
+        attempt: Attempt,
+        fit_class: Callable[[RequestFacts], Hashable],
+        *,
+        same_classes: bool = False,
+    ) -> None:
+        """From now on these hold. Who waits stays, and gets the new budget's deadline.
+
+        `same_classes` says that `fit_class` tells the same requests apart as the one before. Raises
+        what `fit_class` raises, and then nothing has changed. Call `something_changed` next.
+        """
+        if not same_classes or settings.all_bands != self._settings.all_bands:
+            self._room.rearrange(settings.band, fit_class)
+        same_budgets = settings.budgets == self._settings.budgets
+        self._settings = settings
+        self._attempt = attempt
+        self._fit_class = fit_class
+        if not same_budgets:
+            self._room.reset_deadlines(self._deadline_of)
+
+    def requests(self) -> Iterator[RequestFacts]:
+        """All that wait, in order of arrival."""
+        return self._room.requests()
+
     def waiting(self) -> Iterator[tuple[int, int, int]]:
         """Priority, requests and bytes of every band where someone waits."""
         return self._room.bands()
@@ -61,11 +87,28 @@ class FlowController:
         if not self._room.is_ahead_of(facts, fit_class) and (placed := self._attempt(facts, now)):
             return placed
         self._follow_pool(now)
-        self._check_may_wait(facts)
+        self._check_may_wait(facts, empty=self._empty)
         facts.waiting_since = now
         facts.deadline = self._deadline_of(facts)
         self._room.enter(facts, fit_class, facts.deadline)
-        return Waiting(facts.deadline)
+        # Budgets may start anew or change while it waits; this is what no budget goes beyond.
+        return Waiting(now + self._settings.max_wait_seconds)
+
+    def preview(self, facts: RequestFacts, now: float, *, placeable: bool) -> int | None:
+        """What `place` would come to, without doing it: None is placed, else those ahead in line.
+
+        `placeable` says whether an attempt would succeed. Raises Refused as `place` does.
+        """
+        if self._closed:
+            raise Refused(Reason.SHUTTING_DOWN, "flow controller shutting down")
+        if not facts.needs_room:
+            if not placeable:
+                raise self._no_endpoints()
+            return None
+        if placeable and not self._room.is_ahead_of(facts, self._fit_class(facts)):
+            return None
+        self._check_may_wait(facts, empty=self._pool_is_empty())
+        return self._room.waiting_from(facts.priority)
 
     def abandon(self, facts: RequestFacts) -> None:
         """The client left. Frees its place in the waiting room at once."""
@@ -113,9 +156,9 @@ class FlowController:
             refused.append((head.facts, refusal))
         return refused
 
-    def _check_may_wait(self, facts: RequestFacts) -> None:
+    def _check_may_wait(self, facts: RequestFacts, *, empty: bool) -> None:
         settings = self._settings
-        if self._empty and not settings.waits_for_endpoints:
+        if empty and not settings.waits_for_endpoints:
             raise self._no_endpoints()
         if facts.priority < 0 and not settings.sheddable_waits:
             detail = f"system saturated, sheddable request dropped{_what_is_full(facts)}"
@@ -130,7 +173,7 @@ class FlowController:
             or (settings.max_requests and len(self._room) + 1 > settings.max_requests)
             or (settings.max_bytes and all_with > settings.max_bytes)
         ):
-            if self._empty:
+            if empty:
                 raise self._no_endpoints()
             detail = f"request rejected pre-queue: queue at capacity{_what_is_full(facts)}"
             raise Refused(Reason.SATURATED, detail, self._retry_after())

@@ -20,14 +20,31 @@ class LegacyAdmission:
         self._attempt = attempt
         self._saturation = saturation
 
+    def reconfigure(
+        self,
+        attempt: Callable[[RequestFacts, float], Placed | None],
+        saturation: Callable[[RequestFacts, float], float],
+    ) -> None:
+        """From now on these hold."""
+        self._attempt = attempt
+        self._saturation = saturation
+
+    def requests(self) -> Iterator[RequestFacts]:
+        """Nobody waits."""
+        return iter(())
+
     def place(self, facts: RequestFacts, now: float) -> Outcome | Waiting:
-        if facts.priority < 0 and facts.needs_room and self._saturation(facts, now) >= 1.0:
-            detail = "system saturated, sheddable request dropped"
-            raise Refused(Reason.SATURATED, detail, 1.0)
+        self._shed(facts, now)
         if (placed := self._attempt(facts, now)) is None:
-            detail = "failed to find endpoint candidates for serving the request"
-            raise Refused(Reason.NO_ENDPOINTS, detail, 1.0)
+            raise _no_endpoints()
         return placed
+
+    def preview(self, facts: RequestFacts, now: float, *, placeable: bool) -> int | None:
+        """What `place` would come to, and nothing happens: None is placed. Raises Refused."""
+        self._shed(facts, now)
+        if not placeable:
+            raise _no_endpoints()
+        return None
 
     def abandon(self, facts: RequestFacts) -> None:
         """Nobody waits."""
@@ -43,3 +60,13 @@ class LegacyAdmission:
 
     def close(self) -> list[tuple[RequestFacts, Outcome]]:
         return []
+
+    def _shed(self, facts: RequestFacts, now: float) -> None:
+        if facts.priority < 0 and facts.needs_room and self._saturation(facts, now) >= 1.0:
+            detail = "system saturated, sheddable request dropped"
+            raise Refused(Reason.SATURATED, detail, 1.0)
+
+
+def _no_endpoints() -> Refused:
+    detail = "failed to find endpoint candidates for serving the request"
+    return Refused(Reason.NO_ENDPOINTS, detail, 1.0)

@@ -46,6 +46,15 @@ class FlowControlSettings:
     default_negative_band: BandSettings = BandSettings()
     bands: Mapping[int, BandSettings] = field(default_factory=dict)  # by priority
 
+    @property
+    def budgets(self) -> tuple[float, float, float]:
+        """All that deadlines are made of."""
+        return (self.request_ttl_seconds, self.no_endpoint_ttl_seconds, self.max_wait_seconds)
+
+    @property
+    def all_bands(self) -> tuple[BandSettings, BandSettings, Mapping[int, BandSettings]]:
+        return (self.default_band, self.default_negative_band, self.bands)
+
     def band(self, priority: int) -> BandSettings:
         template = self.default_negative_band if priority < 0 else self.default_band
         return self.bands.get(priority, template)

@@ -11,12 +11,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from epp.core.decision import Endpoints, Lease, Placed, StageRecord, record_of
+from epp.core.decision import (
+    DecisionRecord,
+    Endpoints,
+    Lease,
+    Placed,
+    StageRecord,
+    Step,
+    record_of,
+)
 from epp.core.endpoint import Endpoint
 from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
 from epp.core.stages import Picks, Role, Skip, Stage
-from epp.flowcontrol.attempt import Scheduled
+from epp.flowcontrol.attempt import POOL, ROOM, Sample, Scheduled, considered
 from epp.flowcontrol.candidates import check_cached, with_fallbacks, within
 
 
@@ -30,7 +38,11 @@ class StagedScheduler(Protocol):
     def stages(self, request: RequestFacts) -> Sequence[Stage]: ...
     def needs(self, stage: Stage, request: RequestFacts, decoder: Endpoint | None) -> bool: ...
     def narrow(
-        self, stage: Stage, request: RequestFacts, endpoints: Sequence[Endpoint]
+        self,
+        stage: Stage,
+        request: RequestFacts,
+        endpoints: Sequence[Endpoint],
+        steps: list[Step],
     ) -> Sequence[Endpoint]: ...
     def rank(
         self,
@@ -39,6 +51,7 @@ class StagedScheduler(Protocol):
         endpoints: Sequence[Endpoint],
         rng: random.Random,
         count: int,
+        steps: list[Step],
     ) -> Scheduled: ...
     def decided(
         self,
@@ -66,23 +79,39 @@ class StagedAttempt:
     reserve: Callable[[Endpoint, int, int], Lease]  # tokens of the prompt, of them not cached
     rng: random.Random
     estimate: Callable[[RequestFacts, Sequence[Endpoint], float], None] | None = None
+    sample: Sample | None = None  # None: nothing is recorded to be taken again
     use_subset: bool = True
     max_fallbacks: int = 3  # listed after the pick for a gateway that takes lists
 
     def __call__(self, facts: RequestFacts, now: float) -> Placed | None:
+        record = considered(self, facts, now)
+        return None if record is None else self._reserve(facts, record, now)
+
+    def consider(
+        self, facts: RequestFacts, now: float, rng: random.Random, steps: list[Step]
+    ) -> DecisionRecord | None:
+        """What would be decided now. Nothing is reserved, and no plugin remembers it.
+
+        `steps` gets who is left after each, also where it ends in None or Refused. Where a stage
+        begins, its profile is a step that all who are allowed are left after.
+        """
         facts.attempted_at = now
         facts.peer, facts.full_profile, facts.cached_tokens = None, "", {}
         pool = self.candidates()
+        steps.append((POOL, pool))
         if not pool:
             return None
-        allowed = self._allowed(facts, pool)
+        allowed = within(facts.subset if self.use_subset else None, pool, steps)
+        if self.estimate is not None:
+            self.estimate(facts, allowed, now)
         decoding: StageRecord | None = None
         others: list[StageRecord] = []
         for stage in self.scheduler.stages(facts):
             decodes = stage.role is Role.DECODE
             if not decodes and not facts.needs_room:
                 continue  # a request without a body has nothing to encode or prefill
-            run = self._run(stage, facts, allowed, decoding, now)
+            steps.append((stage.profile, allowed))
+            run = self._run(stage, facts, allowed, decoding, now, rng, steps)
             if run is None:
                 facts.full_profile = stage.profile
                 return None
@@ -98,17 +127,14 @@ class StagedAttempt:
         check_cached(facts, decoding.picked[0])
         for run in others:
             _leave_to_decoder(run, decoding.picked[0])
-        return self._reserve(facts, decoding, others, now)
+        return self._recorded(facts, decoding, others, steps, now)
 
     def saturation_candidates(self, facts: RequestFacts) -> Sequence[Endpoint]:
         """The endpoints whose saturation concerns a request."""
         try:
-            return self._allowed(facts, self.candidates())
+            return within(facts.subset if self.use_subset else None, self.candidates())
         except Refused:
             return ()
-
-    def _allowed(self, facts: RequestFacts, pool: Sequence[Endpoint]) -> Sequence[Endpoint]:
-        return within(facts.subset if self.use_subset else None, pool)
 
     def _run(
         self,
@@ -117,6 +143,8 @@ class StagedAttempt:
         allowed: Sequence[Endpoint],
         decoding: StageRecord | None,
         now: float,
+        rng: random.Random,
+        steps: list[Step],
     ) -> StageRecord | None:
         """None: there is no room, and the request has to wait for it."""
         record = StageRecord(stage.role, stage.profile)
@@ -127,7 +155,7 @@ class StagedAttempt:
             if not self.scheduler.needs(stage, facts, decoder):
                 record.skip = Skip.DECIDER
                 return record
-        fitting = self.scheduler.narrow(stage, facts, allowed)
+        fitting = self.scheduler.narrow(stage, facts, allowed, steps)
         if not fitting:
             if decodes:
                 raise _nobody_fits(stage)
@@ -136,14 +164,13 @@ class StagedAttempt:
         roomy = fitting
         if facts.needs_room and self.with_room is not None:
             roomy = self.with_room(fitting, now)
+            steps.append((ROOM, roomy))
         if not roomy:
             record.skip = Skip.NO_ROOM
             return record if stage.skip_when_full else None
         self._look_up(facts, allowed)
         count = 1 + self.max_fallbacks if decodes and facts.takes_lists else 1
-        if self.estimate is not None:
-            self.estimate(facts, roomy, now)
-        scheduled = self.scheduler.rank(stage, facts, roomy, self.rng, count)
+        scheduled = self.scheduler.rank(stage, facts, roomy, rng, count, steps)
         ordered = tuple(scheduled.ordered)
         if stage.role is Role.PREFILL or (decodes and not self.scheduler.lists_fallbacks):
             ordered = ordered[:1]
@@ -153,6 +180,7 @@ class StagedAttempt:
         record.candidates = scheduled.candidates
         record.totals = scheduled.totals
         record.scores = scheduled.scores
+        record.weights = scheduled.weights
         record.cached_tokens = min(facts.cached_tokens.get(ordered[0], 0), facts.prompt_tokens)
         return record
 
@@ -161,48 +189,58 @@ class StagedAttempt:
         if facts.prefix_blocks and not facts.cached_tokens:
             facts.cached_tokens = self.match_prefix(facts.prefix_blocks, allowed, facts.token_ratio)
 
-    def _reserve(
+    def _recorded(
         self,
         facts: RequestFacts,
         decoding: StageRecord,
         others: list[StageRecord],
+        steps: Sequence[Step],
         now: float,
-    ) -> Placed:
-        picks = {run.role: run.picked for run in (decoding, *others) if run.picked}
-        decoder = decoding.picked[0]
-        leases: tuple[Lease, ...] = ()
-        if facts.needs_room:
-            tokens = facts.prompt_tokens
-            uncached = 0 if Role.PREFILL in picks else tokens - decoding.cached_tokens
-            leases = (self.reserve(decoder, tokens, uncached),)
-        decision = Endpoints(
-            decoding.picked,
-            leases,
-            self.scheduler.request_headers(picks),
-            response_headers_by_server=self.scheduler.response_headers(
-                decoding.profile, decoding.picked
-            ),
-            early_leases=self._early_leases(facts, others),
-            prefix_holders=tuple(picks.get(Role.PREFILL, ())),
-            common_authority=self.scheduler.common_authority(decoder),
-        )
+    ) -> DecisionRecord:
         record = record_of(facts, now)
         record.profile = decoding.profile
         record.candidates = decoding.candidates
         record.totals = decoding.totals
         record.scores = decoding.scores
+        record.weights = decoding.weights
+        record.steps = steps
         record.picked = decoding.picked
         record.cached_tokens = decoding.cached_tokens
         record.stages = tuple(others)
         record.handler = self.scheduler.name
         record.handler_type = self.scheduler.handler_type
+        return record
+
+    def _reserve(self, facts: RequestFacts, record: DecisionRecord, now: float) -> Placed:
+        others, decoder = record.stages, record.picked[0]
+        picks: dict[Role, Sequence[Endpoint]] = {Role.DECODE: record.picked}
+        picks.update({run.role: run.picked for run in others if run.picked})
+        leases: tuple[Lease, ...] = ()
+        if facts.needs_room:
+            tokens = facts.prompt_tokens
+            uncached = 0 if Role.PREFILL in picks else tokens - record.cached_tokens
+            leases = (self.reserve(decoder, tokens, uncached),)
+        decision = Endpoints(
+            record.picked,
+            leases,
+            self.scheduler.request_headers(picks),
+            response_headers_by_server=self.scheduler.response_headers(
+                record.profile, record.picked
+            ),
+            early_leases=self._early_leases(facts, others),
+            prefix_holders=tuple(picks.get(Role.PREFILL, ())),
+            common_authority=self.scheduler.common_authority(decoder),
+        )
         facts.stage_picks = tuple([(run.profile, run.picked[0]) for run in others if run.picked])
-        for run in (decoding, *others):
+        self.scheduler.decided(record.profile, facts, record.candidates, decoder, now)
+        for run in others:
             if run.picked:
                 self.scheduler.decided(run.profile, facts, run.candidates, run.picked[0], now)
         return Placed(decision, record)
 
-    def _early_leases(self, facts: RequestFacts, others: list[StageRecord]) -> tuple[Lease, ...]:
+    def _early_leases(
+        self, facts: RequestFacts, others: Sequence[StageRecord]
+    ) -> tuple[Lease, ...]:
         """Of who prefills, for the whole prompt; of who encodes, each for its share of the media.
 
         The sidecar deals images, videos and audio out to all encoders in turn.

@@ -45,6 +45,14 @@ class WaitingRoom:
     def __contains__(self, facts: RequestFacts) -> bool:
         return facts in self._tickets
 
+    def waiting_from(self, priority: int) -> int:
+        """Requests that wait at this priority or a higher one."""
+        return sum(band.requests for level, band in self._bands.items() if level >= priority)
+
+    def requests(self) -> Iterator[RequestFacts]:
+        """All that wait, in order of arrival."""
+        return iter(self._tickets)
+
     def band_size(self, priority: int) -> tuple[int, int]:
         """Requests and bytes that wait at a priority."""
         band = self._bands.get(priority)
@@ -60,20 +68,16 @@ class WaitingRoom:
         if band is None:
             band = self._bands[facts.priority] = Band(self._settings_of(facts.priority), {})
             self._descending = tuple(sorted(self._bands, reverse=True))
-        turns = band.settings.fairness is Fairness.ROUND_ROBIN
-        by_slo = band.settings.ordering is Ordering.SLO_DEADLINE
+        flow, due = _turn_of(facts, band.settings)
         ticket = Ticket(
             facts=facts,
             fit_class=fit_class,
             serial=next(self._serials),
             deadline=deadline,
-            flow=facts.flow if turns else "",
-            due=facts.received_at + facts.ttft_slo_seconds if by_slo else 0.0,
+            flow=flow,
+            due=due,
         )
-        line = band.classes.get(fit_class)
-        if line is None:
-            line = band.classes[fit_class] = Line()
-        line.add(ticket)
+        self._line(band, fit_class).add(ticket)
         band.requests += 1
         band.bytes += facts.size_bytes
         self.bytes += facts.size_bytes
@@ -153,9 +157,44 @@ class WaitingRoom:
             ticket.deadline = deadline_of(facts)
         self._rebuild_deadlines()
 
+    def rearrange(
+        self,
+        settings_of: Callable[[int], BandSettings],
+        fit_class_of: Callable[[RequestFacts], Hashable],
+    ) -> None:
+        """Other rules say who fits where and whose turn it is. Arrivals and deadlines stay.
+
+        Raises what `fit_class_of` raises, and then nothing has changed. O(n log n).
+        """
+        classed = [(ticket, fit_class_of(facts)) for facts, ticket in self._tickets.items()]
+        self._settings_of = settings_of
+        for priority, band in self._bands.items():
+            band.settings = settings_of(priority)
+            band.classes.clear()
+        for ticket, fit_class in classed:
+            band = self._bands[ticket.facts.priority]
+            ticket.fit_class = fit_class
+            ticket.flow, ticket.due = _turn_of(ticket.facts, band.settings)
+            self._line(band, fit_class).add(ticket)
+
+    @staticmethod
+    def _line(band: Band, fit_class: Hashable) -> Line:
+        line = band.classes.get(fit_class)
+        if line is None:
+            line = band.classes[fit_class] = Line()
+        return line
+
     def _push(self, ticket: Ticket) -> None:
         heapq.heappush(self._deadlines, (ticket.deadline, ticket.serial, ticket))
 
     def _rebuild_deadlines(self) -> None:
         self._deadlines = [(t.deadline, t.serial, t) for t in self._tickets.values()]
         heapq.heapify(self._deadlines)
+
+
+def _turn_of(facts: RequestFacts, settings: BandSettings) -> tuple[str, float]:
+    """The flow that has turns, empty where flows have none; and when it is due."""
+    turns = settings.fairness is Fairness.ROUND_ROBIN
+    by_slo = settings.ordering is Ordering.SLO_DEADLINE
+    due = facts.received_at + facts.ttft_slo_seconds if by_slo else 0.0
+    return facts.flow if turns else "", due

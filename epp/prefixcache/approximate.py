@@ -49,6 +49,18 @@ class ApproximateIndex:
         self._leaving: deque[_Cache] = deque()
         self._nameless = 0  # the last block without a hash; those are negative
 
+    def reconfigure(self, settings: PrefixCacheSettings) -> bool:
+        """Whether the index starts anew, because blocks of another size never match.
+
+        Later adds free the memory of what it knew, and shrink what is over a smaller capacity.
+        """
+        anew = settings.block_tokens != self._settings.block_tokens
+        if anew:
+            for endpoint in list(self._caches):
+                self.forget(endpoint)
+        self._settings = settings
+        return anew
+
     def __len__(self) -> int:
         """Blocks credited, summed over the endpoints; an answer is one."""
         return sum(len(cache.blocks) for cache in self._caches.values())

@@ -52,7 +52,7 @@ def _in_seconds(
     stall = in_flight * token * uncached
     decode = pool.decode_seconds + pool.decode_slope_seconds * (2.0 * in_flight + 1.0)
     cost = wait + work + stall + decode * estimate.decode_ratio
-    cost += _later_requests(pool, wait, work, (1.0 + in_flight) * ratio)
+    cost += _later_requests(pool, wait, work, ratio)
     cost += _memory(pool, endpoint, uncached)
     if request.adapter:
         cost += request.adapter_loads.get(endpoint, 0.0) * (1.0 + in_flight)
@@ -61,7 +61,12 @@ def _in_seconds(
 
 
 def _later_requests(pool: PoolEstimate, wait: float, work: float, stretch: float) -> float:
-    """What requests still to come lose by the queue being longer than it would be."""
+    """What requests still to come lose by the queue being longer than it would be.
+
+    None loses more than its own prefill, for it would rather go elsewhere. To count in what it
+    would do to others there (the more, the more are in flight) makes huge prompts avoid each
+    other: in the laboratory half of the short ones then come too late.
+    """
     if pool.arrival_rate <= 0.0:
         return 0.0
     base, token = pool.prefill_seconds, pool.prefill_token_seconds

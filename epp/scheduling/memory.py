@@ -114,6 +114,12 @@ def memory_of(plugin: Plugin) -> Memory | None:
     return None
 
 
+def type_of(plugin: Plugin) -> str:
+    """Its word in the document."""
+    memory = memory_of(plugin)
+    return plugin.type_name if memory is None else memory.plugin.type_name
+
+
 def with_new_memory(plugin: P) -> P:
     """The same plugin, which remembers nothing so far."""
     if isinstance(plugin, RememberingFilter | RememberingScorer | RememberingPicker):

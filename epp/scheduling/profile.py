@@ -7,10 +7,11 @@ import random
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from epp.core.decision import Step
 from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
 from epp.scheduling.interfaces import Answering, Filter, Picker, Preference, Scorer
-from epp.scheduling.memory import Memory, memory_of, with_new_memory
+from epp.scheduling.memory import Memory, memory_of, type_of, with_new_memory
 
 
 class PluginFault(Exception):
@@ -36,6 +37,7 @@ class Scheduled:
     candidates: Sequence[Endpoint]
     totals: Sequence[float]
     scores: Mapping[str, Sequence[float]]  # by name of the scorer
+    weights: Mapping[str, float]  # by name of the scorer
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,9 @@ class Profile:
     scorers: tuple[WeightedScorer, ...]
     picker: Picker
     preferences: tuple[Preference, ...] = ()
+    filter_names: tuple[str, ...] = ()  # of the configured instances; else their types
+    preference_names: tuple[str, ...] = ()
+    weights: Mapping[str, float] = field(init=False)  # by name of the scorer
     memories: tuple[Memory, ...] = field(init=False)  # of its stateful plugins
     answering: tuple[Answering, ...] = field(init=False)
 
@@ -55,9 +60,16 @@ class Profile:
         memories = tuple(memory for memory in found if memory is not None)
         given = (*plugins, *(memory.plugin for memory in memories))
         object.__setattr__(self, "memories", memories)
+        object.__setattr__(self, "weights", {s.name: s.weight for s in self.scorers})
         object.__setattr__(
             self, "answering", tuple(plugin for plugin in given if isinstance(plugin, Answering))
         )
+        for names, named in (
+            ("filter_names", self.filters),
+            ("preference_names", self.preferences),
+        ):
+            if len(getattr(self, names)) != len(named):
+                object.__setattr__(self, names, tuple(type_of(plugin) for plugin in named))
 
     def with_new_memory(self) -> Profile:
         """The same plugins, which remember nothing so far."""
@@ -66,7 +78,38 @@ class Profile:
         )
         filters = (with_new_memory(filter_) for filter_ in self.filters)
         picker = with_new_memory(self.picker)
-        return Profile(self.name, tuple(filters), tuple(scorers), picker, self.preferences)
+        return Profile(
+            self.name,
+            tuple(filters),
+            tuple(scorers),
+            picker,
+            self.preferences,
+            self.filter_names,
+            self.preference_names,
+        )
+
+    @property
+    def profiles(self) -> Mapping[str, Profile]:
+        """By name: itself."""
+        return {self.name: self}
+
+    @property
+    def what_fits(self) -> Hashable:
+        """All that `fit_key` is made of: where it is equal, so are the classes of requests."""
+        return self.filters
+
+    def with_memory_of(self, before: Mapping[str, Profile]) -> Profile:
+        """The same plugins, which remember what those of the same name and parameters did.
+
+        `before` has by name the profiles that were in force.
+        """
+        made = self.with_new_memory()
+        known_before = before[self.name].memories if self.name in before else ()
+        for memory in made.memories:
+            for known in known_before:
+                if known == memory:
+                    memory.state = known.state
+        return made
 
     @property
     def reads_prefix(self) -> bool:
@@ -86,12 +129,19 @@ class Profile:
         """Requests with equal keys pass the filters to the same endpoints."""
         return tuple(filter_.fit_key(request) for filter_ in self.filters)
 
-    def narrow(self, request: RequestFacts, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
-        """The endpoints that every filter keeps; maybe none."""
-        for filter_ in self.filters:
+    def narrow(
+        self,
+        request: RequestFacts,
+        endpoints: Sequence[Endpoint],
+        steps: list[Step] | None = None,
+    ) -> Sequence[Endpoint]:
+        """The endpoints that every filter keeps; maybe none. Each is a step more."""
+        for name, filter_ in zip(self.filter_names, self.filters):  # noqa: B905 - compiled only so
             if not endpoints:
                 break
             endpoints = filter_.keep(request, endpoints)
+            if steps is not None:
+                steps.append((name, endpoints))
         return endpoints
 
     def rank(
@@ -100,10 +150,14 @@ class Profile:
         endpoints: Sequence[Endpoint],
         rng: random.Random,
         count: int,
+        steps: list[Step] | None = None,
     ) -> Scheduled:
         """Score and pick among endpoints that passed `narrow`; at least one. `count` at least 1."""
-        for preference in self.preferences:
+        names, preferences = self.preference_names, self.preferences
+        for name, preference in zip(names, preferences):  # noqa: B905 - compiled only so
             endpoints = preference.prefer(request, endpoints, rng)
+            if steps is not None:
+                steps.append((name, endpoints))
         totals = [0.0] * len(endpoints)
         scores: dict[str, Sequence[float]] = {}
         for weighted in self.scorers:
@@ -116,7 +170,8 @@ class Profile:
             numbers = given if isinstance(given, list) else list(given)
             totals = _added(totals, weighted.weight, numbers)
         count = max(count, self.picker.count)
-        return Scheduled(self.picker.pick(endpoints, totals, count, rng), endpoints, totals, scores)
+        ordered = self.picker.pick(endpoints, totals, count, rng)
+        return Scheduled(ordered, endpoints, totals, scores, self.weights)
 
     def decided(
         self,

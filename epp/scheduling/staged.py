@@ -6,6 +6,7 @@ import random
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from epp.core.decision import Step
 from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
 from epp.core.stages import Picks, Role, Stage
@@ -33,6 +34,17 @@ class StagedScheduler:
         """The same profiles, whose plugins remember nothing so far."""
         fresh = {name: profile.with_new_memory() for name, profile in self.profiles.items()}
         return StagedScheduler(self.name, self.handler, fresh, self.deciders)
+
+    def with_memory_of(self, before: Mapping[str, Profile]) -> StagedScheduler:
+        """The same profiles, which remember what those of the same name did before."""
+        made = {name: profile.with_memory_of(before) for name, profile in self.profiles.items()}
+        return StagedScheduler(self.name, self.handler, made, self.deciders)
+
+    @property
+    def what_fits(self) -> Hashable:
+        """All that `fit_key` is made of: where it is equal, so are the classes of requests."""
+        filters = tuple((name, profile.what_fits) for name, profile in self.profiles.items())
+        return self.handler, tuple(self.deciders.items()), filters
 
     @property
     def handler_type(self) -> str:
@@ -82,9 +94,13 @@ class StagedScheduler:
         return self.deciders[stage.decider].needed(request, decoder)
 
     def narrow(
-        self, stage: Stage, request: RequestFacts, endpoints: Sequence[Endpoint]
+        self,
+        stage: Stage,
+        request: RequestFacts,
+        endpoints: Sequence[Endpoint],
+        steps: list[Step] | None = None,
     ) -> Sequence[Endpoint]:
-        return self.profiles[stage.profile].narrow(request, endpoints)
+        return self.profiles[stage.profile].narrow(request, endpoints, steps)
 
     def rank(
         self,
@@ -93,8 +109,9 @@ class StagedScheduler:
         endpoints: Sequence[Endpoint],
         rng: random.Random,
         count: int,
+        steps: list[Step] | None = None,
     ) -> Scheduled:
-        return self.profiles[stage.profile].rank(request, endpoints, rng, count)
+        return self.profiles[stage.profile].rank(request, endpoints, rng, count, steps)
 
     def decided(
         self,
@@ -115,7 +132,9 @@ class StagedScheduler:
             if stage.role is Role.DECODE:
                 self.profiles[stage.profile].finished(request, picked, served, now)
         for profile, endpoint in request.stage_picks:
-            self.profiles[profile].finished(request, endpoint, endpoint, now)
+            # The configuration may have changed since the request was placed.
+            if (known := self.profiles.get(profile)) is not None:
+                known.finished(request, endpoint, endpoint, now)
 
     def response_headers(
         self, profile: str, endpoints: Sequence[Endpoint]

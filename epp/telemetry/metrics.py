@@ -112,12 +112,18 @@ class Metrics:
     without_pick: Counter = field(init=False)
     access_log_entries: Counter = field(init=False)
     loop_stall: Histogram = field(init=False)
+    config_generation: Gauge = field(init=False)
+    config_reloads: Counter = field(init=False)
+    config_applied_at: Gauge = field(init=False)
+    config_is_good: Gauge = field(init=False)
+    config_needs_restart: Gauge = field(init=False)
     stage_duration: Histogram = field(init=False)
 
     def __post_init__(self) -> None:
         self._make_request_families()
         self._make_decision_families()
         self._make_process_families()
+        self._make_configuration_families()
 
     def _make_request_families(self) -> None:
         count, measure = self._counter, self._histogram
@@ -246,6 +252,25 @@ class Metrics:
             "event_loop_stall_seconds", "How late the event loop woke.", (), buckets.STALL
         )
 
+    def _make_configuration_families(self) -> None:
+        gauge = self._gauge
+        self.config_generation = gauge(
+            "config_generation", "1 at the start, one more for each configuration applied since."
+        )
+        self.config_reloads = self._counter(
+            "config_reloads", "Changed configurations by what became of them.", ("result",)
+        )
+        self.config_applied_at = gauge(
+            "config_last_reload_success_timestamp_seconds",
+            "When the configuration in force was applied, in seconds since 1970.",
+        )
+        self.config_is_good = gauge(
+            "config_last_reload_successful", "0 while the document is wrong or cannot be read."
+        )
+        self.config_needs_restart = gauge(
+            "config_needs_restart", "1 while a key of the document waits for a restart."
+        )
+
     def count_streams(self) -> Level:
         """Adds the gauge of open ext-proc streams, which is there only where it is asked for."""
         gauge = Gauge(
@@ -309,6 +334,9 @@ class Metrics:
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
         return Counter(PREFIX + name, text, labels, self.registry)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(PREFIX + name, text, (), self.registry)
 
     def _histogram(
         self, name: str, text: str, labels: tuple[str, ...], bounds: tuple[float, ...]

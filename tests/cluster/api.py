@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -12,6 +13,7 @@ from typing import Any, Self
 import aiohttp
 
 TIMEOUT_SECONDS = 20.0
+AT_ONCE = 50  # calls under way
 
 Object = dict[str, Any]
 
@@ -159,6 +161,12 @@ class Api:
         if answer.status >= 300:
             raise ApiRefused(answer.status, _message(text))
         return text
+
+
+async def each(items: Sequence[int], call: Callable[[int], Awaitable[object]]) -> None:
+    """Calls it with all of them, some at a time."""
+    for begin in range(0, len(items), AT_ONCE):
+        await asyncio.gather(*(call(item) for item in items[begin : begin + AT_ONCE]))
 
 
 def _message(text: str) -> str:

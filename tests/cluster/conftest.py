@@ -6,7 +6,6 @@ import asyncio
 import functools
 import itertools
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from tests.cluster.build import the_build
 from tests.cluster.chart import NAMESPACE as CHART_NAMESPACE
 from tests.cluster.chart import Chart
 from tests.cluster.control_plane import ControlPlane
-from tests.cluster.definitions import OWN, install, read_definitions
+from tests.cluster.definitions import install, read_definitions, running_control_plane
 from tests.cluster.installation import Install, installed
 from tests.cluster.namespace import Namespace, NewNamespace
 from tests.cluster.picker import StartPicker, running_picker
@@ -48,14 +47,8 @@ def control_plane() -> Iterator[ControlPlane]:
     if not built.exists:
         go = "" if shutil.which("go") else ", which needs Go: there is no `go` on the path"
         pytest.skip(f"no kube-apiserver in {built.folder}: `make test-cluster` builds it{go}")
-    with tempfile.TemporaryDirectory(prefix="control-plane-") as folder:
-        running = ControlPlane(built, Path(folder))
-        try:
-            running.start()
-            asyncio.run(_install_definitions(running, built.crds))
-            yield running
-        finally:
-            running.stop()
+    with running_control_plane(built) as running:
+        yield running
 
 
 @pytest.fixture
@@ -95,11 +88,6 @@ def start_picker(control_plane: ControlPlane) -> StartPicker:
 def install_plan(control_plane: ControlPlane, namespace: Namespace) -> Install:
     """Model servers, Pods, pool, picker and Envoy, in the test's namespace."""
     return functools.partial(installed, control_plane, namespace)
-
-
-async def _install_definitions(control_plane: ControlPlane, official: Path) -> None:
-    async with Api(control_plane.url, control_plane.admin_context()) as client:
-        await install(client, read_definitions(official, OWN))
 
 
 @pytest.fixture(scope="session")

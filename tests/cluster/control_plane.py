@@ -20,7 +20,7 @@ from urllib.request import Request, urlopen
 import yaml
 
 from tests.cluster.build import Built
-from tests.cluster.program import Program
+from tests.cluster.program import Program, answers
 from tests.helpers.certificates import Authority, KeyPair, bare_keys
 from tests.helpers.process import free_ports
 
@@ -162,7 +162,7 @@ class ControlPlane:
     def _wait_until_ready(self) -> None:
         assert self._api_server is not None
         context = self.admin_context()
-        self._api_server.wait_until(lambda: _answers(f"{self.url}/readyz", context), START_SECONDS)
+        self._api_server.wait_until(lambda: answers(f"{self.url}/readyz", context), START_SECONDS)
 
     def _etcd_flags(self) -> dict[str, object]:
         client, peer = (f"http://{HOST}:{port}" for port in (self._etcd_port, self._peer_port))
@@ -208,14 +208,6 @@ class ControlPlane:
         with urlopen(request, timeout=STOP_SECONDS) as answer:
             found: dict[str, dict[str, str]] = json.load(answer)
             return found
-
-
-def _answers(url: str, context: ssl.SSLContext) -> bool:
-    try:
-        with urlopen(url, timeout=STOP_SECONDS, context=context) as answer:
-            return bool(answer.status == 200)
-    except OSError:  # refused, reset, or an HTTP status of what is not ready
-        return False
 
 
 def _base64(data: bytes) -> str:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import yaml
 
 from tests.cluster.api import CRD, Api, ApiRefused, Object
+from tests.cluster.build import Built
+from tests.cluster.control_plane import ControlPlane
 from tests.cluster.waiting import eventually
 
 OWN = Path(__file__).parent / "crds"
@@ -24,6 +30,24 @@ def read_definitions(*folders: Path) -> list[Object]:
         for document in yaml.safe_load_all(path.read_text(encoding="utf-8"))
         if document and document.get("kind") == CRD.name
     ]
+
+
+@contextmanager
+def running_control_plane(built: Built) -> Iterator[ControlPlane]:
+    """etcd and the API server with all CRDs of the picker. Call from the main thread."""
+    with tempfile.TemporaryDirectory(prefix="control-plane-") as folder:
+        running = ControlPlane(built, Path(folder))
+        try:
+            running.start()
+            asyncio.run(_install_all(running, built.crds))
+            yield running
+        finally:
+            running.stop()
+
+
+async def _install_all(control_plane: ControlPlane, official: Path) -> None:
+    async with Api(control_plane.url, control_plane.admin_context()) as client:
+        await install(client, read_definitions(official, OWN))
 
 
 async def install(api: Api, definitions: list[Object]) -> None:

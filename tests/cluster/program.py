@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import signal
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.request import urlopen
 
 from epp.local.processes import PR_SET_PDEATHSIG
 
 STOP_SECONDS = 10.0
+ANSWER_SECONDS = 10.0
 POLL_SECONDS = 0.1
 LOG_TAIL_CHARACTERS = 4000
 
@@ -62,6 +65,15 @@ class Program:
 
     def tail(self) -> str:
         return self._log.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
+
+
+def answers(url: str, context: ssl.SSLContext | None = None) -> bool:
+    """Whether the URL is answered with 200, now."""
+    try:
+        with urlopen(url, timeout=ANSWER_SECONDS, context=context) as answer:
+            return bool(answer.status == 200)
+    except OSError:  # refused, reset, or an HTTP status of what is not ready
+        return False
 
 
 def _die_with_parent() -> None:

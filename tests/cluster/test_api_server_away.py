@@ -16,14 +16,15 @@ from tests.cluster.installation import Install, Installation, Plan
 from tests.cluster.load import running_load
 from tests.cluster.model_servers import ModelServers
 from tests.cluster.namespace import Namespace
-from tests.cluster.picker import StartPicker
+from tests.cluster.picker import KubernetesPicker, StartPicker
 from tests.cluster.relay import Relay
 from tests.cluster.waiting import eventually, holds
-from tests.helpers.gateway import health
+from tests.helpers.gateway import a_gateway, destination, health, request_headers
 
 OUTAGE_SECONDS = float(os.environ.get("EPP_OUTAGE_SECONDS", "10"))
 CATCH_UP_SECONDS = 60.0  # the longest pause between two attempts is 30 s
 FROZEN_SECONDS = 3.0
+SLOW_SECONDS = 0.5  # less than a start waits for
 LOST, FOUND = "the API server fails", "the API server serves again"
 
 
@@ -77,6 +78,34 @@ async def test_a_picker_that_starts_while_the_api_server_is_away(
             await picker.knows(server.authorities)
             await eventually("a line of the end", lambda: picker.lines(FOUND), CATCH_UP_SECONDS)
             assert (len(picker.lines(LOST)), len(picker.lines(FOUND))) == (1, 1)
+
+
+async def test_the_ext_proc_port_opens_when_there_is_something_to_pick(
+    control_plane: ControlPlane, namespace: Namespace
+) -> None:
+    """An Envoy in the same Pod asks as soon as it can, ready or not; nobody is refused for that."""
+    async with Relay(control_plane.api_port) as relay, ModelServers() as servers:
+        [server] = await servers.start(1)
+        await namespace.create_pool(ports=servers.ports)
+        await namespace.run_pod("pod-0", server.address)
+        account = await namespace.account()
+        kubeconfig = control_plane.kubeconfig(
+            f"{namespace.name}.kubeconfig", token=await account.token(), server=relay.url
+        )
+        picker = KubernetesPicker(namespace.name, kubeconfig)
+        relay.freeze()
+        try:
+            async with asyncio.TaskGroup() as group:
+                starting = group.create_task(asyncio.to_thread(picker.start))
+                await eventually("the API server is asked", lambda: relay.accepted)
+                await asyncio.sleep(SLOW_SECONDS)
+                assert not starting.done()
+                relay.thaw()
+            async with a_gateway(picker.grpc_port) as gateway:
+                asked = request_headers(path="/health", method="GET", end_of_stream=True)
+                assert destination(await gateway.open().ask(asked)) in server.authorities
+        finally:
+            picker.stop()
 
 
 async def test_what_changed_meanwhile_is_seen_although_history_is_gone(

@@ -52,6 +52,19 @@ def test_helm_finds_no_fault(chart: Chart, given: Object) -> None:
     chart.lint(SERVERS, given)
 
 
+@CASES
+def test_a_slow_start_is_no_reason_to_restart(chart: Chart, given: Object) -> None:
+    made = chart.objects(SERVERS, given)
+    templates = [one["spec"]["template"] for one in made if one["kind"] == "Deployment"]
+    containers = [one for template in templates for one in template["spec"]["containers"]]
+    probed = [one for one in containers if "livenessProbe" in one]
+    assert probed
+    for one in probed:
+        start = one["startupProbe"]
+        assert start["grpc"] == one["livenessProbe"]["grpc"]
+        assert start["periodSeconds"] * start["failureThreshold"] >= 60
+
+
 OVERLAYS = [
     "base",
     *(f"overlays/{name}" for name in ("kind", "gke", "two-pools", "two-pools-kind")),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 
 import pytest
 
 from epp.envoyconfig.bootstrap import bootstrap
 from epp.envoyconfig.settings import EnvoySettings, Mode
+from tests.cluster.api import each
 from tests.cluster.load import running_load
 from tests.cluster.namespace import Namespace
 from tests.cluster.picker import KubernetesPicker, StartPicker
@@ -19,18 +20,12 @@ from tests.helpers.envoy import RunningEnvoy
 from tests.helpers.picker import rss_kib
 
 PODS = 1000
-AT_ONCE = 50  # calls of the API
 GOING = 200
 IDLE_SECONDS = 5.0
 
 pytestmark = pytest.mark.skipif(
     GOLANG is None, reason="a thousand servers are a Go program, and there is no `go` on the path"
 )
-
-
-async def each(items: Sequence[int], call: Callable[[int], Awaitable[object]]) -> None:
-    for begin in range(0, len(items), AT_ONCE):
-        await asyncio.gather(*(call(item) for item in items[begin : begin + AT_ONCE]))
 
 
 async def has(picker: KubernetesPicker, count: int, seconds: float) -> float:

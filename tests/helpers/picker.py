@@ -74,6 +74,7 @@ class PickerProcess(EppProcess):
     ) -> None:
         """`roles` are those of the servers, in order, where they have some."""
         folder = new_folder("picker-")
+        self.servers = tuple(servers)  # at the start
         self._roles = roles
         self.endpoints_file = folder / "endpoints.yaml"
         self.write_endpoints(servers)

@@ -70,7 +70,8 @@ class Traffic:
     document: str = MARGINAL_COST
     bytes_per_token: float = 4.0
     seed: int = 1
-    adapter_load_seconds: float = 0.03
+    adapter_load_seconds: float = 0.03  # from host memory
+    adapter_first_load_seconds: float = 0.03  # from disk
     now: float = 0.0
     latencies: list[float] = field(default_factory=list)  # from arrival to the end
     first_tokens: list[float] = field(default_factory=list)
@@ -102,7 +103,7 @@ class Traffic:
             max_num_batched_tokens=hardware.max_num_batched_tokens,
             max_adapters=4,
             adapter_load_seconds=self.adapter_load_seconds,
-            adapter_first_load_seconds=self.adapter_load_seconds,
+            adapter_first_load_seconds=self.adapter_first_load_seconds,
         )
 
     def _read(self, arrival: Arrival) -> Payload:

@@ -351,6 +351,34 @@ async def test_a_drain_serves_on_and_ends_with_streams_still_open() -> None:
         assert await asyncio.to_thread(picker.wait) == 0
 
 
+async def test_what_comes_as_a_drain_ends_is_placed_or_not_taken_but_not_refused() -> None:
+    """A gateway cannot know the moment; if not taken, it asks elsewhere or goes on without."""
+    async with picking(flags=["--drain-timeout=1s"]) as (gateway, picker, pool):
+        asked = request_headers(path="/health", method="GET", end_of_stream=True)
+
+        async def ask_until_it_ends() -> int:
+            picks = 0
+            while True:
+                call = gateway.open()
+                try:
+                    reply = await call.ask(asked)
+                    if reply is None:
+                        return picks
+                    assert destination(reply) in pool
+                    await call.half_close()
+                    assert await call.receive() is None
+                except (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError):
+                    return picks
+                picks += 1
+
+        async with asyncio.TaskGroup() as group:
+            users = [group.create_task(ask_until_it_ends()) for _ in range(20)]
+            await asyncio.sleep(0.1)
+            picker.signal(signal.SIGTERM)
+        assert sum(user.result() for user in users) > 0
+        assert await asyncio.to_thread(picker.wait) == 0
+
+
 async def test_an_interrupt_stops_at_once() -> None:
     async with picking(flags=["--drain-timeout=60s"]) as (_, picker, _):
         picker.signal(signal.SIGINT)

@@ -7,6 +7,7 @@ import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -466,3 +467,23 @@ def test_on_uvloop() -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())
+
+
+async def test_other_settings_while_running_ask_every_endpoint_afresh() -> None:
+    async def handle(target: str, writer: asyncio.StreamWriter) -> None:
+        other = target.startswith("/stats")
+        writer.write(answer(SMALL_PAGE.replace(b"5", b"9") if other else SMALL_PAGE))
+
+    async with (
+        serving(handle) as one,
+        serving(handle) as two,
+        watching(one.port, two.port) as watcher,
+    ):
+        endpoints = watcher.store.endpoints
+        await watcher.until(lambda: all(e.metrics.running == 5 for e in endpoints))
+        watcher.scraper.reconfigure(replace(QUICK))
+        await watcher.scrapes(4)
+        assert (one.connections, two.connections) == (1, 1)  # nothing is new in these
+        watcher.scraper.reconfigure(replace(QUICK, path="/stats"))
+        await watcher.until(lambda: all(e.metrics.running == 9 for e in endpoints))
+        assert (one.connections, two.connections) == (2, 2)

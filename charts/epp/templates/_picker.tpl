@@ -4,9 +4,7 @@
 apiVersion: llm-d.ai/v1alpha1
 kind: EndpointPickerConfig
 plugins:
-- type: queue-scorer
-- type: kv-cache-utilization-scorer
-- type: prefix-cache-scorer
+- type: marginal-cost-scorer
 - type: metrics-data-source
   parameters:
     scheme: {{ $source.scheme }}
@@ -23,9 +21,7 @@ dataLayer:
 schedulingProfiles:
 - name: default
   plugins:
-  - {pluginRef: queue-scorer, weight: 2}
-  - {pluginRef: kv-cache-utilization-scorer, weight: 2}
-  - {pluginRef: prefix-cache-scorer, weight: 3}
+  - pluginRef: marginal-cost-scorer
 {{- with .epp.parsers }}
 requestHandler:
   parsers:
@@ -123,12 +119,18 @@ requestHandler:
   {{- with $router.epp.extraContainerPorts }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
+  # It takes a second of CPU to start, on a node that is full many times that: liveness counts after.
+  startupProbe:
+    grpc:
+      port: {{ $router.epp.grpcHealthPort }}
+      service: liveness
+    periodSeconds: 1
+    failureThreshold: 120
   # The process works: a pool that is not there yet is no reason to restart.
   livenessProbe:
     grpc:
       port: {{ $router.epp.grpcHealthPort }}
       service: liveness
-    initialDelaySeconds: 5
     periodSeconds: 10
   readinessProbe:
     grpc:

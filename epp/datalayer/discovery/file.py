@@ -1,15 +1,9 @@
-"""The pool as a file says it, read at start and again whenever it changes.
-
-The file is polled, not watched by inotify: a `stat` four times a second costs nothing, sees every
-kind of change (rename in place, remove and create later, the `..data` link of a mounted
-ConfigMap) in the same way, and works on network and overlay file systems, where events get lost.
-"""
+"""The pool as a file says it, read at start and again whenever it changes."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +14,9 @@ from epp.datalayer.discovery.document import (
     decode_endpoints,
 )
 from epp.datalayer.store import EndpointSpec
+from epp.datalayer.watched_file import Unreadable, follow, read_file
 
 log = logging.getLogger(__name__)
-
-Signature = tuple[int, int, int, int]  # mtime in ns, size, inode, device
-_UNSEEN: Signature = (-1, -1, -1, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +48,7 @@ class FileDiscovery:
         """Follow the file, if so configured, until cancelled. To be called after `load`."""
         if not self._settings.watch_file:
             await asyncio.Event().wait()
-        known: Signature | None = _UNSEEN  # the state of the file that was read last
-        before: Signature | None = _UNSEEN
-        while True:
-            await asyncio.sleep(self._settings.poll_seconds)
-            seen = await asyncio.to_thread(_signature, self._settings.path)
-            # Only what has stood still since the look before is read: a file that is just being
-            # written may be a valid one with half of the endpoints.
-            if seen == before and seen != known:
-                await self._reload()
-                # What changed meanwhile may have been read in parts, so it is read once more.
-                after = await asyncio.to_thread(_signature, self._settings.path)
-                known = seen if after == seen else _UNSEEN
-            before = seen
+        await follow(self._settings.path, self._settings.poll_seconds, self._reload)
 
     async def _reload(self) -> None:
         path = self._settings.path
@@ -98,23 +78,11 @@ class FileDiscovery:
         self._problem = problem
 
 
-def _signature(path: Path) -> Signature | None:
-    """Changes whenever the content may have; None if there is no such file."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return (found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev)
-
-
 def _read(path: Path) -> bytes:
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise EndpointsFileError([f"{path}: not a regular file"])
-        with path.open("rb") as file:
-            return file.read(MAX_FILE_BYTES + 1)  # the decoder refuses what is longer
-    except OSError as error:
-        raise EndpointsFileError([f"{path}: {error.strerror or error}"]) from error
+        return read_file(path, MAX_FILE_BYTES)  # the decoder refuses what is longer
+    except Unreadable as error:
+        raise EndpointsFileError([str(error)]) from error
 
 
 def _decode(content: bytes, path: Path) -> list[EndpointSpec]:

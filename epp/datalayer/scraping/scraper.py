@@ -73,6 +73,14 @@ class Scraper:
             unsubscribe()
             self._follow(Change(removed=tuple(self._targets)))
 
+    def reconfigure(self, settings: ScrapeSettings) -> None:
+        """From now on these hold. If they are others, every endpoint is asked afresh."""
+        if settings == self._settings:
+            return
+        self._settings = settings
+        present = tuple(self._targets)
+        self._follow(Change(added=present, removed=present))
+
     def refresh(self, endpoint: Endpoint) -> None:
         """Look at it as soon as its interval allows. A server that fails is left in peace."""
         target = self._targets.get(endpoint)

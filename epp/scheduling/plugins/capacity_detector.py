@@ -20,7 +20,7 @@ class CapacityDetector(UtilizationDetector):
 
     type_name: ClassVar[str] = "capacity-detector"
 
-    kv_cache_util_threshold: float = 0.95
+    kv_cache_util_threshold: float = 0.98
 
     def _queue(self, endpoint: Endpoint) -> float:
         load = endpoint.load

@@ -15,6 +15,7 @@ POLICIES: Final = (
     "sticky",
     "lmetric",
     "dynamo",
+    "marginal-cost",
 )
 
 

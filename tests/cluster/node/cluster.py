@@ -20,8 +20,9 @@ from tests.cluster.control_plane import ControlPlane, Site
 from tests.cluster.image import write_image
 from tests.cluster.node import settings
 from tests.cluster.node.containerd import PAUSE_IMAGE, Containerd
+from tests.cluster.node.dns.build import NameServer
 from tests.cluster.node.machine import Machine
-from tests.cluster.program import Program
+from tests.cluster.program import Program, answers
 
 READY_SECONDS = 60.0
 ANSWER_SECONDS = 10.0
@@ -30,8 +31,10 @@ ANSWER_SECONDS = 10.0
 class Cluster:
     """Call from the main thread: what is started dies with the thread that started it."""
 
-    def __init__(self, built: Built, folder: Path) -> None:
+    def __init__(self, built: Built, folder: Path, name_server: NameServer) -> None:
+        """Where the name server has not been built, Pods find no names."""
         self._built = built
+        self._name_server = name_server
         self._folder = folder
         self._machine = Machine(folder, built.pause)
         self._containerd = Containerd(folder, self._machine)
@@ -64,6 +67,8 @@ class Cluster:
         self._control_plane = ControlPlane(self._built, self._folder, site)
         self._plane.start()
         self._plane.kubeconfig(self.kubeconfig.name, certificate=self._plane.admin)
+        if self._name_server.exists:
+            self._start_name_server()
         kubelet = self._start_kubelet()
         self._start_kube_proxy()
         controllers = self._start_controllers()
@@ -137,11 +142,20 @@ class Cluster:
         self._programs.append(plane.run("kube-controller-manager", controllers))
         return self._programs[-1]
 
+    def _start_name_server(self) -> None:
+        addresses, file = self._machine.addresses, self._folder / "Corefile"
+        file.write_text(settings.name_server(addresses, self.kubeconfig), encoding="utf-8")
+        command = [*self._machine.on_network(), str(self._name_server.program), "-conf", str(file)]
+        self._programs.append(Program("coredns", command, self._folder))
+        ready = f"http://{addresses.node}:{settings.READY_PORT}/ready"
+        self._programs[-1].wait_until(lambda: answers(ready), READY_SECONDS)
+
     def _start_kubelet(self) -> Program:
         kubeconfig = self._account(f"system:node:{settings.NAME}", "system:nodes")
-        (self._folder / "resolv.conf").touch()  # no DNS, nor this machine's
+        (self._folder / "resolv.conf").touch()  # not this machine's
         addresses, authority = self._machine.addresses, self._plane.authority_file
-        document = settings.kubelet(self._folder, addresses, authority, self._machine.cgroup)
+        cgroup, has_names = self._machine.cgroup, self._name_server.exists
+        document = settings.kubelet(self._folder, addresses, authority, cgroup, has_names=has_names)
         flags = {
             "config": self._write("kubelet.yaml", document),
             "kubeconfig": kubeconfig,

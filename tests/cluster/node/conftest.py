@@ -18,6 +18,7 @@ from tests.cluster.chart import MANIFESTS
 from tests.cluster.definitions import OWN, install, read_definitions
 from tests.cluster.image import envoy_root, picker_root, write_image
 from tests.cluster.node.cluster import Cluster
+from tests.cluster.node.dns.build import the_name_server
 from tests.cluster.node.helm import Helm
 from tests.cluster.node.objects import SERVERS, rolled_out
 from tests.cluster.node.requirements import missing
@@ -56,7 +57,7 @@ def cluster(built: Built, tools: Tools) -> Iterator[Cluster]:
     """With the images of this checkout and the CRDs."""
     # `tools` is for helm: without it nothing is started.
     with tempfile.TemporaryDirectory(prefix="epp-node-") as folder:
-        running = Cluster(built, Path(folder))
+        running = Cluster(built, Path(folder), the_name_server())
         try:
             running.start()
             _import_images(running, Path(folder))
@@ -65,6 +66,14 @@ def cluster(built: Built, tools: Tools) -> Iterator[Cluster]:
             running.check()
         finally:
             running.stop()
+
+
+@pytest.fixture
+def names(cluster: Cluster) -> None:
+    """Skips where Pods find no names."""
+    name_server = the_name_server()
+    if not name_server.exists:
+        pytest.skip(f"no {name_server.program}: `make dns` builds it, which needs Go")
 
 
 @pytest.fixture

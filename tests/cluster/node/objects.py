@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from tests.cluster.api import POD, Api, Kind, Object
+from tests.cluster.waiting import eventually
 
 SERVICE = Kind("v1", "Service")
 DEPLOYMENT = Kind("apps/v1", "Deployment")
 DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget")
 AUTOSCALER = Kind("autoscaling/v2", "HorizontalPodAutoscaler")
+ROLLOUT_SECONDS = 180.0  # on a machine that has much else to do
 SERVERS = "simulator"  # the Deployment of the model servers
 MADE_OF_OTHERS = {"Event", "EndpointSlice", "Endpoints", "Pod", "ReplicaSet"}
 
 COMMON = ("router.modelServers.matchLabels.app=vllm", "router.epp.resources.requests.cpu=100m")
-ALONE = (
+NAMED = (
     *COMMON,
     "mode=standalone",
     "router.inferencePool.create=false",
-    # A node of ours has no DNS.
-    "router.proxy.modelServersFrom=picks",
     "router.proxy.preStopSleepSeconds=5",
     "router.proxy.resources.requests.cpu=100m",
 )
+# Needs no names of the cluster.
+ALONE = (*NAMED, "router.proxy.modelServersFrom=picks")
 
 
 async def pods(api: Api, namespace: str, release: str) -> list[Object]:
@@ -41,6 +43,20 @@ async def rolled_out(api: Api, namespace: str, deployment: str) -> bool:
     seen = status.get("observedGeneration", 0) >= found["metadata"]["generation"]
     counts = [status.get(f"{one}Replicas", 0) for one in ("updated", "available")]
     return seen and counts == [wanted, wanted] and status["replicas"] == wanted
+
+
+async def replace_servers(api: Api, namespace: str) -> None:
+    """A rolling update of the model servers, to its end."""
+    new = {"template": {"metadata": {"annotations": {"turn": "second"}}}}
+    await api.patch(DEPLOYMENT, SERVERS, {"spec": new}, namespace)
+
+    async def only_new_ones() -> bool:
+        """An old one goes on answering for some seconds after it is told to end."""
+        found = await api.call("GET", f"{POD.path(namespace)}?labelSelector=app=vllm")
+        turns = [one["metadata"].get("annotations", {}) for one in found["items"]]
+        return turns == [{"turn": "second"}] * 3
+
+    await eventually("three new servers", only_new_ones, ROLLOUT_SECONDS)
 
 
 async def gateway_url(api: Api, namespace: str, service: str) -> str:

@@ -7,10 +7,16 @@ from pathlib import Path
 from tests.cluster.node.machine import Addresses
 
 NAME = "node"
+DOMAIN = "cluster.local"
+READY_PORT = 8181
 
 
-def kubelet(folder: Path, addresses: Addresses, authority: Path, cgroup: str) -> dict[str, object]:
+def kubelet(
+    folder: Path, addresses: Addresses, authority: Path, cgroup: str, *, has_names: bool
+) -> dict[str, object]:
+    names = {"clusterDNS": [addresses.node], "clusterDomain": DOMAIN} if has_names else {}
     return {
+        **names,
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "address": addresses.node,
@@ -44,6 +50,20 @@ def kubelet(folder: Path, addresses: Addresses, authority: Path, cgroup: str) ->
         "nodeStatusUpdateFrequency": "5s",
         "syncFrequency": "10s",
     }
+
+
+def name_server(addresses: Addresses, kubeconfig: Path) -> str:
+    """CoreDNS's: it knows nothing but the cluster's own names."""
+    return f"""\
+.:53 {{
+    bind {addresses.node}
+    errors
+    ready {addresses.node}:{READY_PORT}
+    kubernetes {DOMAIN} {{
+        kubeconfig {kubeconfig}
+    }}
+}}
+"""
 
 
 def kube_proxy(addresses: Addresses, kubeconfig: Path) -> dict[str, object]:

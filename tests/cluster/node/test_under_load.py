@@ -6,17 +6,16 @@ import asyncio
 
 import aiohttp
 
-from tests.cluster.api import POD, Api
+from tests.cluster.api import Api
 from tests.cluster.load import ask, running_load
 from tests.cluster.node.cluster import Cluster
 from tests.cluster.node.helm import Helm
 from tests.cluster.node.objects import (
     ALONE,
-    DEPLOYMENT,
-    SERVERS,
     container,
     gateway_url,
     pods,
+    replace_servers,
 )
 from tests.cluster.waiting import eventually
 
@@ -48,16 +47,7 @@ async def test_a_rolling_update_of_the_model_servers_fails_no_request(
         url = await gateway_url(api, room, "alone-epp")
         async with running_load(url) as load:
             await load.goes_on()
-            new = {"template": {"metadata": {"annotations": {"turn": "second"}}}}
-            await api.patch(DEPLOYMENT, SERVERS, {"spec": new}, room)
-
-            async def only_new_ones() -> bool:
-                """An old one goes on answering for some seconds after it is told to end."""
-                found = await api.call("GET", f"{POD.path(room)}?labelSelector=app=vllm")
-                turns = [one["metadata"].get("annotations", {}) for one in found["items"]]
-                return turns == [{"turn": "second"}] * 3
-
-            await eventually("three new servers", only_new_ones, SECONDS)
+            await replace_servers(api, room)
             await load.goes_on()
         assert load.failures == []
 

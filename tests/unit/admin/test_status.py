@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import orjson
 
-from epp.admin.status import MAX_DECISIONS, MAX_ENDPOINTS, StatusSources, status
+from epp.admin.status import (
+    MAX_DECISIONS,
+    MAX_ENDPOINTS,
+    ConfigurationStatus,
+    StatusSources,
+    status,
+)
 from epp.core.decision import record_of
 from tests.helpers.build import a_request, an_endpoint
 
@@ -23,6 +29,7 @@ def sources(endpoints: int = 2, decisions: int = 3) -> StatusSources:
         waiting=lambda: [(5, 2, 100)],
         recent=lambda: records,
         ready=lambda: True,
+        configuration=lambda: ConfigurationStatus(3, "ab12", 5.0, problem="kind: is missing"),
         now=lambda: 10.0,
     )
 
@@ -35,6 +42,13 @@ def test_what_it_shows() -> None:
     assert shown["waiting"] == [{"priority": 5, "requests": 2, "bytes": 100}]
     assert [d["age_seconds"] for d in shown["decisions"]] == [8.0, 9.0, 10.0]
     assert shown["decisions"][0]["candidates"][1]["scores"] == {"s": 1.0}
+    assert shown["configuration"] == {
+        "generation": 3,
+        "digest": "ab12",
+        "applied_at": 5.0,
+        "problem": "kind: is missing",
+        "needs_restart": [],
+    }
 
 
 def test_it_is_bounded_and_shows_no_header() -> None:

@@ -75,6 +75,26 @@ async def test_a_pool_that_goes_while_it_is_looked_at_is_not_ready() -> None:
         task.cancel()
 
 
+async def test_the_first_look_is_over_when_the_endpoints_have_been_looked_at() -> None:
+    looked = asyncio.Event()
+
+    async def look_around() -> None:
+        await looked.wait()
+
+    readiness = PoolReadiness(Health(), look_around)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(readiness.run())
+        first = group.create_task(readiness.first())
+        await _turns()
+        assert not first.done()
+        readiness.set_known(True)
+        await _turns()
+        assert not first.done()
+        looked.set()
+        await first
+        task.cancel()
+
+
 async def _turns() -> None:
     for _ in range(5):
         await asyncio.sleep(0)

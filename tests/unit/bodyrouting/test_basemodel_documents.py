@@ -37,7 +37,7 @@ baseModels:
             b"baseModels: [{baseModel: a, adapters: [x]}, {baseModel: b, adapters: [x]}]",
             "baseModels[1]: 'x' is claimed by 'b', but belongs to 'a'",
         ),
-        (b"baseModels: [", "line 1"),
+        (b"baseModels: ]", "line 1"),
         (b"\xff", "not UTF-8"),
         (b" " * (MAX_TEXT_BYTES + 1), "is larger than"),
     ],

@@ -6,14 +6,15 @@ from epp.config.build import DEFAULT_DOCUMENT, read_configuration
 from epp.config.errors import ConfigError
 from epp.config.settings import Configuration
 from epp.flowcontrol.settings import BandSettings, Fairness, Ordering
+from epp.prefixcache.settings import PrefixCacheSettings
 from epp.routing.settings import ModelObjective
+from epp.scheduling.plugins.capacity_detector import CapacityDetector
 from epp.scheduling.plugins.concurrency_detector import ConcurrencyDetector
 from epp.scheduling.plugins.context_length_aware import ContextLengthAware
 from epp.scheduling.plugins.prefix_cache_affinity_filter import PrefixCacheAffinityFilter
 from epp.scheduling.plugins.probabilistic_admitter import ProbabilisticAdmitter
 from epp.scheduling.plugins.random_picker import RandomPicker
 from epp.scheduling.plugins.session_affinity_scorer import SessionAffinityScorer
-from epp.scheduling.plugins.utilization_detector import UtilizationDetector
 from epp.scheduling.profile import WeightedScorer
 from epp.scheduling.sessions import SessionIds, SessionSource
 
@@ -30,15 +31,10 @@ def problems(body: str, head: str = HEAD) -> str:
     return str(caught.value)
 
 
-def test_the_default_is_that_of_the_field() -> None:
+def test_the_default_needs_no_weights() -> None:
     configuration = read_configuration()
-    weights = {w.name: w.weight for w in configuration.profile.scorers}
-    assert weights == {
-        "queue-scorer": 2,
-        "kv-cache-utilization-scorer": 2,
-        "prefix-cache-scorer": 3,
-    }
-    assert isinstance(configuration.detector, UtilizationDetector)
+    assert [w.name for w in configuration.profile.scorers] == ["marginal-cost-scorer"]
+    assert isinstance(configuration.detector, CapacityDetector)
     assert configuration.discovery is None
     assert read_configuration(DEFAULT_DOCUMENT).profile == configuration.profile
 
@@ -74,6 +70,18 @@ schedulingProfiles:
     [scorer] = configuration.profile.scorers
     assert (scorer.name, scorer.weight) == ("mine", 4)
     assert configuration.profile.picker == RandomPicker(3)
+
+
+def test_the_prefix_cache_has_its_parameters() -> None:
+    configuration = read(
+        "plugins: [{type: approx-prefix-cache-producer, "
+        "parameters: {blockSizeTokens: 256, autoTune: false, lruCapacityPerServer: 9}}]"
+    )
+    assert configuration.prefix_cache == PrefixCacheSettings(
+        auto_tune=False, block_size_tokens=256, lru_capacity_per_server=9
+    )
+    text = "plugins: [{type: approx-prefix-cache-producer, parameters: {blockSizeToken: 9}}]"
+    assert problems(text) == "plugins[0].parameters.blockSizeToken: unknown field"
 
 
 def test_without_a_profile_all_plugins_are_in_one() -> None:
@@ -527,7 +535,9 @@ PROFILE = "schedulingProfiles: [{name: p, plugins: [%s]}]"
             id="rule-without-targets",
         ),
         pytest.param("plugins: []\nplugins: []", "duplicate key 'plugins'", id="duplicate-key"),
-        pytest.param("plugins: [", "line 3", id="no-yaml"),
+        pytest.param("plugins: [a, b: {]", "line 3, column 18", id="no-yaml"),
+        pytest.param("plugins: [", "line 4, column 1", id="yaml-without-an-end"),
+        pytest.param("plugins: " + "[" * 10_000, "document: ", id="endlessly-deep"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(body: str, text: str) -> None:

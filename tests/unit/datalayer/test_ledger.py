@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -187,15 +189,21 @@ def a_state(waiting: int, running: int, usage: float = 0.5) -> EndpointMetrics:
     )
 
 
+FULL = [(5, 4), (6, 4), (5, 4), (7, 4)]
+
+
 @pytest.mark.parametrize(
     ("readings", "places"),
     [
-        pytest.param([(5, 4), (6, 4), (5, 4), (7, 4)], 4, id="a-queue-before-a-full-batch"),
-        pytest.param([(5, 4), (6, 4), (5, 4)], 0, id="too-early-to-say"),
-        pytest.param([(5, 4), (5, 4), (5, 4), (5, 4)], 0, id="four-readings-of-one-step"),
+        pytest.param(FULL, 4, id="each-free-place-is-taken"),
+        pytest.param(FULL[:3], 0, id="too-early-to-say"),
+        pytest.param([(5, 4)] * 5, 0, id="readings-of-one-step"),
         pytest.param([(9, 4), (8, 5), (7, 6), (6, 7)], 0, id="prompts-worked-off"),
-        pytest.param([(5, 4), (6, 4), (5, 4), (7, 4), (0, 2)], 4, id="known-when-idle-too"),
-        pytest.param([(5, 4), (6, 4), (5, 4), (7, 4), (0, 5)], 0, id="until-it-runs-more"),
+        pytest.param([(5, 4), (6, 3), (7, 2), (8, 1)], 0, id="behind-a-huge-prompt"),
+        pytest.param([*FULL, (0, 2)], 4, id="known-when-idle-too"),
+        pytest.param([*FULL, (0, 5)], 0, id="until-it-runs-more"),
+        pytest.param([*FULL, (5, 3), (6, 2), (7, 2)], 0, id="or-queues-while-it-runs-less"),
+        pytest.param([*FULL, (5, 3), (6, 4)], 4, id="a-request-may-just-have-ended"),
     ],
 )
 def test_an_engine_that_queues_and_does_not_grow_shows_its_places(
@@ -204,19 +212,31 @@ def test_an_engine_that_queues_and_does_not_grow_shows_its_places(
     ledger, endpoint = Ledger(), an_endpoint()
     for waiting, running in readings:
         ledger.read(endpoint, a_state(waiting, running), own_at_start=0)
+        ledger.release(ledger.reserve(endpoint, 1, 1))
     assert endpoint.load.places == places
 
 
-def test_a_queue_for_memory_is_none_for_places() -> None:
+def test_a_queue_shows_nothing_while_nothing_ends() -> None:
     ledger, endpoint = Ledger(), an_endpoint()
     for waiting in (5, 6, 5, 7, 8):
-        ledger.read(endpoint, a_state(waiting, 4, usage=0.97), own_at_start=0)
+        ledger.read(endpoint, a_state(waiting, 4), own_at_start=0)
+    assert endpoint.load.places == 0
+
+
+@pytest.mark.parametrize("change", [{"kv_cache_usage": 0.97}, {"max_adapters": 1}])
+def test_a_queue_for_memory_or_an_adapter_is_none_for_places(change: dict[str, float]) -> None:
+    ledger, endpoint = Ledger(), an_endpoint()
+    for waiting in (5, 6, 5, 7, 8):
+        state = replace(a_state(waiting, 4), running_adapters=frozenset({"a"}), **change)
+        ledger.read(endpoint, state, own_at_start=0)
+        ledger.release(ledger.reserve(endpoint, 1, 1))
     assert endpoint.load.places == 0
 
 
 def test_what_is_placed_beyond_the_places_waits() -> None:
     ledger, endpoint = Ledger(), an_endpoint()
-    for waiting in (5, 6, 5, 7, 0):
-        ledger.read(endpoint, a_state(waiting, 4), own_at_start=0)
+    for waiting, running in [*FULL, (0, 4)]:
+        ledger.read(endpoint, a_state(waiting, running), own_at_start=0)
+        ledger.release(ledger.reserve(endpoint, 1, 1))
     ledger.reserve(endpoint, 1, 1)
     assert endpoint.load.waiting == 1

@@ -93,11 +93,18 @@ def test_adapters_stay_where_they_are_loaded() -> None:
         adapter = min(int(rng.paretovariate(0.8)), 24)
         return Asked(rng.randbytes(1600), max(2, int(rng.lognormvariate(4.0, 0.5))), f"ad{adapter}")
 
-    traffic = Traffic(["8b-h100"] * 4, asked, rate=24.0, adapter_load_seconds=0.4)
+    traffic = Traffic(
+        ["8b-h100"] * 4,
+        asked,
+        rate=24.0,
+        adapter_load_seconds=0.2,
+        adapter_first_load_seconds=0.8,
+    )
     traffic.run(60.0)
     assert_idle(traffic)
     residency = traffic.picker.estimation.residency
-    assert residency.load_seconds(Tier.HOST) == pytest.approx(0.4, rel=0.3)
+    assert residency.load_seconds(Tier.HOST) == pytest.approx(0.2, rel=0.4)
+    assert residency.load_seconds(Tier.AWAY) == pytest.approx(0.8, rel=0.4)
     early, late = traffic.first_tokens[:300], traffic.first_tokens[-300:]
     assert statistics.fmean(late) < 0.5 * statistics.fmean(early)
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -48,6 +48,21 @@ class Desk:
                 lease = self.held[facts] = self.ledger.reserve(endpoint, 1, 1)
                 return Placed(Endpoints((endpoint,), (lease,)), record_of(facts, now))
         return None
+
+    def reconfigure(
+        self, settings: FlowControlSettings, fit_class: Callable[[RequestFacts], Hashable]
+    ) -> None:
+        self.controller.reconfigure(settings, self.attempt, fit_class)
+
+    def preview(self, facts: RequestFacts, now: float) -> int | Reason | None:
+        placeable = any(
+            allows(facts.subset, endpoint) and endpoint.load.requests < 1
+            for endpoint in self.endpoints
+        )
+        try:
+            return self.controller.preview(facts, now, placeable=placeable)
+        except Refused as refusal:
+            return refusal.reason
 
     def place(self, facts: RequestFacts, now: float = 0.0) -> Outcome | Waiting:
         return self.controller.place(facts, now)
@@ -138,7 +153,7 @@ def test_a_deadline_is_a_refusal_with_advice() -> None:
     desk = Desk(FlowControlSettings(request_ttl_seconds=5.0), pods=1)
     desk.place(a_request(), now=10.0)
     late = a_request()
-    assert desk.place(late, now=10.0) == Waiting(15.0)
+    assert desk.place(late, now=10.0) == Waiting(610.0)
     assert desk.controller.next_deadline() == 15.0
     assert desk.controller.something_changed(14.9) == []
     [(facts, outcome)] = desk.controller.something_changed(15.0)
@@ -153,6 +168,7 @@ def test_no_request_waits_longer_than_the_hard_limit() -> None:
     desk = Desk(settings, pods=1)
     desk.place(a_request())
     assert desk.place(a_request(), now=1.0) == Waiting(31.0)
+    assert desk.controller.next_deadline() == 31.0
 
 
 @pytest.mark.parametrize(
@@ -200,7 +216,8 @@ def test_the_budget_starts_anew_when_the_pool_fills_or_empties() -> None:
     )
     desk = Desk(settings, pods=0)
     waiter = a_request(subset=frozenset({"nobody"}))
-    assert desk.place(waiter, now=0.0) == Waiting(10.0)
+    assert desk.place(waiter, now=0.0) == Waiting(600.0)
+    assert desk.controller.next_deadline() == 10.0
     desk.endpoints.append(Endpoint("new", "10.0.0.9", 80))
     desk.controller.something_changed(9.0)
     assert desk.controller.next_deadline() == 29.0
@@ -253,8 +270,66 @@ def test_advice_follows_the_measured_drain_rate() -> None:
     assert caught.value.retry_after_seconds == pytest.approx(20.0)  # 20 wait, one a second
 
 
+def test_other_budgets_hold_for_those_who_wait_already() -> None:
+    desk = Desk(FlowControlSettings(request_ttl_seconds=60.0), pods=1)
+    for _ in range(2):
+        desk.place(a_request(), now=5.0)
+    desk.reconfigure(FlowControlSettings(request_ttl_seconds=20.0), lambda facts: facts.subset)
+    assert desk.controller.next_deadline() == 25.0
+    desk.reconfigure(FlowControlSettings(request_ttl_seconds=0.0), lambda facts: facts.subset)
+    assert desk.controller.next_deadline() == 605.0  # never beyond what the gateway was told
+
+
+def test_lower_limits_turn_away_who_comes_and_not_who_waits() -> None:
+    desk = Desk(pods=1)
+    first, waiting = a_request(), [a_request() for _ in range(3)]
+    for facts in (first, *waiting):
+        desk.place(facts)
+    desk.reconfigure(FlowControlSettings(max_requests=1), lambda facts: facts.subset)
+    assert reason_of(lambda: desk.place(a_request())) is Reason.SATURATED
+    served = first
+    for expected in waiting:  # in the order in which they came
+        [(served, _)] = desk.finish(served)
+        assert served is expected
+
+
+def test_who_waits_is_classed_anew_and_keeps_the_place_in_line() -> None:
+    desk = Desk(pods=1)
+    first, waiting = a_request(), [a_request(size_bytes=n % 3) for n in range(7)]
+    for facts in (first, *waiting):
+        desk.place(facts)
+    desk.reconfigure(SETTINGS, lambda facts: facts.size_bytes)
+    desk.attempts = 0
+    assert desk.controller.something_changed(0.0) == []
+    assert desk.attempts == 3  # one for each of the classes
+    served = first
+    for expected in waiting:
+        [(served, _)] = desk.finish(served)
+        assert served is expected
+
+
+def test_a_class_that_cannot_be_told_changes_nothing() -> None:
+    desk = Desk(pods=1)
+    first, second, third = a_request(), a_request(), a_request(size_bytes=1)
+    for facts in (first, second, third):
+        desk.place(facts)
+
+    def broken(facts: RequestFacts) -> Hashable:
+        return 1 // (1 - facts.size_bytes)
+
+    with pytest.raises(ZeroDivisionError):
+        desk.reconfigure(FlowControlSettings(request_ttl_seconds=1.0), broken)
+    assert desk.controller.next_deadline() == 60.0
+    assert [facts for facts, _ in desk.finish(first)] == [second]
+    assert [facts for facts, _ in desk.finish(second)] == [third]
+
+
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["place", "finish", "tick"]), st.integers(0, 30), st.integers(-1, 2)),
+    st.tuples(
+        st.sampled_from(["place", "finish", "tick", "reconfigure"]),
+        st.integers(0, 30),
+        st.integers(-1, 2),
+    ),
     max_size=60,
 )
 
@@ -267,6 +342,7 @@ def test_nothing_is_lost_doubled_or_placed_beyond_the_limit(
     desk, live, now = Desk(settings, pods=2), [], 0.0
     waiting: set[RequestFacts] = set()
     placed: set[RequestFacts] = set()
+    refused: list[tuple[object, Reason]] = []  # foreseen, and so it came
 
     def settle(outcomes: list[tuple[RequestFacts, Outcome]]) -> None:
         for facts, outcome in outcomes:
@@ -278,10 +354,15 @@ def test_nothing_is_lost_doubled_or_placed_beyond_the_limit(
         now += 1.0
         if kind == "place":
             facts = a_request(priority=priority)
+            foreseen = desk.preview(facts, now)
             try:
                 outcome = desk.place(facts, now)
-            except Refused:
+            except Refused as refusal:
+                refused.append((foreseen, refusal.reason))
                 continue
+            assert (foreseen is None) is isinstance(outcome, Placed)
+            if foreseen is not None:
+                assert foreseen == sum(one.priority >= priority for one in waiting)
             live.append(facts)
             (placed if isinstance(outcome, Placed) else waiting).add(facts)
         elif kind == "finish" and live:
@@ -289,7 +370,13 @@ def test_nothing_is_lost_doubled_or_placed_beyond_the_limit(
             waiting.discard(facts)
             placed.discard(facts)
             settle(desk.finish(facts, now))
+        elif kind == "reconfigure":
+            desk.reconfigure(
+                replace(settings, request_ttl_seconds=float(number)),
+                lambda facts, modulus=priority + 3: facts.priority % modulus,  # type: ignore[misc]
+            )
         else:
             settle(desk.controller.something_changed(now))
+        assert all(foreseen is came for foreseen, came in refused)
         assert len(desk.controller.room) == len(waiting)
         assert desk.ledger.leases_held == len(placed) <= 2

@@ -272,7 +272,7 @@ def test_a_rank_is_told_apart_from_where_it_is_reached() -> None:
     [rank] = decision.ordered  # a fallback would be told the rank of another pod
     assert decision.destination == f"{rank.address}:9000"
     assert decision.request_headers == {"x-data-parallel-host-port": rank.authority}
-    picker.director.responding(begun.facts, decision.destination, 200)
+    picker.director.responding(begun.facts, decision.destination, 200, 1.5)
     assert rank.load.requests == 1
     assert picker.index.tokens_of(rank) == 0  # of a prompt that no scorer asks about
 

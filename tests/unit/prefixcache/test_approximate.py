@@ -33,6 +33,25 @@ def test_only_a_contiguous_prefix_counts() -> None:
     assert index.match((1, 2, 3, 4), [A, B, C]) == in_tokens({A: 3, B: 1})
 
 
+def test_another_size_of_blocks_starts_the_index_anew() -> None:
+    index = an_index()
+    index.add(A, (1, 2, 3))
+    assert index.reconfigure(PrefixCacheSettings(block_size_tokens=2 * UNIT))
+    assert index.match((1, 2, 3), [A]) == {}
+    index.add(A, (7, 8))
+    assert index.match((7, 8), [A]) == {A: 4 * UNIT}
+    assert len(index) == 2
+
+
+def test_other_settings_leave_what_is_known() -> None:
+    index = an_index()
+    index.add(A, tuple(range(50)))
+    assert not index.reconfigure(PrefixCacheSettings(lru_capacity_per_server=10))
+    index.add(A, tuple(range(5)))  # the next credit shrinks it, least recent first
+    assert len(index) == 10
+    assert index.match(tuple(range(50)), [A]) == in_tokens({A: 10})
+
+
 def test_only_the_asked_endpoints_are_told() -> None:
     index = an_index()
     index.add(A, (1, 2))

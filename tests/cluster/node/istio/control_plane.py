@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import urlopen
 
 import yaml
 
-from tests.cluster.program import Program
+from tests.cluster.program import Program, answers
 from tests.helpers.process import free_ports
 
 SYSTEM = "istio-system"
@@ -59,7 +58,7 @@ def running_istiod(program: Path, kubeconfig: Path, folder: Path) -> Iterator[tu
         folder,
     )
     try:
-        istiod.wait_until(lambda: _answers(f"http://127.0.0.1:{http_port}/ready"), START_SECONDS)
+        istiod.wait_until(lambda: answers(f"http://127.0.0.1:{http_port}/ready"), START_SECONDS)
         yield address, xds_port
     finally:
         istiod.kill()
@@ -71,11 +70,3 @@ def _address_towards(url: str) -> str:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect((target.hostname, target.port))  # sends nothing
         return str(probe.getsockname()[0])
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urlopen(url, timeout=5):
-            return True
-    except OSError:  # refused, or 503 while it reads what there is
-        return False

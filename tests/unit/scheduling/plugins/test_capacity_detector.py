@@ -24,5 +24,5 @@ def test_room(places: int, waiting: int, room: bool) -> None:
 
 
 def test_a_nearly_full_kv_cache_is_not_full() -> None:
-    assert CapacityDetector().with_room([an_endpoint(kv_cache_usage=0.94, read_at=NOW)], NOW)
-    assert not CapacityDetector().with_room([an_endpoint(kv_cache_usage=0.95, read_at=NOW)], NOW)
+    assert CapacityDetector().with_room([an_endpoint(kv_cache_usage=0.97, read_at=NOW)], NOW)
+    assert not CapacityDetector().with_room([an_endpoint(kv_cache_usage=0.98, read_at=NOW)], NOW)

@@ -1,0 +1,77 @@
+"""What the admin pages show of one picker process, and where the gauges of the pool are read."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from epp.admin.server import AdminViews
+from epp.admin.status import ConfigurationStatus, StatusSources, status
+from epp.app.explaining import RunningExplainer
+from epp.app.settings import ServeSettings
+from epp.compose import Picker
+from epp.extproc.health import Health
+from epp.extproc.observer import RequestObserver
+from epp.telemetry.legacy import with_twins
+from epp.telemetry.metrics import Metrics
+from epp.telemetry.pool import PoolCollector, PoolSources
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """The parts of a process that somebody may look at."""
+
+    settings: ServeSettings
+    picker: Picker
+    observer: RequestObserver
+    metrics: Metrics
+    health: Health
+    configuration: Callable[[], ConfigurationStatus]
+    now: Callable[[], float] = time.monotonic
+
+
+def admin_views(watched: Watched) -> AdminViews:
+    """Registers the gauges of the pool, so call it once."""
+    metrics, families = watched.metrics, watched.settings.metrics_families
+    sources = _status_sources(watched)
+    metrics.registry.register(PoolCollector(_pool_sources(watched)))
+    return AdminViews(
+        metrics=lambda: with_twins(metrics.registry.collect(), families),
+        ready=lambda: watched.health.ready,
+        status=lambda: status(sources),
+        explainer=RunningExplainer(
+            watched.picker,
+            lambda: watched.observer.recent,
+            watched.now,
+            random.Random(),
+        ).explainer(),
+    )
+
+
+def _status_sources(watched: Watched) -> StatusSources:
+    picker, observer = watched.picker, watched.observer
+    return StatusSources(
+        pool_name=watched.settings.pool_name,
+        endpoints=lambda: picker.store.endpoints,
+        cached_tokens=picker.index.tokens_of,
+        waiting=picker.queue.waiting,
+        recent=lambda: tuple(observer.recent),
+        ready=lambda: watched.health.ready,
+        configuration=watched.configuration,
+        now=watched.now,
+    )
+
+
+def _pool_sources(watched: Watched) -> PoolSources:
+    picker = watched.picker
+    return PoolSources(
+        pool_name=watched.settings.pool_name,
+        endpoints=lambda: picker.store.endpoints,
+        waiting=picker.queue.waiting,
+        saturations=picker.saturations,
+        prefix_blocks=lambda: len(picker.index),
+        now=watched.now,
+        stale_after_seconds=watched.settings.metrics_staleness_seconds,
+    )
