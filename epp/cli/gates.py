@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import click
 
 from epp.cli.sim import NEEDS
@@ -29,12 +31,14 @@ def run_gates() -> None:
     table.add_column("from", no_wrap=True)
     table.add_column("", no_wrap=True)
     for reading in readings:
-        ends = f"{reading.low:g} to {reading.high:g}" if reading.low < reading.high else ""
+        ends = _shown(reading.low)
+        if reading.low < reading.high:
+            ends += f" to {_shown(reading.high)}"
         table.add_row(
             reading.gate,
             reading.what,
-            f"{reading.measured:.4g}",
-            ends or f"{reading.low:g}",
+            _shown(reading.measured),
+            ends,
             reading.source,
             "" if reading.passed else "out of range",
         )
@@ -43,3 +47,7 @@ def run_gates() -> None:
     console.print(table)
     out = sum(not reading.passed for reading in readings)
     console.print(f"{len(readings) - out} of {len(readings)} figures are within their range.")
+
+
+def _shown(figure: float) -> str:
+    return f"{figure:.0f}" if 1000 <= abs(figure) < math.inf else f"{figure:.4g}"
