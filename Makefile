@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 IMAGE := localhost/epp:0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help venv compiled run check format test test-compiled cluster test-cluster test-node dns istio manifests image kind bench instructions protos constraints clean
+.PHONY: help venv compiled run check format test test-compiled cluster test-cluster test-node dns istio manifests image kind bench instructions study study-quick protos constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,14 @@ kind: image ## a cluster on this machine: gateway, pool, simulated model servers
 
 bench: venv ## cost per request next to the Go floor; needs Go
 	$(BIN)/python tests/benchmarks/extproc/bench.py run --out build/bench.jsonl
+
+study: venv ## our scheduling beside seven others: the tables of docs/scheduling.md, ten minutes on two cores
+	$(BIN)/python scripts/policy_study.py run
+	$(BIN)/python scripts/policy_study.py report
+
+study-quick: venv ## a part of it, in two minutes
+	$(BIN)/python scripts/policy_study.py run --quick --out build/policy-study-quick.jsonl
+	$(BIN)/python scripts/policy_study.py report --out build/policy-study-quick.jsonl
 
 instructions: venv ## instructions a request takes in our own code: repeatable; needs valgrind
 	$(BIN)/python tests/benchmarks/instructions.py

@@ -1,7 +1,7 @@
 """The tables of docs/scheduling.md.
 
-`run` makes the runs that a file does not have yet, `report` prints the tables. `run --quick` is a
-subset for CI of a few minutes.
+`run` makes the runs that a file does not have yet, `report` prints the tables and fails where ours
+is proven to have less goodput than a peer. `run --quick` is a subset for CI of a few minutes.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def read(path: Path) -> Iterator[tuple[Key, dict[str, float]]]:
         yield tuple(key), {k: math.nan if v is None else v for k, v in figures.items()}
 
 
-def report(path: Path, policies: Sequence[str]) -> None:
+def report(path: Path, policies: Sequence[str]) -> list[Place]:
+    """Prints the tables. Returns where ours is proven to have less goodput than a peer."""
     runs = dict(read(path))
     seeds = sorted({key[4] for key in runs})
     seen = sorted({key[:3] for key in runs}, key=_order)
@@ -83,6 +84,7 @@ def report(path: Path, policies: Sequence[str]) -> None:
                 best = max(shares)
                 row = [f"**{100 * s:.1f}**" if s == best else f"{100 * s:.1f}" for s in shares]
                 print(f"| {place.workload} | {place.load} |", " | ".join(row), "|")
+    inferior: list[Place] = []
     for name, higher in FIGURES.items():
         verdicts = [
             judge(
@@ -91,6 +93,9 @@ def report(path: Path, policies: Sequence[str]) -> None:
             for place in cells
         ]
         _print_verdicts(name, verdicts)
+        if name == "goodput":
+            inferior = proven(verdicts)["inferior"]
+    return inferior
 
 
 def _print_verdicts(name: str, verdicts: Sequence[Verdict]) -> None:
@@ -98,9 +103,10 @@ def _print_verdicts(name: str, verdicts: Sequence[Verdict]) -> None:
     print("| fleet | workload | load % | best peer | its | ours | difference |")
     print("|---|---|---|---|---|---|---|")
     for v in verdicts:
-        change = (v.ours - v.theirs) / v.theirs if v.theirs else math.nan
+        times = v.ours / v.theirs if v.theirs else math.inf
+        change = f"{100 * (times - 1):+.1f} %" if times < 3 else f"{times:.0f} x"
         where = f"| {v.place.fleet} | {v.place.workload} | {v.place.load}"
-        print(f"{where} | {v.best} | {v.theirs:.3f} | {v.ours:.3f} | {100 * change:+.1f} % |")
+        print(f"{where} | {v.best} | {v.theirs:.3f} | {v.ours:.3f} | {change} |")
     print()
     for word, found in proven(verdicts).items():
         print(f"{word}, with 95 % for all {len(verdicts)} places at once: {len(found)}")
@@ -140,8 +146,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
     if given.action == "report":
-        report(given.out, given.policies)
-        return
+        inferior = report(given.out, given.policies)
+        sys.exit(f"less goodput than a peer: {inferior}" if inferior else 0)
     chosen = (
         places(**QUICK)  # type: ignore[arg-type]
         if given.quick
