@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import re
 import shutil
@@ -29,6 +30,8 @@ FEW, MANY = 20, 120
 async def run(case: str, requests: int) -> None:
     characters, chunks, light = CASES[case]
     with a_board(endpoints=10) as board:
+        gc.collect()
+        gc.freeze()  # as the picker does when it is ready
         play(board, conversation(characters, chunks, light=light), requests)
 
 
