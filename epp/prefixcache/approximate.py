@@ -40,6 +40,7 @@ class ApproximateIndex:
 
     def __init__(self, settings: PrefixCacheSettings) -> None:
         self._settings = settings
+        self._block_tokens = settings.block_tokens
         # Block to mask, leaving caches included; sharded by the low bits of the block.
         self._holders: tuple[dict[int, int], ...] = tuple({} for _ in range(SHARDS))
         self._caches: dict[Endpoint, _Cache] = {}
@@ -54,11 +55,12 @@ class ApproximateIndex:
 
         Later adds free the memory of what it knew, and shrink what is over a smaller capacity.
         """
-        anew = settings.block_tokens != self._settings.block_tokens
+        anew = settings.block_tokens != self._block_tokens
         if anew:
             for endpoint in list(self._caches):
                 self.forget(endpoint)
         self._settings = settings
+        self._block_tokens = settings.block_tokens
         return anew
 
     def __len__(self) -> int:
@@ -68,7 +70,7 @@ class ApproximateIndex:
     def tokens_of(self, endpoint: Endpoint) -> int:
         """Tokens credited to an endpoint, those of answers included."""
         cache = self._caches.get(endpoint)
-        return cache.blocks.size * self._settings.block_tokens if cache is not None else 0
+        return cache.blocks.size * self._block_tokens if cache is not None else 0
 
     def match(
         self, blocks: Sequence[int], endpoints: Sequence[Endpoint], token_ratio: float = 1.0
@@ -86,7 +88,7 @@ class ApproximateIndex:
             depth = self._depth(blocks, depth, alive)
             still = alive & self._holders_of(blocks[depth]) if depth < len(blocks) else 0
             if left := alive ^ still:
-                tokens = int(tokens_in(depth, self._settings.block_tokens) * token_ratio)
+                tokens = int(tokens_in(depth, self._block_tokens) * token_ratio)
                 self._tell(found, left, asked, tokens)
             alive = still
         return found
@@ -137,7 +139,7 @@ class ApproximateIndex:
         cache = self._caches.get(endpoint)
         if cache is None or tokens <= 0:
             return
-        size, cache.rest = divmod(cache.rest + tokens, self._settings.block_tokens)
+        size, cache.rest = divmod(cache.rest + tokens, self._block_tokens)
         if not size:
             return
         self._nameless -= 1
@@ -178,7 +180,7 @@ class ApproximateIndex:
         metrics = endpoint.metrics
         if self._settings.auto_tune and metrics.num_blocks and metrics.block_size_tokens:
             tokens = metrics.num_blocks * metrics.block_size_tokens
-            return max(1, tokens // self._settings.block_tokens)
+            return max(1, tokens // self._block_tokens)
         return self._settings.lru_capacity_per_server
 
     def _sweep(self, budget: int) -> None:
