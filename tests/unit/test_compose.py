@@ -84,3 +84,12 @@ def test_saturation_is_told_by_the_roles_of_the_pool() -> None:
     assert picker.saturations(0.0) == {"decode": 0.5, "effective": 0.5}
     apply(picker, {"e0": "encode"})
     assert picker.saturations(0.0) == {"effective": 0.0}
+
+
+def test_a_thousand_equal_prompts_at_once_are_spread_evenly() -> None:
+    fleet = Fleet(servers=8, places=256)
+    picker = a_fleet_picker(8)
+    for _ in range(1000):
+        fleet.arrive(picker, prompt="the same prompt " * 40)
+    busiest = max(endpoint.load.requests for endpoint in picker.store.endpoints)
+    assert busiest <= 1.15 * 1000 / 8
