@@ -10,7 +10,7 @@ from typing import Any
 import click
 import orjson
 
-from epp.cli.sim import NEEDS, cell_of, parsed_fleet, policy_text, title_of
+from epp.cli.sim import NEEDS, cell_of, parsed_fleet, policy_text, print_wide, title_of
 from epp.simulation.laboratory.advice import Advice, advise
 from epp.simulation.laboratory.bottleneck import REMEDIES, Resource
 from epp.simulation.laboratory.candidates import candidates
@@ -54,9 +54,8 @@ def run_advise(
             jobs=jobs,
             on_progress=lambda share: progress.update(task, completed=share),
         )
-    console, table = Console(), _table(advice, title_of(cell))
-    console.width = max(console.width, Console(width=500).measure(table).maximum)
-    console.print(table)
+    console = Console()
+    print_wide(_table(advice, title_of(cell)), console)
     for line in said(advice):
         console.print(line, highlight=False, soft_wrap=True)
     text = documents[advice.advised]

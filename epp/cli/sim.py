@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import orjson
@@ -15,18 +16,63 @@ from epp.simulation.fleet.faults import Fault, parse_fault
 from epp.simulation.fleet.servers import parse_fleet
 from epp.simulation.laboratory.capacity import UnknownCapacity, capacity
 from epp.simulation.laboratory.cell import Cell
-from epp.simulation.laboratory.comparison import compare
+from epp.simulation.laboratory.comparison import Comparison, compare
 from epp.simulation.policies.catalogue import POLICIES, policy
 from epp.simulation.workloads.catalogue import CATALOGUE
 from epp.simulation.workloads.traces import FORMATS, TraceError, TraceFile, read_trace
 
-NEEDS = "epp sim shows its figures with `rich`: pip install 'epp[lab]'"
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+MOST_COLUMNS: Final = 500
+NEEDS: Final = "epp sim shows its figures with `rich`: pip install 'epp[lab]'"
 
 
 def run_sim(
     *,
     config: str,
     comparisons: tuple[str, ...],
+    seeds: int,
+    first_seed: int,
+    plot: str,
+    json: str,
+    jobs: int,
+    **conditions: Any,
+) -> None:
+    """`conditions` are the flags that say who asks what of which servers, see `_cell`."""
+    try:
+        from rich.console import Console
+        from rich.progress import Progress
+    except ImportError:
+        raise click.ClickException(NEEDS) from None
+    from epp.simulation.laboratory.report import document, table
+
+    cell = _cell(**conditions)
+    arms = {name: replace(cell, policy=policy_text(name)) for name in (config, *comparisons)}
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("simulating", total=len(arms) * seeds)
+        chosen = range(first_seed, first_seed + seeds)
+        result = compare(arms, chosen, jobs, on_progress=lambda: progress.advance(task))
+    title = f"{title_of(cell)}, {seeds} seed{'' if seeds == 1 else 's'}"
+    print_wide(table(result, title), Console())
+    if json:
+        Path(json).write_bytes(orjson.dumps(document(result, arms), option=orjson.OPT_INDENT_2))
+    if plot:
+        _plot(result, title, plot)
+
+
+def print_wide(table: Table, console: Console) -> None:
+    """In lines as long as they are: a terminal wraps them, or a pager scrolls."""
+    console.width = max(
+        console.width,
+        console.measure(table, options=console.options.update(width=MOST_COLUMNS)).maximum,
+    )
+    console.print(table)
+
+
+def _cell(
+    *,
     workload: str,
     fleet: str,
     rate: float | None,
@@ -38,30 +84,19 @@ def run_sim(
     seconds: float | None,
     ttft_seconds: float | None,
     tpot_seconds: float | None,
-    seeds: int,
-    first_seed: int,
     light: bool,
     scrape_seconds: float,
     faults: tuple[str, ...],
     cold: bool,
     max_num_seqs: int,
-    plot: str,
-    json: str,
-    jobs: int,
-) -> None:
-    try:
-        from rich.console import Console
-        from rich.progress import Progress
-    except ImportError:
-        raise click.ClickException(NEEDS) from None
-    from epp.simulation.laboratory.report import document, table
-
+) -> Cell:
+    """What flags say, but for the policy; UsageError where they make no sense."""
     if trace is not None:
         cell = Cell("", fleet, 0.0, "", trace=_trace(trace, trace_format, speedup, seconds))
         parsed_fleet(fleet)
     else:
         cell = cell_of(workload, fleet, rate, load, clients)
-    cell = replace(
+    return replace(
         cell,
         faults=_faults(faults, fleet),
         seconds=seconds,
@@ -72,27 +107,9 @@ def run_sim(
         warm=not cold,
         max_num_seqs=max_num_seqs,
     )
-    arms = {name: replace(cell, policy=policy_text(name)) for name in (config, *comparisons)}
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("simulating", total=len(arms) * seeds)
-        chosen = range(first_seed, first_seed + seeds)
-        result = compare(arms, chosen, jobs, on_progress=lambda: progress.advance(task))
-    title = f"{title_of(cell)}, {seeds} seeds"
-    shown = table(result, title)
-    console = Console()
-    wide = Console(width=500).measure(shown).maximum
-    console.width = max(console.width, wide)  # a terminal wraps it, or a pager scrolls
-    console.print(shown)
-    if json:
-        Path(json).write_bytes(orjson.dumps(document(result, arms), option=orjson.OPT_INDENT_2))
-    if plot:
-        _plot(result, title, plot)
 
 
-def _plot(result: object, title: str, path: str) -> None:
-    from epp.simulation.laboratory.comparison import Comparison
-
-    assert isinstance(result, Comparison)
+def _plot(result: Comparison, title: str, path: str) -> None:
     try:
         from epp.simulation.laboratory.plots import plot
 

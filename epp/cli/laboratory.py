@@ -1,0 +1,131 @@
+"""Flags of `epp sim` and its subcommands. What they do is in modules that are heavy to import."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+Command = Callable[..., None]
+
+
+def load_options(command: Command) -> Command:
+    """Who asks how much of which servers."""
+    options = (
+        click.option("--workload", default="chat", show_default=True, help="By name."),
+        click.option(
+            "--fleet", default="8x32b-h100-tp2", show_default=True, help="Or 4x8b-h100+4x8b-a100."
+        ),
+        click.option(
+            "--rate", type=click.FloatRange(0, min_open=True), help="Requests per second."
+        ),
+        click.option(
+            "--load",
+            type=click.FloatRange(0, 1000, min_open=True),
+            default=85.0,
+            show_default=True,
+            help="Without a rate: percent of the capacity.",
+        ),
+        click.option(
+            "--clients", type=click.IntRange(1), help="Closed loop of so many, not a rate."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def run_options(command: Command) -> Command:
+    """How it is run and told."""
+    options = (
+        click.option("--light", is_flag=True, help="First tokens are not seen, as in light mode."),
+        click.option("--json", default="", help="Everything, for machines."),
+        click.option(
+            "--jobs", type=click.IntRange(0, 256), default=0, help="Processes; 0: one a processor."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--config", default="default", show_default=True, help="Document, or name of a policy."
+)
+@click.option("--compare", "comparisons", multiple=True, help="Another one, beside it.")
+@load_options
+@click.option("--trace", help="Recorded requests, in place of workload and rate.")
+@click.option(
+    "--format",
+    "trace_format",
+    type=click.Choice(["mooncake", "azure", "burstgpt"]),
+    help="Of the trace; as a rule its first line says it.",
+)
+@click.option(
+    "--speedup",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="The trace that much faster.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    help="That are measured, in place of what the workload says; or of the trace.",
+)
+@click.option("--ttft-seconds", type=click.FloatRange(0), help="A good first token; or workload's.")
+@click.option("--tpot-seconds", type=click.FloatRange(0), help="And each one after it.")
+@click.option("--seeds", type=click.IntRange(1, 1000), default=5, show_default=True)
+@click.option("--first-seed", type=int, default=1, show_default=True)
+@click.option(
+    "--scrape-seconds",
+    type=click.FloatRange(0.001),
+    default=0.05,
+    show_default=True,
+    help="Between two scrapes of a server.",
+)
+@click.option("--fault", "faults", multiple=True, help="As slow:0@60=5: kind, server, when, value.")
+@click.option("--cold", is_flag=True, help="Measure from the first request on, caches empty.")
+@click.option(
+    "--max-num-seqs", type=click.IntRange(1, 2048), default=256, show_default=True, help="Of vLLM."
+)
+@click.option("--plot", default="", help="Picture to write: .png, .svg or .pdf.")
+@run_options
+@click.pass_context
+def sim(context: click.Context, /, **flags: Any) -> None:
+    """What a configuration would do to a fleet of model servers, in virtual time."""
+    if context.invoked_subcommand is not None:
+        return
+    from epp.cli.sim import run_sim
+
+    run_sim(**flags)
+
+
+@sim.command("advise")
+@click.option(
+    "--config", default="default", show_default=True, help="What runs now: document, or policy."
+)
+@load_options
+@click.option(
+    "--budget-seconds",
+    type=click.FloatRange(1),
+    default=100.0,
+    show_default=True,
+    help="For the search and the proof.",
+)
+@run_options
+def advise(**flags: Any) -> None:
+    """Search the configuration that serves a load best, and name what the fleet runs out of."""
+    from epp.cli.advise import run_advise
+
+    run_advise(**flags)
+
+
+@sim.command("gates")
+def gates() -> None:
+    """What the model must get right before it is believed, each figure beside what it should be."""
+    from epp.cli.gates import run_gates
+
+    run_gates()
