@@ -17,10 +17,11 @@ from epp.datalayer.store import Change, EndpointStore
 from epp.director import Arrival, Director, Reading
 from epp.estimation.estimation import Estimation
 from epp.extproc.headers import read_control
-from epp.flowcontrol.attempt import PlacingAttempt, Sample
+from epp.flowcontrol.attempt import PlacingAttempt
 from epp.flowcontrol.controller import FlowController
 from epp.flowcontrol.legacy import LegacyAdmission
 from epp.flowcontrol.staged_attempt import StagedAttempt
+from epp.flowcontrol.surroundings import Sample, Surroundings
 from epp.payloads.payload import Payload
 from epp.payloads.request import read_request
 from epp.prefixcache.approximate import ApproximateIndex
@@ -236,11 +237,11 @@ def _policy(configuration: Configuration, scheduler: Scheduler, rooms: _Rooms) -
         return facts.subset, scheduler.fit_key(facts)
 
     def saturation_for(facts: RequestFacts, now: float) -> float:
-        return detector.saturation(attempt.saturation_candidates(facts), now)
+        return detector.saturation(attempt.around.saturation_candidates(facts), now)
 
     def admit(facts: RequestFacts, rng: random.Random) -> None:
         for admitter in configuration.admitters:
-            endpoints = attempt.saturation_candidates(facts)
+            endpoints = attempt.around.saturation_candidates(facts)
             if detail := admitter.refusal(facts, endpoints, rng):
                 raise Refused(Reason.SATURATED, detail, 1.0)
 
@@ -257,31 +258,19 @@ def _attempt(
     configuration: Configuration, scheduler: Scheduler, rooms: _Rooms
 ) -> PlacingAttempt | StagedAttempt:
     waits, outside = configuration.flow_control is not None, rooms.outside
-    with_room = configuration.detector.with_room if waits else None
-    estimate = _estimate_reader(configuration, rooms.estimation, rooms.store)
-    if isinstance(scheduler, StagedScheduler):
-        return StagedAttempt(
-            scheduler,
-            lambda: rooms.store.candidates,
-            with_room,
-            rooms.index.match,
-            rooms.ledger.reserve,
-            outside.rng,
-            estimate,
-            outside.sample,
-            rooms.use_subset,
-        )
-    return PlacingAttempt(
-        scheduler,
-        lambda: rooms.store.candidates,
-        with_room,
-        rooms.index.match,
-        rooms.ledger.reserve,
-        outside.rng,
-        estimate,
-        outside.sample,
-        rooms.use_subset,
+    around = Surroundings(
+        candidates=lambda: rooms.store.candidates,
+        with_room=configuration.detector.with_room if waits else None,
+        match_prefix=rooms.index.match,
+        reserve=rooms.ledger.reserve,
+        rng=outside.rng,
+        estimate=_estimate_reader(configuration, rooms.estimation, rooms.store),
+        sample=outside.sample,
+        use_subset=rooms.use_subset,
     )
+    if isinstance(scheduler, StagedScheduler):
+        return StagedAttempt(scheduler, around)
+    return PlacingAttempt(scheduler, around)
 
 
 def _endpoint_at(store: EndpointStore, authority: str) -> Endpoint | None:

@@ -41,7 +41,7 @@ from epp.extproc.transport.http2.server import Http2Server, Http2Settings
 from epp.extproc.transport.http2.settings import Limits as Http2Limits
 from epp.extproc.transport.interfaces import Metadata, OpenSession, Server, Services, Stream
 from epp.extproc.transport.tls import Certificates
-from epp.flowcontrol.attempt import Sample
+from epp.flowcontrol.surroundings import Sample
 from epp.payloads.usage import Usage
 from epp.telemetry.logs import LineWriter, RequestLog
 from epp.telemetry.loop_stall import watch_loop

@@ -64,13 +64,14 @@ def _consider(snapshot: Mapping[str, Any], steps: list[Step]) -> DecisionRecord 
     known = {name_of(endpoint): endpoint for endpoint in picker.store.endpoints}
     facts = _facts(snapshot["request"], known)
     cached = {known[name]: tokens for name, tokens in snapshot["cached_tokens"].items()}
-    attempt = replace(
-        picker.policy.attempt,
+    attempt = picker.policy.attempt
+    around = replace(
+        attempt.around,
         match_prefix=lambda _blocks, _endpoints, _ratio: cached,
         estimate=None,  # it is among the facts
     )
     try:
-        return attempt.consider(facts, snapshot["now"], rng, steps)
+        return replace(attempt, around=around).consider(facts, snapshot["now"], rng, steps)
     except Refused:
         return None
 

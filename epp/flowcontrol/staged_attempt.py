@@ -7,7 +7,7 @@ before the last one is known to have room.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,8 +24,9 @@ from epp.core.endpoint import Endpoint
 from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
 from epp.core.stages import Picks, Role, Skip, Stage
-from epp.flowcontrol.attempt import POOL, ROOM, Sample, Scheduled, considered
-from epp.flowcontrol.candidates import check_cached, with_fallbacks, within
+from epp.flowcontrol.attempt import Scheduled
+from epp.flowcontrol.candidates import check_cached, with_fallbacks
+from epp.flowcontrol.surroundings import POOL, Surroundings, considered
 
 
 class StagedScheduler(Protocol):
@@ -73,15 +74,7 @@ class StagedAttempt:
     """None means not now; Refused means that waiting would not help."""
 
     scheduler: StagedScheduler
-    candidates: Callable[[], Sequence[Endpoint]]  # the endpoints that can be reached
-    with_room: Callable[[Sequence[Endpoint], float], Sequence[Endpoint]] | None  # None: all
-    match_prefix: Callable[[Sequence[int], Sequence[Endpoint], float], Mapping[Endpoint, int]]
-    reserve: Callable[[Endpoint, int, int], Lease]  # tokens of the prompt, of them not cached
-    rng: random.Random
-    estimate: Callable[[RequestFacts, Sequence[Endpoint], float], None] | None = None
-    sample: Sample | None = None  # None: nothing is recorded to be taken again
-    use_subset: bool = True
-    max_fallbacks: int = 3  # listed after the pick for a gateway that takes lists
+    around: Surroundings
 
     def __call__(self, facts: RequestFacts, now: float) -> Placed | None:
         record = considered(self, facts, now)
@@ -97,13 +90,14 @@ class StagedAttempt:
         """
         facts.attempted_at = now
         facts.peer, facts.full_profile, facts.cached_tokens = None, "", {}
-        pool = self.candidates()
+        around = self.around
+        pool = around.candidates()
         steps.append((POOL, pool))
         if not pool:
             return None
-        allowed = within(facts.subset if self.use_subset else None, pool, steps)
-        if self.estimate is not None:
-            self.estimate(facts, allowed, now)
+        allowed = around.allowed(facts, pool, steps)
+        if around.estimate is not None:
+            around.estimate(facts, allowed, now)
         decoding: StageRecord | None = None
         others: list[StageRecord] = []
         for stage in self.scheduler.stages(facts):
@@ -128,13 +122,6 @@ class StagedAttempt:
         for run in others:
             _leave_to_decoder(run, decoding.picked[0])
         return self._recorded(facts, decoding, others, steps, now)
-
-    def saturation_candidates(self, facts: RequestFacts) -> Sequence[Endpoint]:
-        """The endpoints whose saturation concerns a request."""
-        try:
-            return within(facts.subset if self.use_subset else None, self.candidates())
-        except Refused:
-            return ()
 
     def _run(
         self,
@@ -161,15 +148,12 @@ class StagedAttempt:
                 raise _nobody_fits(stage)
             record.skip = Skip.NO_ENDPOINTS
             return record
-        roomy = fitting
-        if facts.needs_room and self.with_room is not None:
-            roomy = self.with_room(fitting, now)
-            steps.append((ROOM, roomy))
+        roomy = self.around.roomy(facts, fitting, now, steps)
         if not roomy:
             record.skip = Skip.NO_ROOM
             return record if stage.skip_when_full else None
         self._look_up(facts, allowed)
-        count = 1 + self.max_fallbacks if decodes and facts.takes_lists else 1
+        count = 1 + self.around.max_fallbacks if decodes and facts.takes_lists else 1
         scheduled = self.scheduler.rank(stage, facts, roomy, rng, count, steps)
         ordered = tuple(scheduled.ordered)
         if stage.role is Role.PREFILL or (decodes and not self.scheduler.lists_fallbacks):
@@ -187,7 +171,8 @@ class StagedAttempt:
     def _look_up(self, facts: RequestFacts, allowed: Sequence[Endpoint]) -> None:
         """Once for all stages. Where nobody holds the prefix, a second time costs nothing."""
         if facts.prefix_blocks and not facts.cached_tokens:
-            facts.cached_tokens = self.match_prefix(facts.prefix_blocks, allowed, facts.token_ratio)
+            match_prefix = self.around.match_prefix
+            facts.cached_tokens = match_prefix(facts.prefix_blocks, allowed, facts.token_ratio)
 
     def _recorded(
         self,
@@ -219,7 +204,7 @@ class StagedAttempt:
         if facts.needs_room:
             tokens = facts.prompt_tokens
             uncached = 0 if Role.PREFILL in picks else tokens - record.cached_tokens
-            leases = (self.reserve(decoder, tokens, uncached),)
+            leases = (self.around.reserve(decoder, tokens, uncached),)
         decision = Endpoints(
             record.picked,
             leases,
@@ -250,7 +235,7 @@ class StagedAttempt:
             tokens, uncached = facts.prompt_tokens, facts.prompt_tokens - run.cached_tokens
             if run.role is Role.ENCODE and run.picked:
                 tokens = uncached = -(-facts.media_tokens // len(run.picked))
-            leases += [self.reserve(endpoint, tokens, uncached) for endpoint in run.picked]
+            leases += [self.around.reserve(endpoint, tokens, uncached) for endpoint in run.picked]
         return tuple(leases)
 
 

@@ -22,7 +22,7 @@ def state_of(picker: Picker) -> object:
         len(picker.index),
         list(picker.queue.requests()),
         [memory.snapshot() for memory in memories_of(picker.policy.scheduler).values()],
-        picker.policy.attempt.rng.getstate(),
+        picker.policy.attempt.around.rng.getstate(),
     )
 
 
