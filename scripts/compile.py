@@ -36,6 +36,7 @@ COMPILED = (
     "core/*.py",
     "director.py",
     "compose.py",
+    "configured.py",
     "datalayer/ledger.py",
     "datalayer/store.py",
     "estimation/*.py",

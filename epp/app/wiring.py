@@ -22,8 +22,9 @@ from epp.app.reload import ConfigurationReload, ReloadSettings
 from epp.app.scrapes import Scrapes
 from epp.app.settings import ServeSettings, Transport
 from epp.app.views import Watched, admin_views
-from epp.compose import Outside, Picker, compose
+from epp.compose import Picker, compose
 from epp.config.settings import Configuration
+from epp.configured import Outside
 from epp.datalayer.discovery.file import FileDiscovery
 from epp.datalayer.models.fetcher import ModelListFetcher
 from epp.datalayer.scraping.scraper import Scraper

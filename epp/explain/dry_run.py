@@ -58,7 +58,7 @@ def explain(picker: Picker, arrival: Arrival, now: float, seed: int) -> Explaine
         endpoint_at=picker.director.endpoint_at,
         answer_for=picker.director.answer_for,
         new_request_id=picker.director.new_request_id,
-        admit=lambda facts: picker.policy.admit(facts, random.Random(seed + 1)),
+        admit=lambda facts: picker.configured.admit(facts, random.Random(seed + 1)),
     )
     begun = director.begin(arrival, now)
     return Explained(
@@ -81,7 +81,7 @@ class _Trial:
         picker = self.picker
         self.snapshot = capture(picker, facts, now, self.seed)
         rng = random.Random(self.seed)
-        self.record = picker.policy.attempt.consider(facts, now, rng, self.steps)
+        self.record = picker.configured.attempt.consider(facts, now, rng, self.steps)
         placeable = self.record is not None
         self.ahead = picker.queue.preview(facts, now, placeable=placeable)
         if self.record is None or self.ahead is not None:

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from epp.compose import Outside, Picker, compose
+from epp.compose import Picker, compose
 from epp.config.build import configuration_of
 from epp.config.changes import changes
 from epp.config.errors import ConfigError
 from epp.config.settings import Configuration
+from epp.configured import Outside
 from epp.core.decision import DecisionRecord, Step
 from epp.core.endpoint import Endpoint
 from epp.core.estimate import PoolEstimate
@@ -64,7 +65,7 @@ def _consider(snapshot: Mapping[str, Any], steps: list[Step]) -> DecisionRecord 
     known = {name_of(endpoint): endpoint for endpoint in picker.store.endpoints}
     facts = _facts(snapshot["request"], known)
     cached = {known[name]: tokens for name, tokens in snapshot["cached_tokens"].items()}
-    attempt = picker.policy.attempt
+    attempt = picker.configured.attempt
     around = replace(
         attempt.around,
         match_prefix=lambda _blocks, _endpoints, _ratio: cached,
@@ -92,7 +93,7 @@ def _picker(snapshot: Mapping[str, Any]) -> Picker:
             if hasattr(template, name):
                 setattr(endpoint, name, getattr(template, name))
     known = {name_of(endpoint): endpoint for endpoint in picker.store.endpoints}
-    for name, memory in memories_of(picker.policy.scheduler).items():
+    for name, memory in memories_of(picker.configured.scheduler).items():
         memory.restore(decode(snapshot["memories"][name], known.__getitem__))
     return picker
 

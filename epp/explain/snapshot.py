@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final
 
-from epp.compose import Picker, Scheduler
+from epp.compose import Picker
+from epp.configured import Scheduler
 from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
 from epp.explain.plain import encode, encode_fields, field_names, name_of
@@ -97,7 +98,8 @@ def capture(picker: Picker, facts: RequestFacts, now: float, seed: int) -> Snaps
         headers=headers,
         endpoints=_copied(picker.store.candidates),
         memories={
-            name: memory.snapshot() for name, memory in memories_of(picker.policy.scheduler).items()
+            name: memory.snapshot()
+            for name, memory in memories_of(picker.configured.scheduler).items()
         },
     )
 

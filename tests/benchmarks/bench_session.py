@@ -15,8 +15,9 @@ from contextlib import contextmanager
 import orjson
 
 from epp._pb import ext_proc_pb2 as pb
-from epp.compose import Outside, compose
+from epp.compose import compose
 from epp.config.build import read_configuration
+from epp.configured import Outside
 from epp.core.endpoint import EndpointMetrics
 from epp.datalayer.store import EndpointSpec
 from epp.extproc.observer import RequestObserver

@@ -8,8 +8,9 @@ from functools import lru_cache
 
 import orjson
 
-from epp.compose import Outside, Picker, compose
+from epp.compose import Picker, compose
 from epp.config.build import read_configuration
+from epp.configured import Outside
 from epp.core.decision import DecisionRecord, Endpoints
 from epp.core.endpoint import Endpoint
 from epp.datalayer.store import EndpointSpec

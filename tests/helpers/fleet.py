@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from epp.compose import Outside, Picker, compose
+from epp.compose import Picker, compose
 from epp.config.build import read_configuration
+from epp.configured import Outside
 from epp.core.decision import Outcome, Placed
 from epp.core.endpoint import EndpointMetrics
 from epp.core.request import RequestFacts

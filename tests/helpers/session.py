@@ -7,8 +7,9 @@ import random
 from dataclasses import dataclass, field
 
 from epp._pb import ext_proc_pb2 as pb
-from epp.compose import Outside, Picker, compose
+from epp.compose import Picker, compose
 from epp.config.build import read_configuration
+from epp.configured import Outside
 from epp.datalayer.store import EndpointSpec
 from epp.director import Begun, Ending
 from epp.extproc.events import Event

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from epp.compose import Outside, Picker, compose
+from epp.compose import Picker, compose
 from epp.config.build import read_configuration
+from epp.configured import Outside
 from epp.core.decision import Outcome, Placed
 from epp.core.endpoint import EndpointMetrics
 from epp.core.request import RequestFacts

@@ -11,9 +11,10 @@ import orjson
 import yaml
 from hypothesis import strategies as st
 
-from epp.compose import Outside, Picker, compose
+from epp.compose import Picker, compose
 from epp.config.build import configuration_of
 from epp.config.errors import ConfigError
+from epp.configured import Outside
 from epp.core.endpoint import NEVER, EndpointMetrics
 from epp.datalayer.store import EndpointSpec
 from epp.director import Arrival, Begun, Cause, Ending

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epp.compose import Outside, Picker, compose
+from epp.compose import Picker, compose
 from epp.config.build import read_configuration
 from epp.config.settings import Configuration
+from epp.configured import Outside
 from epp.core.decision import Outcome, Placed, Waiting
 from epp.core.request import RequestFacts
 from epp.datalayer.store import EndpointSpec

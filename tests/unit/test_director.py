@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epp.compose import Outside, Picker, compose
+from epp.compose import Picker, compose
 from epp.config.build import read_configuration
+from epp.configured import Outside
 from epp.core.decision import Answer, Placed, Waiting
 from epp.core.endpoint import Endpoint, EndpointMetrics
 from epp.core.refusal import Reason, Refused

@@ -14,8 +14,9 @@ from itertools import count
 from random import Random
 from typing import Any, Final
 
-from epp.compose import Outside, Picker, compose
+from epp.compose import Picker, compose
 from epp.config.settings import Configuration
+from epp.configured import Outside
 from epp.core.decision import Answer, Outcome, Placed, Waiting
 from epp.core.refusal import Refused
 from epp.core.request import RequestFacts

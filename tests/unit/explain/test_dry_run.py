@@ -21,8 +21,8 @@ def state_of(picker: Picker) -> object:
         len(picker.director),
         len(picker.index),
         list(picker.queue.requests()),
-        [memory.snapshot() for memory in memories_of(picker.policy.scheduler).values()],
-        picker.policy.attempt.around.rng.getstate(),
+        [memory.snapshot() for memory in memories_of(picker.configured.scheduler).values()],
+        picker.configured.attempt.around.rng.getstate(),
     )
 
 
