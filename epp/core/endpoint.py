@@ -26,6 +26,8 @@ class EndpointMetrics:
     running_read_at: float = NEVER
     kv_cache_usage: float = 0.0  # 0 empty to 1 full, the fullest rank
     kv_cache_usage_read_at: float = NEVER
+    generated_tokens: float = 0.0  # since the server started, summed over ranks
+    generated_tokens_read_at: float = NEVER
     running_adapters: frozenset[str] = frozenset()  # LoRA adapters of running requests
     waiting_adapters: frozenset[str] = frozenset()  # of waiting ones; vLLM 0.32 lists all in both
     max_adapters: int = 0  # adapters that fit one batch; 0 is unknown

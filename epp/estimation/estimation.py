@@ -58,7 +58,7 @@ class Estimation:
         base, token, samples, learned_at = lessons.timing.prefill()
         if token <= 0.0 or not servers:
             return None
-        outputs = lessons.outputs.mean
+        outputs = lessons.lengths.mean
         decode, slope, decode_samples, decode_learned_at = lessons.timing.decode(outputs)
         return PoolEstimate(
             prefill_seconds=base,
@@ -167,7 +167,7 @@ class Estimation:
         self._watch(server)
         life = server.measured(stay, now)
         server.leave(stay, now)
-        self._lessons.life(life, usage, now)
+        self._lessons.life(life, usage, server.counts_tokens(now), now)
         return proven
 
     def reported(self, request_id: str, usage: Usage, now: float) -> Endpoint | None:
@@ -182,6 +182,11 @@ class Estimation:
         for adapter in endpoint.metrics.running_adapters:
             if adapter not in seen and len(seen) < SEEN_ADAPTERS:
                 seen[adapter] = None
+        server = self._servers.get(endpoint)
+        if server is not None and (window := server.window()) is not None:
+            now = endpoint.metrics.generated_tokens_read_at
+            if self._lessons.window(endpoint, window, server.own_share, now):
+                server.counted_at = now
 
     def restarted(self, endpoint: Endpoint) -> None:
         """Its server lost what it had cached and loaded. Its speed is the same."""

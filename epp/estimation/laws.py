@@ -6,8 +6,10 @@ again. How a server differs is in `speeds`.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
+from epp.core.endpoint import Endpoint
 from epp.core.estimate import UNKNOWN
 from epp.estimation.least_squares import NonNegativeLeastSquares
 
@@ -15,6 +17,8 @@ ENOUGH_PREFILLS: Final = 8
 ENOUGH_ANSWERS: Final = 20
 SMALL_PREFILL_TOKENS: Final = 256  # below this the tokens say little about the error
 SHORT_ANSWER_TOKENS: Final = 8
+SERVER_ROWS: Final = 32.0  # that the mean of a server remembers
+POOL_ROWS: Final = 512.0
 
 
 class PrefillLaw:
@@ -39,11 +43,10 @@ class PrefillLaw:
         return self.base_seconds + self.token_seconds * tokens
 
 
-class AnswerLaw:
+class TokenLaw:
     """seconds = prefilled · token + outputs · (single + slope · in flight).
 
-    Prefilled are the prompt tokens that the server computed meanwhile, whosever they were. There
-    is no constant: with one, few samples of an uneven pool send it off to seconds.
+    Prefilled are the prompt tokens that the server computed meanwhile, whosever they were.
     """
 
     def __init__(self) -> None:
@@ -55,6 +58,18 @@ class AnswerLaw:
         self.learned_at = UNKNOWN
         self._fit = NonNegativeLeastSquares()
 
+    def seconds(self, prefilled: float, outputs: float, in_flight: float) -> float:
+        decode = outputs * (self.output_seconds + self.slope_seconds * in_flight)
+        return self.prefill_token_seconds * prefilled + decode
+
+    def _learned(self, now: float) -> None:
+        self.samples, self.learned_at = self._fit.samples, now
+        self.known = self._fit.samples > ENOUGH_ANSWERS - 0.5
+
+
+class AnswerLaw(TokenLaw):
+    """Of whole answers. It has no constant: with one, few samples of an uneven pool send it off."""
+
     def learn(
         self, prefilled: float, outputs: float, in_flight: float, seconds: float, now: float
     ) -> None:
@@ -63,9 +78,70 @@ class AnswerLaw:
         scale = 1.0 / (outputs + SHORT_ANSWER_TOKENS)
         fit.add(prefilled, outputs, outputs * in_flight, seconds, scale)
         self.prefill_token_seconds, self.output_seconds, self.slope_seconds = fit.coefficients
-        self.samples, self.learned_at = fit.samples, now
-        self.known = fit.samples > ENOUGH_ANSWERS - 0.5
+        self._learned(now)
 
-    def seconds(self, prefilled: float, outputs: float, in_flight: float) -> float:
-        decode = outputs * (self.output_seconds + self.slope_seconds * in_flight)
-        return self.prefill_token_seconds * prefilled + decode
+
+class DecodeLaw(TokenLaw):
+    """Of decodes, fitted to what changes on each server (fixed effects).
+
+    Fast servers have more requests in flight. Over all servers, more in flight would therefore
+    seem to cost nothing.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._servers: dict[Endpoint, _Means] = {}
+        self._pool = _Means()
+
+    def learn(
+        self,
+        endpoint: Endpoint,
+        prefilled: float,
+        outputs: float,
+        in_flight: float,
+        seconds: float,
+        overlap: float,
+        now: float,
+    ) -> None:
+        """`outputs` are above zero. So many rows that overlap in time count as one."""
+        each, beside = seconds / outputs, prefilled / outputs
+        means = self._servers.get(endpoint)
+        if means is None:
+            means = self._servers[endpoint] = _Means()
+        if means.rows:
+            share = means.rows / (means.rows + 1.0)  # the mean of few rows is itself uncertain
+            scale = math.sqrt(outputs * share / overlap)
+            self._fit.add(
+                beside - means.prefilled,
+                0.0,
+                in_flight - means.in_flight,
+                each - means.seconds,
+                scale,
+            )
+        means.add(each, in_flight, beside, SERVER_ROWS)
+        self._pool.add(each, in_flight, beside, POOL_ROWS)
+        self.prefill_token_seconds, _, self.slope_seconds = self._fit.coefficients
+        self.output_seconds = self._pool.rest(self.prefill_token_seconds, self.slope_seconds)
+        self._learned(now)
+
+    def forget(self, endpoint: Endpoint) -> None:
+        self._servers.pop(endpoint, None)
+
+
+class _Means:
+    """Of recent rows, for one output token each."""
+
+    def __init__(self) -> None:
+        self.rows = 0.0
+        self.seconds = self.in_flight = self.prefilled = 0.0
+
+    def add(self, seconds: float, in_flight: float, prefilled: float, memory: float) -> None:
+        self.rows = min(memory, self.rows + 1.0)
+        self.seconds += (seconds - self.seconds) / self.rows
+        self.in_flight += (in_flight - self.in_flight) / self.rows
+        self.prefilled += (prefilled - self.prefilled) / self.rows
+
+    def rest(self, prefill_token_seconds: float, slope_seconds: float) -> float:
+        """Seconds that neither prefills nor who else is in flight explain; at least 0."""
+        explained = prefill_token_seconds * self.prefilled + slope_seconds * self.in_flight
+        return max(0.0, self.seconds - explained)

@@ -8,6 +8,8 @@ from collections.abc import Container
 from typing import Final, Protocol
 
 from epp.core.endpoint import Endpoint
+from epp.estimation.decoding import Window
+from epp.estimation.lengths import AnswerLengths
 from epp.estimation.recent import RecentMean
 from epp.estimation.residency import Residency, Tier
 from epp.estimation.stay import Life, Stay
@@ -36,7 +38,7 @@ class Lessons:
         self.timing = Timing()
         self.tokens = TokenRatios()
         self.kept = KeptShares()
-        self.outputs = RecentMean()  # tokens of answers
+        self.lengths = AnswerLengths()
         self.residence = RecentMean()  # seconds from the pick to the end
         self._residency = residency
         self._awaiting: OrderedDict[str, Life] = OrderedDict()  # usage, by request id
@@ -53,8 +55,19 @@ class Lessons:
         else:
             self._learn_load(stay, seconds - self.timing.expected_prefill(endpoint, tokens))
 
-    def life(self, life: Life, usage: Usage | None, now: float) -> None:
-        """It ended well. Without usage, that may be told later."""
+    def window(self, endpoint: Endpoint, window: Window, own_share: float, now: float) -> bool:
+        """A server's counter says what it generated; of that the share is ours.
+
+        Whether that tells how fast it decodes.
+        """
+        self.lengths.seen(window.tokens * own_share, window.placed)
+        return self.timing.learn_window(endpoint, window, now)
+
+    def life(self, life: Life, usage: Usage | None, counted: bool, now: float) -> None:
+        """It ended well. Without usage, that may be told later.
+
+        Where the server's own tokens are counted, an answer says nothing more of its decodes.
+        """
         stay = life.stay
         self.residence.add(now - stay.placed_at)
         if usage is not None:
@@ -66,7 +79,8 @@ class Lessons:
             self._awaiting[stay.request_id] = life
             if len(self._awaiting) > AWAITING_USAGE:
                 self._awaiting.popitem(last=False)
-        self._learn_answer(life, now)
+        if life.whole or not counted:
+            self._learn_answer(life, now)
 
     def usage_of(
         self, request_id: str, usage: Usage, known: Container[Endpoint], now: float
@@ -101,7 +115,7 @@ class Lessons:
 
     def _learn_usage(self, stay: Stay, usage: Usage) -> None:
         if usage.completion_tokens > 0:
-            self.outputs.add(usage.completion_tokens)
+            self.lengths.told(usage.completion_tokens)
         self.tokens.learn(stay.model, usage.prompt_tokens, stay.rule_tokens)
         if usage.cached_tokens is not None and not stay.moved:
             self.kept.learn(stay.endpoint, usage.cached_tokens, stay.believed_tokens)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from epp.core.endpoint import Endpoint
 from epp.core.estimate import UNKNOWN
+from epp.estimation.decoding import Decoding, Window
 from epp.estimation.prefills import ServerPrefills
 from epp.estimation.stay import Life, Stay
+
+COUNTED_FOR_SECONDS: Final = 10.0  # after a window
 
 
 class Server:
@@ -17,6 +21,9 @@ class Server:
         self.prefills = ServerPrefills(endpoint)
         self.look_at = math.inf  # when its prefills are looked at next
         self._endpoint = endpoint
+        self.counted_at = UNKNOWN  # when a window last told how fast it decodes
+        self._decoding = Decoding()
+        self._placed = 0  # ever
         self._own = 0
         self._request_seconds = 0.0  # of all in flight, foreign ones included
         self._at = now
@@ -31,6 +38,7 @@ class Server:
         """Placed here; nothing is due at `now` any more."""
         self._advance(now)
         self._own += 1
+        self._placed += 1
         if stay.prefilling:
             self.prefills.add(stay, now)
         self._endpoint.estimate.tokens_since_reading += stay.uncached_tokens
@@ -59,6 +67,23 @@ class Server:
         in_flight = request_seconds / seconds if seconds > 0.0 else self.in_flight
         prefilled = self.prefills.done_tokens - stay.prefilled_mark
         return Life(stay, seconds, stay.ahead_tokens, prefilled, max(1.0, in_flight), None)
+
+    def window(self) -> Window | None:
+        """What the scrape that just came says of the time since an earlier one."""
+        metrics = self._endpoint.metrics
+        prefills = self.prefills
+        return self._decoding.read(
+            metrics, prefills.done_tokens, prefills.pending_tokens, self._placed
+        )
+
+    def counts_tokens(self, now: float) -> bool:
+        """Whether its scrapes tell how fast it decodes."""
+        return now - self.counted_at < COUNTED_FOR_SECONDS
+
+    @property
+    def own_share(self) -> float:
+        """Of the requests in flight."""
+        return self._own / self.in_flight if self._own else 0.0
 
     def since_first_token(self, stay: Stay, now: float) -> float:
         """Seconds that the server had for this prefill alone: since the one before it was done."""

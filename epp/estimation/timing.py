@@ -1,6 +1,7 @@
 """Which laws are learned from which evidence, and which of them count.
 
 First tokens and decodes say most, whole lives are what there is where no first token is seen.
+Decodes are seen in the servers' counters of tokens; where those are not shown, when answers end.
 Where servers do not tell the tokens of an answer, every answer counts as one.
 """
 
@@ -11,11 +12,16 @@ from typing import Final
 
 from epp.core.endpoint import Endpoint
 from epp.core.estimate import UNKNOWN
-from epp.estimation.laws import AnswerLaw, PrefillLaw
+from epp.estimation.decoding import Window
+from epp.estimation.laws import AnswerLaw, DecodeLaw, PrefillLaw, TokenLaw
 from epp.estimation.speeds import Speeds
 from epp.estimation.stay import Life
 
 ONE_ANSWER: Final = 1.0
+ASSUMED_TOKEN_SECONDS: Final = 5e-5  # of a prefill, until it is known
+# Parts of a window in which its server had prompts to compute, at most:
+MOST_PENDING: Final = 0.15  # at a reading
+MOST_PREFILLED: Final = 0.3  # that ended in it
 
 
 class _Answers:
@@ -25,13 +31,13 @@ class _Answers:
     computed meanwhile does. So then only what was ahead of it counts.
     """
 
-    def __init__(self) -> None:
-        self.by_tokens = AnswerLaw()
+    def __init__(self, by_tokens: TokenLaw) -> None:
+        self.by_tokens = by_tokens
         self.by_answers = AnswerLaw()
         self.speeds = Speeds()
 
     @property
-    def law(self) -> AnswerLaw | None:
+    def law(self) -> TokenLaw | None:
         if self.by_tokens.known:
             return self.by_tokens
         return self.by_answers if self.by_answers.known else None
@@ -46,13 +52,6 @@ class _Answers:
             return math.nan
         return self.by_tokens.seconds(life.prefilled, life.outputs, life.in_flight)
 
-    def learn(self, life: Life, seconds: float, now: float) -> None:
-        """`seconds` on a server like the pool."""
-        if life.outputs is not None:
-            self.by_tokens.learn(life.prefilled, life.outputs, life.in_flight, seconds, now)
-        elif not self.by_tokens.known:
-            self.by_answers.learn(life.ahead, ONE_ANSWER, life.in_flight, seconds, now)
-
 
 class Timing:
     """How long servers take. Writes the ratios of the endpoints' estimates."""
@@ -60,8 +59,9 @@ class Timing:
     def __init__(self) -> None:
         self.prefills = PrefillLaw()
         self._prefill_speeds = Speeds()
-        self._decodes = _Answers()
-        self._lives = _Answers()
+        self._decode_law, self._life_law = DecodeLaw(), AnswerLaw()
+        self._decodes = _Answers(self._decode_law)
+        self._lives = _Answers(self._life_law)
         self._shown: dict[Endpoint, None] = {}
 
     def learn_prefill(
@@ -73,15 +73,42 @@ class Timing:
             self._show(endpoint, reviewed)
         self.prefills.learn(tokens, seconds / self._prefill_speeds.ratio(endpoint), now)
 
+    def learn_window(self, endpoint: Endpoint, window: Window, now: float) -> bool:
+        """A server counted its tokens. Whether that tells how fast it decodes.
+
+        A prefill goes on in steps that are seen only at its end: next to a large one nothing does.
+        """
+        if window.running <= 0.0 or window.tokens <= 0.0:
+            return False
+        token = self.prefill()[1] or ASSUMED_TOKEN_SECONDS
+        token *= endpoint.estimate.prefill_ratio / window.seconds
+        if token * window.pending > MOST_PENDING or token * window.prefilled > MOST_PREFILLED:
+            return False
+        outputs = window.tokens / window.running
+        self._learn_decode(
+            endpoint, window.prefilled, outputs, window.running, window.seconds, 1.0, now
+        )
+        return True
+
     def learn_answer(self, life: Life, now: float) -> None:
         """One whose outputs are told later is learned twice: once without and once with them."""
+        endpoint, in_flight, outputs = life.stay.endpoint, life.in_flight, life.outputs
+        if outputs is not None and not life.whole:
+            overlap = max(1.0, in_flight)
+            self._learn_decode(
+                endpoint, life.prefilled, outputs, in_flight, life.seconds, overlap, now
+            )
+            return
         answers = self._lives if life.whole else self._decodes
         expected = answers.expected(life)
         if not math.isnan(expected):
-            endpoint = life.stay.endpoint
-            reviewed = answers.speeds.learn(endpoint, life.seconds, expected, life.in_flight)
+            reviewed = answers.speeds.learn(endpoint, life.seconds, expected, in_flight)
             self._show(endpoint, reviewed)
-        answers.learn(life, life.seconds / answers.speeds.ratio(life.stay.endpoint), now)
+        seconds = life.seconds / answers.speeds.ratio(endpoint)
+        if outputs is not None:
+            self._life_law.learn(life.prefilled, outputs, in_flight, seconds, now)
+        elif not answers.by_tokens.known:
+            answers.by_answers.learn(life.ahead, ONE_ANSWER, in_flight, seconds, now)
 
     def prefill(self) -> tuple[float, float, float, float]:
         """Base, seconds a token, samples and time of the last; all but that 0 while unknown."""
@@ -120,8 +147,26 @@ class Timing:
 
     def forget(self, endpoint: Endpoint) -> None:
         self._shown.pop(endpoint, None)
+        self._decode_law.forget(endpoint)
         for speeds in (self._prefill_speeds, self._decodes.speeds, self._lives.speeds):
             speeds.forget(endpoint)
+
+    def _learn_decode(
+        self,
+        endpoint: Endpoint,
+        prefilled: float,
+        outputs: float,
+        in_flight: float,
+        seconds: float,
+        overlap: float,
+        now: float,
+    ) -> None:
+        law = self._decode_law
+        law.learn(endpoint, prefilled, outputs, in_flight, seconds, overlap, now)
+        if law.known:
+            expected = law.seconds(prefilled, outputs, in_flight)
+            reviewed = self._decodes.speeds.learn(endpoint, seconds, expected, overlap)
+            self._show(endpoint, reviewed)
 
     def _decode_answers(self) -> _Answers:
         """Of tokens rather than answers, of decodes rather than whole lives."""

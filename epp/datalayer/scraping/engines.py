@@ -35,6 +35,7 @@ class EngineMapping:
     waiting: SeriesSpec | None = None
     running: SeriesSpec | None = None
     kv_cache_usage: SeriesSpec | None = None
+    generated_tokens: SeriesSpec | None = None  # a counter
     adapters: SeriesSpec | None = None  # the value is the unix time of the last update
     cache_info: SeriesSpec | None = None  # a constant whose labels carry the facts
     cache_block_size_label: str = "block_size"
@@ -49,7 +50,8 @@ class EngineMapping:
 
     def __post_init__(self) -> None:
         specs = (
-            *(self.waiting, self.running, self.kv_cache_usage, self.adapters),
+            *(self.waiting, self.running, self.kv_cache_usage, self.generated_tokens),
+            self.adapters,
             *(self.cache_info, self.cache_block_size, self.cache_num_blocks, self.started_at),
             *(spec for _, spec in self.custom),
         )
@@ -70,10 +72,12 @@ class EngineMapping:
     def dependable(self) -> frozenset[str]:
         """Families that a server always shows.
 
-        Adapters appear with the first request for one; several processes have no one start.
+        Adapters appear with the first request for one, a counter in some engines with the first
+        token; several processes have no one start.
         """
         absent = {spec.family for _, spec in self.custom}
-        absent |= {spec.family for spec in (self.adapters, self.started_at) if spec is not None}
+        late = (self.adapters, self.generated_tokens, self.started_at)
+        absent |= {spec.family for spec in late if spec is not None}
         return frozenset(self.families) - absent
 
 
@@ -104,6 +108,7 @@ def _vllm() -> EngineMapping:
         waiting=parse_series("vllm:num_requests_waiting"),
         running=parse_series("vllm:num_requests_running"),
         kv_cache_usage=parse_series("vllm:kv_cache_usage_perc"),
+        generated_tokens=parse_series("vllm:generation_tokens_total"),
         adapters=parse_series("vllm:lora_requests_info"),
         cache_info=parse_series("vllm:cache_config_info"),
         started_at=parse_series("process_start_time_seconds"),
@@ -116,6 +121,7 @@ def _sglang() -> EngineMapping:
         waiting=parse_series("sglang:num_queue_reqs"),
         running=parse_series("sglang:num_running_reqs"),
         kv_cache_usage=parse_series("sglang:token_usage"),
+        generated_tokens=parse_series("sglang:generation_tokens_total"),
         cache_info=parse_series("sglang:cache_config_info"),
         cache_block_size_label="page_size",
         cache_num_blocks_label="num_pages",

@@ -106,6 +106,7 @@ class PageScan:
         waiting = _total(self._values(mapping.waiting))
         running = _total(self._values(mapping.running))
         usage = _fullest(self._values(mapping.kv_cache_usage))
+        generated = self._values(mapping.generated_tokens)
         adapters = self._live_adapters()
         cache = self._cache_config()
         started = self._values(mapping.started_at)
@@ -118,6 +119,8 @@ class PageScan:
             running_read_at=was.running_read_at if running is None else now,
             kv_cache_usage=was.kv_cache_usage if usage is None else usage,
             kv_cache_usage_read_at=was.kv_cache_usage_read_at if usage is None else now,
+            generated_tokens=was.generated_tokens if generated is None else sum(generated),
+            generated_tokens_read_at=was.generated_tokens_read_at if generated is None else now,
             running_adapters=was.running_adapters if adapters is None else adapters.running,
             waiting_adapters=was.waiting_adapters if adapters is None else adapters.waiting,
             max_adapters=was.max_adapters if adapters is None else adapters.limit,

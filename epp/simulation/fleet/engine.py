@@ -43,11 +43,10 @@ class FleetEngine:
         self.prefill_seconds = self.load_seconds = 0.0  # of it, for prompts and for adapters
         self.held_up = ""  # what it lacks to admit all who wait: a word of `HELD_UP`
         # What a scrape sees. It changes only at the end of a step, as in vLLM.
-        self.running_seen = 0
-        self.waiting_seen = 0
+        self.running_seen = self.waiting_seen = 0
         self.usage_seen = 0.0
-        self.preemptions = 0
-        self.adapter_loads = 0
+        self.generated_seen = 0  # tokens of all answers so far
+        self.preemptions = self.adapter_loads = 0
         self.steps = 0
 
         self._rng = rng
@@ -115,6 +114,7 @@ class FleetEngine:
         self.running_seen = len(self._running)
         self.waiting_seen = len(self._waiting)
         self.usage_seen = self.cache.held / self.cache.capacity
+        self.generated_seen += self.decoded + len(self.first_tokens) + len(self.resumed)
         self._start(now)
 
     def _count_decodes(self, now: float) -> list[FleetRequest]:

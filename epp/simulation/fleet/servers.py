@@ -117,6 +117,8 @@ class Server:
             running_read_at=now,
             kv_cache_usage=engine.usage_seen,
             kv_cache_usage_read_at=now,
+            generated_tokens=float(engine.generated_seen),
+            generated_tokens_read_at=now,
             running_adapters=adapters,
             waiting_adapters=adapters,
             max_adapters=self.settings.max_adapters,

@@ -218,6 +218,75 @@ def test_a_scrape_shows_what_was_placed_before() -> None:
     assert endpoint.estimate.tokens_since_reading == 0
 
 
+def scraped(room: Estimation, endpoint: Endpoint, at: float, tokens: float, running: int) -> None:
+    endpoint.metrics = EndpointMetrics(
+        running=running,
+        running_read_at=at,
+        generated_tokens=tokens,
+        generated_tokens_read_at=at,
+    )
+    room.read(endpoint)
+
+
+def prefilled(room: Estimation, endpoint: Endpoint) -> float:
+    """Enough first tokens for a law of prefills, without which nothing is told. Returns the end."""
+    now = 0.0
+    for n in range(ENOUGH_PREFILLS):
+        stay = placed(room, endpoint, now, 500 + 100 * n, shown=True)
+        now += (500 + 100 * n) * TOKEN
+        room.first_token(stay, now)
+    return now
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_the_counter_of_tokens_tells_how_fast_decodes_are_before_any_answer_ends(
+    shown: bool,
+) -> None:
+    room, endpoint = Estimation(), an_endpoint()
+    now = prefilled(room, endpoint)
+    tokens, slope = 0.0, 0.001
+    for n in range(60):
+        running = 4 + n % 9
+        placed(room, endpoint, now, 0, shown=shown)
+        scraped(room, endpoint, now, tokens, running)
+        middle = running + 0.5 if n % 9 < 8 else running - 4.0
+        now += 1.0
+        tokens += middle / (SINGLE + slope * middle)
+    pool = room.pool(1, now)
+    assert pool is not None
+    assert pool.decode_samples > 40
+    each = pool.decode_seconds / pool.output_tokens, pool.decode_slope_seconds / pool.output_tokens
+    assert each == pytest.approx((SINGLE, slope), rel=0.05)
+    assert pool.output_tokens == pytest.approx(tokens / 60, rel=0.2)
+
+
+def test_where_tokens_are_counted_an_end_says_nothing_of_decodes() -> None:
+    room, endpoint = Estimation(), an_endpoint()
+    now = prefilled(room, endpoint)
+    tokens = 0.0
+
+    def samples() -> float:
+        pool = room.pool(1, now)
+        assert pool is not None
+        return pool.decode_samples
+
+    def one_answer() -> None:
+        stay = placed(room, endpoint, now, 100, shown=True)
+        room.first_token(stay, now + 100 * TOKEN)
+        room.finished(stay, True, Usage(100, 900), now + 9.0)
+
+    for _ in range(2 * ENOUGH_ANSWERS):
+        now, tokens = now + 1.0, tokens + 50.0
+        scraped(room, endpoint, now, tokens, 2)
+    before = samples()
+    assert before > ENOUGH_ANSWERS
+    one_answer()
+    assert samples() == before
+    now += 30.0  # nobody scrapes it any more
+    one_answer()
+    assert samples() > before
+
+
 def test_a_restart_loses_adapters_and_evidence_of_the_cache_but_not_the_speed() -> None:
     room, endpoint = Estimation(), an_endpoint()
     stay = placed(room, endpoint, 0.0, adapter="a")

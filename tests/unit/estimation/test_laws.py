@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epp.estimation.laws import ENOUGH_ANSWERS, ENOUGH_PREFILLS, AnswerLaw, PrefillLaw
+from epp.estimation.laws import ENOUGH_ANSWERS, ENOUGH_PREFILLS, AnswerLaw, DecodeLaw, PrefillLaw
+from tests.helpers.build import an_endpoint
 
 SEED = st.integers(0, 1 << 32)
 BASE, TOKEN, SINGLE, SLOPE = 0.008, 31e-6, 0.007, 60e-6
@@ -40,6 +41,32 @@ def test_an_answer_law_converges(seed: int) -> None:
     assert law.seconds(1000.0, 200.0, 30.0) == pytest.approx(
         1000 * TOKEN + 200 * (SINGLE + 30 * SLOPE), rel=0.1
     )
+
+
+def test_a_decode_law_does_not_take_fast_servers_for_patient_ones() -> None:
+    """The fast half has three times the requests in flight, and is as fast for each of them."""
+    rng, law = random.Random(1), DecodeLaw()
+    servers = {an_endpoint(f"e{n}"): (0.5, 60.0) if n < 4 else (1.5, 20.0) for n in range(8)}
+    for _ in range(300):
+        for endpoint, (ratio, mean) in servers.items():
+            in_flight, prefilled = rng.gauss(mean, 5.0), rng.uniform(0, 400)
+            outputs = rng.uniform(20, 60)
+            seconds = TOKEN * prefilled + outputs * (ratio * SINGLE + SLOPE * in_flight)
+            seconds *= rng.lognormvariate(0.0, 0.01)
+            law.learn(endpoint, prefilled, outputs, in_flight, seconds, 1.0, 1.0)
+    assert law.slope_seconds == pytest.approx(SLOPE, rel=0.1)
+    assert law.prefill_token_seconds == pytest.approx(TOKEN, rel=0.1)
+    assert law.output_seconds == pytest.approx(SINGLE, rel=0.1)
+
+
+def test_a_decode_law_forgets_the_mean_of_a_server_that_left() -> None:
+    law, endpoint = DecodeLaw(), an_endpoint()
+    for seconds in (1.0, 1.0, 9.0):
+        if seconds > 1.0:
+            law.forget(endpoint)
+        law.learn(endpoint, 0.0, 10.0, 5.0 * seconds, seconds, 1.0, 1.0)
+    assert law.slope_seconds == 0.0  # the third row has nothing to differ from
+    assert law.samples == 1.0
 
 
 def test_a_law_is_known_after_enough_samples() -> None:

@@ -136,6 +136,7 @@ def test_both_engines_compute_the_same(
     assert [outcome(pair.fleet) for pair in pairs] == [outcome(pair.plain) for pair in pairs]
     assert fleet.cache.held == 0
     assert plain.gauges.running == fleet.running_seen == 0
+    assert fleet.generated_seen == sum(pair.plain.generated_tokens for pair in pairs)
 
 
 def test_under_pressure_both_preempt_the_same_requests() -> None:
@@ -147,9 +148,10 @@ def test_under_pressure_both_preempt_the_same_requests() -> None:
         max_num_seqs=16,
     )
     pairs = [a_pair(n * 0.001, [Segment(n + 1, 20 + n)], 60, 500 + n, "") for n in range(12)]
-    run(pairs, limits)
+    _, fleet = run(pairs, limits)
     assert sum(pair.fleet.preemptions for pair in pairs) > 5
     assert [outcome(pair.fleet) for pair in pairs] == [outcome(pair.plain) for pair in pairs]
+    assert fleet.generated_seen == 60 * len(pairs)
 
 
 def test_a_step_budget_below_the_sequences_is_refused() -> None:

@@ -1,0 +1,85 @@
+"""How fast a server decodes, as its counter of generated tokens shows from scrape to scrape.
+
+It tells that seconds after the first request, where answers must end first to tell it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from epp.core.endpoint import NEVER, EndpointMetrics
+
+LEAST_SECONDS: Final = 1.0  # of a window: steps of an engine are short in it
+LONGEST_GAP_SECONDS: Final = 5.0  # between scrapes: who ran meanwhile is not known
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What one server did between two scrapes."""
+
+    seconds: float
+    tokens: float  # generated
+    running: float  # mean requests in the batch; 0 if at some time there were none
+    prefilled: float  # prompt tokens computed meanwhile, of our requests
+    pending: int  # prompt tokens to be computed, the most at the readings in it
+    placed: int  # our requests that came meanwhile
+
+
+class Decoding:
+    """The counter of one server. A window that a restart or a gap cuts is dropped."""
+
+    def __init__(self) -> None:
+        self._last: EndpointMetrics | None = None
+        self._began_at = NEVER
+        self._began_with = 0.0  # tokens
+        self._prefilled = 0.0
+        self._pending = 0
+        self._placed = 0
+        self._request_seconds = 0.0
+        self._busy = False  # requests ran at every reading
+
+    def read(
+        self, metrics: EndpointMetrics, prefilled: float, pending: int, placed: int
+    ) -> Window | None:
+        """The window that this reading ends. `prefilled` and `placed` only ever grow."""
+        at = metrics.generated_tokens_read_at
+        last = self._last
+        if at == NEVER or at != metrics.running_read_at:
+            return None
+        if last is None:
+            self._begin(metrics, prefilled, pending, placed)
+            return None
+        gap = at - last.generated_tokens_read_at
+        if gap <= 0.0:
+            return None
+        if gap > LONGEST_GAP_SECONDS or metrics.generated_tokens < last.generated_tokens:
+            self._begin(metrics, prefilled, pending, placed)
+            return None
+        self._last = metrics
+        self._pending = max(self._pending, pending)
+        self._request_seconds += gap * (last.running + metrics.running) / 2.0
+        self._busy = self._busy and metrics.running > 0
+        seconds = at - self._began_at
+        if seconds < LEAST_SECONDS:
+            return None
+        window = Window(
+            seconds,
+            metrics.generated_tokens - self._began_with,
+            self._request_seconds / seconds if self._busy else 0.0,
+            prefilled - self._prefilled,
+            self._pending,
+            placed - self._placed,
+        )
+        self._begin(metrics, prefilled, pending, placed)
+        return window
+
+    def _begin(self, metrics: EndpointMetrics, prefilled: float, pending: int, placed: int) -> None:
+        self._last = metrics
+        self._began_at = metrics.generated_tokens_read_at
+        self._began_with = metrics.generated_tokens
+        self._prefilled = prefilled
+        self._pending = pending
+        self._placed = placed
+        self._request_seconds = 0.0
+        self._busy = metrics.running > 0
