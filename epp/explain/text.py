@@ -28,6 +28,25 @@ def _lines(explained: Json) -> Iterator[str]:
             yield ""
             yield _stage(stage)
             yield from _run(stage)
+    if shadows := explained.get("shadows"):
+        yield ""
+        yield from map(_shadow, shadows)
+
+
+def _shadow(shadow: Json) -> str:
+    """Its tables are in the JSON."""
+    name, difference = f"shadow {shadow['profile']}", shadow["cost_difference_seconds"]
+    if not shadow["picked"]:
+        return f"{name}: no pick: {shadow['problem']}"
+    if shadow["agrees"]:
+        return f"{name}: the same"
+    cost = "" if difference is None else f", predicted {abs(difference):.4g} s {_word(difference)}"
+    return f"{name}: {shadow['picked'][0]} instead{cost}"
+
+
+def _word(difference: float) -> str:
+    """Of all requests together."""
+    return "cheaper" if difference < 0.0 else "dearer"
 
 
 def _run(run: Json) -> Iterator[str]:
