@@ -40,13 +40,11 @@ def _shadow(shadow: Json) -> str:
         return f"{name}: no pick: {shadow['problem']}"
     if shadow["agrees"]:
         return f"{name}: the same"
-    cost = "" if difference is None else f", predicted {abs(difference):.4g} s {_word(difference)}"
+    cost = ""
+    if difference is not None:  # in time of all requests together
+        word = "cheaper" if difference < 0.0 else "dearer"
+        cost = f", predicted {abs(difference) * 1000.0:.3g} ms {word}"
     return f"{name}: {shadow['picked'][0]} instead{cost}"
-
-
-def _word(difference: float) -> str:
-    """Of all requests together."""
-    return "cheaper" if difference < 0.0 else "dearer"
 
 
 def _run(run: Json) -> Iterator[str]:

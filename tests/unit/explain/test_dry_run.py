@@ -133,6 +133,9 @@ def test_what_shadows_would_pick_is_told_and_neither_counted_nor_kept() -> None:
     lines = readable(recorded).splitlines()
     assert "shadow shadow: 10.0.0.2:80 instead" in lines
     assert "shadow twin: the same" in lines
+    for seconds, words in ((0.25, "250 ms dearer"), (-0.0004, "0.4 ms cheaper")):
+        recorded["shadows"][0]["cost_difference_seconds"] = seconds
+        assert f"shadow shadow: 10.0.0.2:80 instead, predicted {words}\n" in readable(recorded)
 
 
 def test_of_a_decision_that_was_taken_it_is_told_what_shadows_made_of_it() -> None:
