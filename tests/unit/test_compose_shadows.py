@@ -142,7 +142,7 @@ STEPS = st.sampled_from(["arrive", "arrive", "arrive", "scrape", "answer", "fini
 SCRIPTS = st.lists(st.tuples(STEPS, st.integers(0, 11)), min_size=1, max_size=12)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(shadowed(), SCRIPTS)
 def test_nobody_can_tell_that_they_look(
     found: tuple[World, dict[str, Any]], script: list[tuple[str, int]]
@@ -160,7 +160,7 @@ def test_nobody_can_tell_that_they_look(
         assert counts.compared + counts.skipped >= len(placed)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(worlds(), SCRIPTS)
 def test_equal_profiles_always_agree(world: World, script: list[tuple[str, int]]) -> None:
     assume(len(world.document["schedulingProfiles"]) == 1)
