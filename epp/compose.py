@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from epp.config.settings import Configuration
-from epp.configured import Configured, Outside, Rooms, configure
+from epp.configured import Configured, Outside, Rooms, begin_comparing, configure
 from epp.core.decision import Answer, Outcome
 from epp.core.endpoint import Endpoint, EndpointMetrics
 from epp.core.request import RequestFacts
+from epp.core.shadows import ShadowCounts, ShadowStatus
 from epp.datalayer.ledger import Ledger
 from epp.datalayer.models.catalogue import ModelCatalogue
 from epp.datalayer.store import Change, EndpointStore
@@ -21,6 +22,7 @@ from epp.prefixcache.approximate import ApproximateIndex
 from epp.routing.router import ModelRouter
 from epp.routing.settings import RoutingSettings
 from epp.scheduling.roles import decoders, prefillers
+from epp.shadow.book import ShadowBook
 
 Queue = FlowController | LegacyAdmission
 
@@ -80,6 +82,19 @@ class Picker:
         """Whether the gateway's subset hint binds."""
         return self._rooms.use_subset
 
+    @property
+    def shadow_counts(self) -> Mapping[str, ShadowCounts]:
+        """By profile, also of those that are shadows no more."""
+        return self._rooms.shadow_book.counts()
+
+    @property
+    def shadow_statuses(self) -> Sequence[ShadowStatus]:
+        """Of those in force that run."""
+        shadowing = self._rooms.outside.shadowing
+        if shadowing is None:
+            return ()
+        return self._rooms.shadow_book.statuses(shadowing.clock())
+
     def route(self, cluster: RoutingSettings) -> RoutingSettings:
         """Take in what the cluster says of routing; what the configuration says counts before it.
 
@@ -98,8 +113,11 @@ class Picker:
         if (configuration.flow_control is None) is not (self.configuration.flow_control is None):
             raise ValueError("another kind of admission needs a picker of its own")
         running = self.configured.scheduler
-        scheduler = (configuration.staged or configuration.profile).with_memory_of(running.profiles)
-        configured = configure(configuration, scheduler, self._rooms)
+        before = dict(running.profiles)
+        before.update({profile.name: profile for profile in self.configured.shadow_profiles})
+        scheduler = (configuration.staged or configuration.profile).with_memory_of(before)
+        shadows = tuple([shadow.profile.with_memory_of(before) for shadow in configuration.shadows])
+        configured = configure(configuration, scheduler, shadows, self._rooms)
         if isinstance(self.queue, LegacyAdmission):
             self.queue.reconfigure(configured.attempt, configured.saturation_for)
         else:
@@ -114,12 +132,15 @@ class Picker:
         if index_anew:
             for facts in self.queue.requests():
                 facts.prefix_blocks, facts.prefix_tokens = (), 0
-        before, self.configuration = self.configuration, configuration
+        other_routing = configuration.routing != self.configuration.routing
+        self.configuration = configuration
         self.configured = configured
         self.director.reading = configured.reading
+        self.director.index = configured.index
         self.director.admit = lambda facts: configured.admit(facts, self._rooms.outside.rng)
-        self.director.succeeded = scheduler.finished
-        if configuration.routing != before.routing:
+        self.director.succeeded = configured.succeeded
+        begin_comparing(configuration, configured, self._rooms)
+        if other_routing:
             self.route(self._cluster)
         return Reconfigured(self.director.something_changed(now), index_anew)
 
@@ -130,8 +151,9 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
     models = ModelCatalogue()
     scheduler = (configuration.staged or configuration.profile).with_new_memory()
     estimation = Estimation(models.is_adapter, models.lists)
-    rooms = Rooms(store, ledger, index, estimation, outside, use_subset)
-    configured = configure(configuration, scheduler, rooms)
+    shadows = tuple([shadow.profile.with_new_memory() for shadow in configuration.shadows])
+    rooms = Rooms(store, ledger, index, estimation, outside, use_subset, ShadowBook())
+    configured = configure(configuration, scheduler, shadows, rooms)
     limits = configuration.flow_control
     queue: Queue
     if limits is None:
@@ -154,7 +176,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         router=router,
         queue=queue,
         load=ledger,
-        index=index,
+        index=configured.index,
         estimates=estimation,
         read_payload=outside.read_payload,
         reading=configured.reading,
@@ -162,9 +184,9 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         answer_for=_model_lister(models, store),
         new_request_id=outside.new_request_id,
         admit=lambda facts: configured.admit(facts, outside.rng),
-        succeeded=scheduler.finished,
+        succeeded=configured.succeeded,
     )
-    return Picker(
+    picker = Picker(
         configuration,
         store,
         ledger,
@@ -177,6 +199,8 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         configured,
         rooms,
     )
+    begin_comparing(configuration, configured, rooms)
+    return picker
 
 
 def _endpoint_at(store: EndpointStore, authority: str) -> Endpoint | None:

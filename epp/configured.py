@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from epp.config.settings import Configuration
 from epp.core.endpoint import Endpoint
@@ -12,7 +12,7 @@ from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
 from epp.datalayer.ledger import Ledger
 from epp.datalayer.store import EndpointStore
-from epp.director import Arrival, Reading
+from epp.director import Arrival, PrefixIndex, Reading
 from epp.estimation.estimation import Estimation
 from epp.extproc.headers import read_control
 from epp.flowcontrol.attempt import PlacingAttempt
@@ -24,6 +24,10 @@ from epp.prefixcache.approximate import ApproximateIndex
 from epp.prefixcache.blocks import hash_chain, tokens_in
 from epp.scheduling.profile import Profile
 from epp.scheduling.staged import StagedScheduler
+from epp.shadow.book import ShadowBook
+from epp.shadow.comparison import Shadowing, Shadows
+from epp.shadow.upkeep import PaidIndex, paid_hashing
+from epp.shadowed import Beside, Estimate, put_in_force, shadows_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,7 @@ class Outside:
     )
     on_rewrite: Callable[[str, str, str], None] = lambda _rewrite, _model, _target: None
     sample: Sample | None = None  # asked before every attempt to place a request
+    shadowing: Shadowing | None = None  # None: shadow profiles do not run
 
 
 Scheduler = Profile | StagedScheduler
@@ -52,6 +57,7 @@ class Rooms:
     estimation: Estimation
     outside: Outside
     use_subset: bool
+    shadow_book: ShadowBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +65,38 @@ class Configured:
     """What the configuration makes of the rooms: without memory, made anew with each one."""
 
     scheduler: Scheduler  # with the memory of its stateful plugins
+    shadow_profiles: tuple[Profile, ...]  # with theirs, in the order of the configuration
+    shadows: Shadows | None  # None: nobody looks on
     attempt: PlacingAttempt | StagedAttempt
     fit_class: Callable[[RequestFacts], Hashable]
     saturation_for: Callable[[RequestFacts, float], float]
     admit: Callable[[RequestFacts, random.Random], None]  # raises Refused
     reading: Reading
+    index: PrefixIndex  # that learns of placements
+    succeeded: Callable[[RequestFacts, Endpoint, Endpoint, float], None]  # see the director
 
 
-def configure(configuration: Configuration, scheduler: Scheduler, rooms: Rooms) -> Configured:
-    """`scheduler` is that of the configuration, with its memory."""
+def configure(
+    configuration: Configuration,
+    scheduler: Scheduler,
+    shadow_profiles: tuple[Profile, ...],
+    rooms: Rooms,
+) -> Configured:
+    """Scheduler and shadow profiles are those of the configuration, with their memory."""
     detector = configuration.detector
-    attempt = _attempt(configuration, scheduler, rooms)
+    around = _surroundings(configuration, rooms)
+    shadows = _shadows(configuration, scheduler, shadow_profiles, around, rooms)
+    hash_prompt, index = _prompt_hasher(configuration), rooms.index
+    credited: PrefixIndex = index
+    if not _live(configuration).reads_prefix:
+        shadowing = rooms.outside.shadowing
+        if shadows is not None and shadowing is not None and shadows.reads_prefix:
+            around = replace(around, match_prefix=None)
+            hash_prompt = paid_hashing(hash_prompt, shadows, shadowing.clock)
+            credited = PaidIndex(index, shadows, shadowing.clock)
+        else:
+            hash_prompt = _no_blocks  # nobody would look at them
+    attempt = _attempt(scheduler, replace(around, shadows=shadows))
 
     def fit_class(facts: RequestFacts) -> Hashable:
         return facts.subset, scheduler.fit_key(facts)
@@ -84,39 +111,91 @@ def configure(configuration: Configuration, scheduler: Scheduler, rooms: Rooms) 
                 raise Refused(Reason.SATURATED, detail, 1.0)
 
     reading = Reading(
-        hash_prompt=_prompt_hasher(configuration),
+        hash_prompt=hash_prompt,
         control=_control_reader(configuration),
         session_headers=configuration.session_headers,
         flow_headers=configuration.flow_headers,
     )
-    return Configured(scheduler, attempt, fit_class, saturation_for, admit, reading)
-
-
-def _attempt(
-    configuration: Configuration, scheduler: Scheduler, rooms: Rooms
-) -> PlacingAttempt | StagedAttempt:
-    waits, outside = configuration.flow_control is not None, rooms.outside
-    around = Surroundings(
-        candidates=lambda: rooms.store.candidates,
-        with_room=configuration.detector.with_room if waits else None,
-        match_prefix=rooms.index.match,
-        reserve=rooms.ledger.reserve,
-        rng=outside.rng,
-        estimate=_estimate_reader(configuration, rooms.estimation, rooms.store),
-        sample=outside.sample,
-        use_subset=rooms.use_subset,
+    return Configured(
+        scheduler,
+        shadow_profiles,
+        shadows,
+        attempt,
+        fit_class,
+        saturation_for,
+        admit,
+        reading,
+        credited,
+        _succeeded(scheduler, shadows),
     )
+
+
+def begin_comparing(configuration: Configuration, configured: Configured, rooms: Rooms) -> None:
+    """What the configuration came to is in force from now on."""
+    live, shadowing, book = configured.scheduler, rooms.outside.shadowing, rooms.shadow_book
+    if configured.shadows is None or shadowing is None or not isinstance(live, Profile):
+        book.put_in_force("", (), 0.0)
+    else:
+        now, profiles = shadowing.clock(), configured.shadow_profiles
+        put_in_force(book, configuration, live, profiles, now)
+
+
+def _live(configuration: Configuration) -> Scheduler:
+    """What decides, without memory."""
+    return configuration.staged or configuration.profile
+
+
+def _attempt(scheduler: Scheduler, around: Surroundings) -> PlacingAttempt | StagedAttempt:
     if isinstance(scheduler, StagedScheduler):
         return StagedAttempt(scheduler, around)
     return PlacingAttempt(scheduler, around)
 
 
-def _estimate_reader(
-    configuration: Configuration, estimation: Estimation, store: EndpointStore
-) -> Callable[[RequestFacts, Sequence[Endpoint], float], None] | None:
-    if not (configuration.staged or configuration.profile).reads_costs:
-        return None  # nobody would look at it
+def _shadows(
+    configuration: Configuration,
+    scheduler: Scheduler,
+    profiles: tuple[Profile, ...],
+    around: Surroundings,
+    rooms: Rooms,
+) -> Shadows | None:
+    shadowing = rooms.outside.shadowing
+    if shadowing is None or not profiles or not isinstance(scheduler, Profile):
+        return None
+    estimate = _estimate_reader(rooms.estimation, rooms.store)
+    beside = Beside(around, rooms.index, estimate, rooms.shadow_book, shadowing)
+    return shadows_of(configuration, scheduler, profiles, beside)
 
+
+def _succeeded(
+    scheduler: Scheduler, shadows: Shadows | None
+) -> Callable[[RequestFacts, Endpoint, Endpoint, float], None]:
+    if shadows is None or not shadows.remembers:
+        return scheduler.finished
+    looking_on = shadows
+
+    def succeeded(facts: RequestFacts, picked: Endpoint, served: Endpoint, now: float) -> None:
+        scheduler.finished(facts, picked, served, now)
+        looking_on.finished(facts, picked, served, now)
+
+    return succeeded
+
+
+def _surroundings(configuration: Configuration, rooms: Rooms) -> Surroundings:
+    waits, outside = configuration.flow_control is not None, rooms.outside
+    reads_costs = _live(configuration).reads_costs  # else nobody would look at them
+    return Surroundings(
+        candidates=lambda: rooms.store.candidates,
+        with_room=configuration.detector.with_room if waits else None,
+        match_prefix=rooms.index.match,
+        reserve=rooms.ledger.reserve,
+        rng=outside.rng,
+        estimate=_estimate_reader(rooms.estimation, rooms.store) if reads_costs else None,
+        sample=outside.sample,
+        use_subset=rooms.use_subset,
+    )
+
+
+def _estimate_reader(estimation: Estimation, store: EndpointStore) -> Estimate:
     def estimate(facts: RequestFacts, endpoints: Sequence[Endpoint], now: float) -> None:
         pool = facts.estimate = estimation.pool(len(store.candidates), now)
         adapter = facts.adapter = estimation.adapter_of(facts.target_model)
@@ -128,11 +207,13 @@ def _estimate_reader(
     return estimate
 
 
+def _no_blocks(_model: str, _payload: Payload) -> tuple[Sequence[int], int]:
+    return (), 0
+
+
 def _prompt_hasher(
     configuration: Configuration,
 ) -> Callable[[str, Payload], tuple[Sequence[int], int]]:
-    if not (configuration.staged or configuration.profile).reads_prefix:
-        return lambda _model, _payload: ((), 0)  # nobody would look at it
     block_tokens = configuration.prefix_cache.block_tokens
     max_tokens = configuration.prefix_cache.max_tokens
 

@@ -53,6 +53,8 @@ COMPILED = (
     "scheduling/readings.py",
     "scheduling/roles.py",
     "scheduling/staged.py",
+    "shadow/*.py",
+    "shadowed.py",
     "simulation/adapters.py",
     "simulation/fleet/engine.py",
     "simulation/fleet/kv_cache.py",
@@ -77,6 +79,7 @@ INTERPRETED = (
     "extproc/health.py",  # its states are constants of a nested class
     "extproc/transport/http2/server.py",  # a shell
     "prefixcache/settings.py",  # read by pydantic
+    "shadow/draws.py",  # subclasses a generator of Python's own
 )
 
 # Nobody outside replaces functions of ours, so calls between them need no table and may be inlined.

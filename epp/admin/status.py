@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from epp.core.decision import DecisionRecord
 from epp.core.endpoint import Endpoint
+from epp.core.shadows import ShadowStatus
 
 MAX_ENDPOINTS = 500
 MAX_DECISIONS = 50
@@ -36,6 +37,7 @@ class StatusSources:
     ready: Callable[[], bool]
     configuration: Callable[[], ConfigurationStatus]
     now: Callable[[], float]
+    shadows: Callable[[], Iterable[ShadowStatus]] = tuple
 
 
 def status(sources: StatusSources) -> dict[str, object]:
@@ -53,6 +55,7 @@ def status(sources: StatusSources) -> dict[str, object]:
             {"priority": priority, "requests": requests, "bytes": size}
             for priority, requests, size in sources.waiting()
         ],
+        "shadows": [_shadow(shadow) for shadow in sources.shadows()],
         "decisions": [
             {**record.as_dict(), "age_seconds": round(now - record.decided_at, 3)}
             for record in reversed(recent)
@@ -76,6 +79,31 @@ def _endpoint(sources: StatusSources, endpoint: Endpoint, now: float) -> dict[st
         "cached_tokens": sources.cached_tokens(endpoint),
         "age_seconds": _age(now, metrics.running_read_at),
     }
+
+
+def _shadow(shadow: ShadowStatus) -> dict[str, object]:
+    """Since it is compared with the profile that decides now."""
+    counts = shadow.counts
+    return {
+        "profile": shadow.profile,
+        "live_profile": shadow.live_profile,
+        "seconds": round(shadow.seconds, 3),
+        "compared": counts.compared,
+        "agreed": counts.agreed,
+        "not_placed": counts.not_placed,
+        "skipped": counts.skipped,
+        "failed": counts.failed,
+        "agreement": _rounded(shadow.agreement, 4),
+        "predicted": counts.predicted,
+        "cost_difference_seconds": _rounded(shadow.cost_difference_seconds, 6),
+        "overhead_seconds": _rounded(shadow.overhead_seconds, 7),
+        "loop_share": round(shadow.loop_share, 6),
+        "max_loop_share": shadow.max_loop_share,
+    }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
 
 
 def _age(now: float, read_at: float) -> float | None:

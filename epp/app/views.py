@@ -17,6 +17,7 @@ from epp.extproc.observer import RequestObserver
 from epp.telemetry.legacy import with_twins
 from epp.telemetry.metrics import Metrics
 from epp.telemetry.pool import PoolCollector, PoolSources
+from epp.telemetry.shadows import ShadowCollector
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ def admin_views(watched: Watched) -> AdminViews:
     metrics, families = watched.metrics, watched.settings.metrics_families
     sources = _status_sources(watched)
     metrics.registry.register(PoolCollector(_pool_sources(watched)))
+    metrics.registry.register(ShadowCollector(lambda: watched.picker.shadow_counts))
     return AdminViews(
         metrics=lambda: with_twins(metrics.registry.collect(), families),
         ready=lambda: watched.health.ready,
@@ -61,6 +63,7 @@ def _status_sources(watched: Watched) -> StatusSources:
         ready=lambda: watched.health.ready,
         configuration=watched.configuration,
         now=watched.now,
+        shadows=lambda: picker.shadow_statuses,
     )
 
 

@@ -21,6 +21,7 @@ from epp.app.lifecycle import Shells
 from epp.app.reload import ConfigurationReload, ReloadSettings
 from epp.app.scrapes import Scrapes
 from epp.app.settings import ServeSettings, Transport
+from epp.app.shadows import shadowing, tell_shadows
 from epp.app.views import Watched, admin_views
 from epp.compose import Picker, compose
 from epp.config.settings import Configuration
@@ -129,6 +130,7 @@ def _core(settings: ServeSettings, configuration: Configuration, writer: LineWri
     metrics.model_cap.exempt(configuration.routing.model_names())
     sampler = DecisionSampler(settings.replay_sampling, random.Random())
     outside = _outside(metrics, sampler if settings.replay_sampling else None)
+    tell_shadows(configuration)
     picker = sampler.picker = compose(configuration, outside, use_subset=settings.use_subset)
     observer = RequestObserver(metrics, RequestLog(writer, enabled=settings.log_requests))
     board = Switchboard(
@@ -148,7 +150,10 @@ def _core(settings: ServeSettings, configuration: Configuration, writer: LineWri
 def _apply(settings: ServeSettings, core: _Core, configuration: Configuration) -> None:
     """Put another configuration in force, in one step of the event loop."""
     scraping = _scrape_settings(settings, configuration)
+    before = core.picker.configuration
     done = core.picker.reconfigure(configuration, core.board.now())
+    if (configuration.profile, configuration.shadows) != (before.profile, before.shadows):
+        tell_shadows(configuration)
     core.metrics.model_cap.exempt(configuration.routing.model_names())
     core.scraper.reconfigure(scraping)
     if done.index_anew:
@@ -213,6 +218,7 @@ def _outside(metrics: Metrics, sample: Sample | None) -> Outside:
         new_request_id=lambda: str(uuid.uuid4()),
         on_rewrite=metrics.rewrote,
         sample=sample,
+        shadowing=shadowing(),
     )
 
 

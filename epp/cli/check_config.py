@@ -62,5 +62,8 @@ def _describe(configuration: Configuration) -> None:
             click.echo(f"  decider {name}: {decider}")
         for profile in staged.profiles.values():
             _describe_profile(profile)
+    for shadow in configuration.shadows:
+        click.echo(f"shadow, at most {shadow.max_loop_share * 100:g} % of the loop's time:")
+        _describe_profile(shadow.profile)
     click.echo(f"saturation: {configuration.detector}")
     click.echo(f"flow control: {configuration.flow_control or 'off: nobody waits'}")

@@ -87,7 +87,8 @@ def replay(file: str) -> None:
     try:
         again = take_again(recorded)
         differences = again.differences(recorded)
-        shown = readable({**recorded, "steps": again.steps, "decision": again.decision})
+        decided = {"steps": again.steps, "decision": again.decision, "shadows": []}
+        shown = readable({**recorded, **decided})
     except CannotReplay as error:
         _end(f"{file}: {error}")
     except (KeyError, TypeError, ValueError, AttributeError) as error:

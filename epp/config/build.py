@@ -16,6 +16,7 @@ from epp.config.document import (
     PluginEntry,
     PriorityBand,
     Routing,
+    only_in_shadows,
     references,
 )
 from epp.config.errors import ConfigError
@@ -132,6 +133,7 @@ class _Builder:
         return Configuration(
             profile=scheduling.profile,
             staged=scheduling.staged,
+            shadows=scheduling.shadows,
             detector=self._detector(),
             flow_control=self._flow_control(gate),
             discovery=self._discovery(),
@@ -180,6 +182,8 @@ class _Builder:
             name = "utilization-detector" if reference is None else reference.plugin_ref
             if name == "utilization-detector":
                 found = self.instances.get(name)
+                if reference is None and name in only_in_shadows(self.document):
+                    found = None
                 return found if isinstance(found, Detector) else DEFAULT_DETECTOR
             raise ConfigError([f"{where}: references undefined plugin '{name}'"])
         plugin = self.instances[reference.plugin_ref]

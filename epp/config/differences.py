@@ -33,6 +33,9 @@ def differences(document: Document, flow_control_gate: bool | None) -> tuple[str
             found.append(
                 f"featureGates[{index}]: without effect, pickers that do not lead know the pool too"
             )
+    found += [
+        f"{name}: ours; the Go picker refuses a document that has it" for name in _ours(document)
+    ]
     if document.saturation_detector is not None:
         found.append("saturationDetector: deprecated, use flowControl.saturationDetector")
     if document.parser is not None:
@@ -46,6 +49,11 @@ def differences(document: Document, flow_control_gate: bool | None) -> tuple[str
         if flow_control_gate is not False and entry.type in WAITING:
             found.append(f"plugins[{index}]: {WAITING[entry.type]}")
     return tuple(found)
+
+
+def _ours(document: Document) -> list[str]:
+    fields = {"shadowProfiles": document.shadow_profiles, "liveProfile": document.live_profile}
+    return [name for name, given in fields.items() if given]
 
 
 def _of_plugin(entry: PluginEntry) -> str | None:

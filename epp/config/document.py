@@ -60,6 +60,19 @@ class SchedulingProfile(Strict):
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowProfile(Strict):
+    """Ours: a profile that looks on while another one decides."""
+
+    name: str
+    plugins: tuple[ProfilePlugin, ...] = ()
+    max_loop_share: float = 0.01  # of the event loop's time
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.max_loop_share <= 1.0:
+            raise ValueError(f"maxLoopShare: {self.max_loop_share} is not above 0 and at most 1")
+
+
+@dataclass(frozen=True, slots=True)
 class DataSource(Strict):
     plugin_ref: str
     extractors: tuple[PluginReference, ...] = ()
@@ -207,12 +220,21 @@ class Document(Strict):
     feature_gates: tuple[str, ...] = ()
     plugins: tuple[PluginEntry, ...] = ()
     scheduling_profiles: tuple[SchedulingProfile, ...] = ()
+    shadow_profiles: tuple[ShadowProfile, ...] = ()  # ours
+    live_profile: str = ""  # ours: the one of all these that decides; empty: no shadow does
     data_layer: DataLayer = DataLayer()
     flow_control: FlowControl | None = None
     request_handler: RequestHandler = RequestHandler()
     saturation_detector: PluginReference | None = None  # deprecated place of flowControl's
     parser: PluginReference | None = None  # deprecated form of requestHandler.parsers
     routing: Routing = Routing()
+
+
+def only_in_shadows(document: Document) -> frozenset[str]:
+    """Plugins that no scheduling profile refers to: what counts by being listed does not count."""
+    deciding = {p.plugin_ref for profile in document.scheduling_profiles for p in profile.plugins}
+    looking_on = {p.plugin_ref for profile in document.shadow_profiles for p in profile.plugins}
+    return frozenset(looking_on - deciding)
 
 
 def references(document: Document) -> Iterator[tuple[str, str]]:

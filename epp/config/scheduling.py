@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from epp.config.document import Document, SchedulingProfile
+from epp.config.document import Document, SchedulingProfile, ShadowProfile, only_in_shadows
 from epp.config.errors import ConfigError
+from epp.config.settings import Shadow
 from epp.scheduling.interfaces import (
     Admitter,
     Decider,
@@ -24,11 +26,14 @@ from epp.scheduling.plugins.single_profile_handler import SingleProfileHandler
 from epp.scheduling.profile import Profile, WeightedScorer
 from epp.scheduling.staged import StagedScheduler
 
+MAX_SHADOWS: Final = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Scheduling:
     profile: Profile  # the only one, or that which answers a request that says nothing of profiles
     staged: StagedScheduler | None = None  # None: there is one profile alone
+    shadows: tuple[Shadow, ...] = ()
     notes: tuple[str, ...] = ()  # what a user of this document may not expect
 
 
@@ -46,15 +51,62 @@ class SchedulingBuilder:
                 raise ConfigError(
                     ["schedulingProfiles: no profile handler configured for several profiles"]
                 )
-            return Scheduling(next(iter(profiles.values())))
+            return self._with_shadows(next(iter(profiles.values())), ())
         try:
             notes = tuple(f"{where}: {note}" for note in handler.check(tuple(profiles)))
         except ValueError as error:
             raise ConfigError([f"{where}: {name}: {error}"]) from None
         if isinstance(handler, SingleProfileHandler):
-            return Scheduling(next(iter(profiles.values())), notes=notes)
+            return self._with_shadows(next(iter(profiles.values())), notes)
+        self._check_no_shadows(where, name)
         staged = StagedScheduler(name, handler, profiles, self._deciders(where, handler))
-        return Scheduling(profiles[staged.usual_profile], staged, notes)
+        return Scheduling(profiles[staged.usual_profile], staged, notes=notes)
+
+    def _with_shadows(self, profile: Profile, notes: tuple[str, ...]) -> Scheduling:
+        """`profile` decides, unless the document names one of the shadows in its place."""
+        document, usual_share = self.document, ShadowProfile("").max_loop_share
+        profiles = {profile.name: Shadow(profile, usual_share)}
+        if document.shadow_profiles and not document.scheduling_profiles:
+            raise ConfigError(
+                [
+                    "shadowProfiles: only beside schedulingProfiles: without them every plugin of "
+                    "the document decides, those of shadows too"
+                ]
+            )
+        if (count := len(document.shadow_profiles)) > MAX_SHADOWS:
+            raise ConfigError([f"shadowProfiles: {count} are more than {MAX_SHADOWS}"])
+        for index, shadow in enumerate(document.shadow_profiles):
+            where = f"shadowProfiles[{index}]"
+            self._check_name(where, shadow.name, profiles)
+            made = self._profile(shadow.name, _references(where, shadow))
+            profiles[shadow.name] = Shadow(made, shadow.max_loop_share)
+        name = document.live_profile or profile.name
+        if name not in profiles:
+            known = ", ".join(profiles)
+            raise ConfigError([f"liveProfile: '{name}' is none of the profiles: {known}"])
+        deciding = profiles.pop(name).profile
+        return Scheduling(deciding, shadows=tuple(profiles.values()), notes=notes)
+
+    def _check_no_shadows(self, where: str, handler: str) -> None:
+        """Stages are decided together, so one profile alone cannot be compared with them."""
+        problems = [
+            f"{place}: not with {where}, profile handler '{handler}': shadows are compared with "
+            "one profile that decides alone"
+            for place, given in (
+                ("shadowProfiles", self.document.shadow_profiles),
+                ("liveProfile", self.document.live_profile),
+            )
+            if given
+        ]
+        if problems:
+            raise ConfigError(problems)
+
+    @staticmethod
+    def _check_name(where: str, name: str, known: Container[str]) -> None:
+        if not name:
+            raise ConfigError([f"{where}.name: is empty"])
+        if name in known:
+            raise ConfigError([f"{where}.name: duplicate profile name '{name}'"])
 
     def _handler(self) -> tuple[str, str, ProfileHandler | None]:
         """Place, name and handler. It counts wherever it is listed, no section refers to it."""
@@ -94,10 +146,7 @@ class SchedulingBuilder:
         profiles: dict[str, Profile] = {}
         for index, profile in enumerate(listed):
             where = f"schedulingProfiles[{index}]"
-            if not profile.name:
-                raise ConfigError([f"{where}.name: is empty"])
-            if profile.name in profiles:
-                raise ConfigError([f"{where}.name: duplicate profile name '{profile.name}'"])
+            self._check_name(where, profile.name, profiles)
             profiles[profile.name] = self._profile(profile.name, _references(where, profile))
         return profiles
 
@@ -139,7 +188,12 @@ class SchedulingBuilder:
 
     def _any_picker(self) -> Picker:
         """For a profile that names none."""
-        plugins = (remembering(name, plugin) for name, plugin in self.instances.items())
+        left_out = only_in_shadows(self.document)
+        plugins = (
+            remembering(name, plugin)
+            for name, plugin in self.instances.items()
+            if name not in left_out
+        )
         return next((plugin for plugin in plugins if isinstance(plugin, Picker)), MaxScorePicker())
 
     def _all_plugins(self) -> list[tuple[str, str, float | None]]:
@@ -152,7 +206,9 @@ class SchedulingBuilder:
         ]
 
 
-def _references(where: str, profile: SchedulingProfile) -> list[tuple[str, str, float | None]]:
+def _references(
+    where: str, profile: SchedulingProfile | ShadowProfile
+) -> list[tuple[str, str, float | None]]:
     """Place, reference and weight."""
     return [
         (f"{where}.plugins[{index}].pluginRef", plugin.plugin_ref, plugin.weight)

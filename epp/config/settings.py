@@ -17,6 +17,14 @@ from epp.scheduling.staged import StagedScheduler
 
 
 @dataclass(frozen=True, slots=True)
+class Shadow:
+    """A profile that looks on."""
+
+    profile: Profile
+    max_loop_share: float  # of the event loop's time, that it may take
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     profile: Profile  # the only one, or that which answers a request that says nothing of profiles
     detector: Detector
@@ -28,6 +36,7 @@ class Configuration:
     session_headers: tuple[str, ...] = ()
     scraping: ScrapeSettings = ScrapeSettings()
     staged: StagedScheduler | None = None  # None: there is one profile alone
+    shadows: tuple[Shadow, ...] = ()  # none where there are several profiles
     flow_headers: tuple[str, ...] = ()  # that name the flow of a request without a fairness id
     admitters: tuple[Admitter, ...] = ()
     differences: tuple[str, ...] = ()  # from the Go picker, that this document meets

@@ -11,7 +11,7 @@ from epp.core.refusal import Refused
 from epp.core.request import RequestFacts
 from epp.core.stages import Role, Skip
 
-RECORD_VERSION: Final = 2
+RECORD_VERSION: Final = 3
 
 Step = tuple[str, Sequence[Endpoint]]  # of a decision: its name, and who was left after it
 
@@ -60,6 +60,25 @@ class StageRecord:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class ShadowPick:
+    """What a shadow profile would have decided in the place of the one that did."""
+
+    profile: str
+    picked: tuple[Endpoint, ...] = ()  # best first; empty: it would not have placed the request
+    problem: str = ""  # why nothing is picked
+    # Predicted, of all requests together: below zero if its pick is cheaper. None: not known.
+    cost_difference_seconds: float | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "profile": self.profile,
+            "picked": [endpoint.authority for endpoint in self.picked],
+            "problem": self.problem,
+            "cost_difference_seconds": self.cost_difference_seconds,
+        }
+
+
 @dataclass(slots=True)
 class DecisionRecord:
     """Why a request went where it went. The one source of the log line, explain and replay.
@@ -88,6 +107,7 @@ class DecisionRecord:
     stages: tuple[StageRecord, ...] = ()  # the others, in the order in which they ran
     handler: str = ""  # instance that chose the profiles; empty where there is one profile alone
     handler_type: str = ""
+    shadows: tuple[ShadowPick, ...] = ()  # of those that looked at this decision
     snapshot: Replayable | None = None  # only of those that were chosen to be recorded
     refusal: str = ""  # reason word
     detail: str = ""
@@ -121,6 +141,7 @@ class DecisionRecord:
             "stages": [stage.as_dict() for stage in self.stages],
             "handler": self.handler,
             "handler_type": self.handler_type,
+            "shadows": [shadow.as_dict() for shadow in self.shadows],
             "refusal": self.refusal,
             "detail": self.detail,
         }

@@ -8,11 +8,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from epp.core.decision import Answer, DecisionRecord, Outcome, Placed, Replayable, Step, Waiting
+from epp.core.decision import (
+    Answer,
+    DecisionRecord,
+    Outcome,
+    Placed,
+    Replayable,
+    ShadowPick,
+    Step,
+    Waiting,
+)
 from epp.core.refusal import Refused
 from epp.core.request import RequestFacts
 from epp.explain.explanation import explanation, stepped
 from epp.explain.plain import CannotRecord
+from epp.shadow.comparison import Look
 
 EXPLANATION_VERSION: Final = 1
 
@@ -24,8 +34,12 @@ def tried(
     record: DecisionRecord | None,
     steps: Sequence[Step],
     snapshot: Replayable | None,
+    looks: Sequence[Look] = (),
 ) -> dict[str, Any]:
-    """Of a request that was not sent anywhere. `ahead` are those in line before it, if it waits."""
+    """Of a request that was not sent anywhere. `ahead` are those in line before it, if it waits.
+
+    `looks` are what shadow profiles would have made of it.
+    """
     return {
         "version": EXPLANATION_VERSION,
         "request": {
@@ -42,6 +56,13 @@ def tried(
         "outcome": _outcome(outcome, ahead),
         "steps": stepped(steps),
         "decision": None if record is None else explanation(record),
+        "shadows": [
+            {
+                **_shadow(look.pick, record),
+                "decision": None if look.record is None else explanation(look.record),
+            }
+            for look in looks
+        ],
         **_replay(snapshot),
     }
 
@@ -65,8 +86,15 @@ def taken(record: DecisionRecord, now: float) -> dict[str, Any]:
         "outcome": refused if record.refusal else {"kind": "placed"},
         "steps": stepped(record.steps),
         "decision": explanation(record) if record.picked else None,
+        "shadows": [_shadow(pick, record) for pick in record.shadows],
         **_replay(record.snapshot),
     }
+
+
+def _shadow(pick: ShadowPick, record: DecisionRecord | None) -> dict[str, Any]:
+    """Of a shadow profile. Beside the decision: that is taken again without it."""
+    decided = record.picked[:1] if record is not None else ()
+    return {**pick.as_dict(), "agrees": bool(pick.picked) and pick.picked[:1] == decided}
 
 
 def _replay(snapshot: Replayable | None) -> dict[str, Any]:

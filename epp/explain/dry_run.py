@@ -25,6 +25,7 @@ from epp.estimation.stay import Stay
 from epp.explain.document import tried
 from epp.explain.snapshot import Snapshot, capture
 from epp.routing.router import ModelRouter
+from epp.shadow.comparison import Look
 
 
 @dataclass(slots=True)
@@ -37,10 +38,19 @@ class Explained:
     record: DecisionRecord | None  # None if nothing could be ranked
     steps: Sequence[Step]
     snapshot: Snapshot | None  # None if it came to no decision of the scheduler
+    looks: Sequence[Look]  # of shadow profiles, where something could be ranked
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
-        return tried(self.facts, self.outcome, self.ahead, self.record, self.steps, self.snapshot)
+        return tried(
+            self.facts,
+            self.outcome,
+            self.ahead,
+            self.record,
+            self.steps,
+            self.snapshot,
+            self.looks,
+        )
 
 
 def explain(picker: Picker, arrival: Arrival, now: float, seed: int) -> Explained:
@@ -62,7 +72,13 @@ def explain(picker: Picker, arrival: Arrival, now: float, seed: int) -> Explaine
     )
     begun = director.begin(arrival, now)
     return Explained(
-        begun.facts, begun.outcome, trial.ahead, trial.record, trial.steps, trial.snapshot
+        begun.facts,
+        begun.outcome,
+        trial.ahead,
+        trial.record,
+        trial.steps,
+        trial.snapshot,
+        trial.looks,
     )
 
 
@@ -76,12 +92,17 @@ class _Trial:
     snapshot: Snapshot | None = None
     record: DecisionRecord | None = None
     ahead: int | None = None
+    looks: Sequence[Look] = ()
 
     def place(self, facts: RequestFacts, now: float) -> Outcome | Waiting:
-        picker = self.picker
+        picker, headers = self.picker, facts.headers
         self.snapshot = capture(picker, facts, now, self.seed)
         rng = random.Random(self.seed)
         self.record = picker.configured.attempt.consider(facts, now, rng, self.steps)
+        if self.record is not None and (shadows := picker.configured.shadows) is not None:
+            noting, facts.headers = facts.headers, headers  # what shadows look at is not noted
+            self.looks = shadows.tried(facts, self.record, now, self.seed)
+            facts.headers = noting
         placeable = self.record is not None
         self.ahead = picker.queue.preview(facts, now, placeable=placeable)
         if self.record is None or self.ahead is not None:

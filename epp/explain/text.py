@@ -28,6 +28,23 @@ def _lines(explained: Json) -> Iterator[str]:
             yield ""
             yield _stage(stage)
             yield from _run(stage)
+    if shadows := explained.get("shadows"):
+        yield ""
+        yield from map(_shadow, shadows)
+
+
+def _shadow(shadow: Json) -> str:
+    """Its tables are in the JSON."""
+    name, difference = f"shadow {shadow['profile']}", shadow["cost_difference_seconds"]
+    if not shadow["picked"]:
+        return f"{name}: no pick: {shadow['problem']}"
+    if shadow["agrees"]:
+        return f"{name}: the same"
+    cost = ""
+    if difference is not None:  # in time of all requests together
+        word = "cheaper" if difference < 0.0 else "dearer"
+        cost = f", predicted {abs(difference) * 1000.0:.3g} ms {word}"
+    return f"{name}: {shadow['picked'][0]} instead{cost}"
 
 
 def _run(run: Json) -> Iterator[str]:

@@ -105,8 +105,9 @@ class PlacingAttempt:
         roomy = around.roomy(facts, fitting, now, steps)
         if not roomy:
             return None
-        if facts.prefix_blocks:
-            facts.cached_tokens = around.match_prefix(facts.prefix_blocks, roomy, facts.token_ratio)
+        match_prefix = around.match_prefix
+        if match_prefix is not None and facts.prefix_blocks:
+            facts.cached_tokens = match_prefix(facts.prefix_blocks, roomy, facts.token_ratio)
         if around.estimate is not None:
             around.estimate(facts, roomy, now)
         count = 1 + around.max_fallbacks if facts.takes_lists else 1
@@ -133,4 +134,6 @@ class PlacingAttempt:
         record.steps = steps
         record.picked = ordered
         record.cached_tokens = min(facts.cached_tokens.get(ordered[0], 0), facts.prompt_tokens)
+        if self.around.match_prefix is None:
+            record.prefix_tokens = 0
         return record

@@ -170,8 +170,8 @@ class StagedAttempt:
 
     def _look_up(self, facts: RequestFacts, allowed: Sequence[Endpoint]) -> None:
         """Once for all stages. Where nobody holds the prefix, a second time costs nothing."""
-        if facts.prefix_blocks and not facts.cached_tokens:
-            match_prefix = self.around.match_prefix
+        match_prefix = self.around.match_prefix
+        if match_prefix is not None and facts.prefix_blocks and not facts.cached_tokens:
             facts.cached_tokens = match_prefix(facts.prefix_blocks, allowed, facts.token_ratio)
 
     def _recorded(

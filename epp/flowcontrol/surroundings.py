@@ -21,15 +21,31 @@ ROOM: Final = "room"  # as the saturation detector judges it
 Sample = Callable[[RequestFacts, float], tuple[random.Random, Replayable] | None]
 
 
+class Shadows(Protocol):
+    """Who looks on while it is decided, and changes nothing. Must not raise."""
+
+    def before(self, facts: RequestFacts, rng: random.Random) -> random.Random:
+        """It will be decided now. Returns what makes the draws of `rng` for that."""
+        ...
+
+    def after(self, facts: RequestFacts, record: DecisionRecord, now: float) -> None:
+        """It was decided, and nothing is reserved so far."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     candidates: Callable[[], Sequence[Endpoint]]  # the endpoints that can be reached
     with_room: Callable[[Sequence[Endpoint], float], Sequence[Endpoint]] | None  # None: all
-    match_prefix: Callable[[Sequence[int], Sequence[Endpoint], float], Mapping[Endpoint, int]]
+    # None: who decides does not look at prefixes, though others may.
+    match_prefix: (
+        Callable[[Sequence[int], Sequence[Endpoint], float], Mapping[Endpoint, int]] | None
+    )
     reserve: Callable[[Endpoint, int, int], Lease]  # tokens of the prompt, of them not cached
     rng: random.Random
     estimate: Callable[[RequestFacts, Sequence[Endpoint], float], None] | None = None
     sample: Sample | None = None  # None: nothing is recorded to be taken again
+    shadows: Shadows | None = None
     use_subset: bool = True
     max_fallbacks: int = 3  # listed after the pick for a gateway that takes lists
 
@@ -70,17 +86,21 @@ class Considering(Protocol):
 def considered(attempt: Considering, facts: RequestFacts, now: float) -> DecisionRecord | None:
     """What the attempt decides, recorded with all that it read if it is chosen to be."""
     around = attempt.around
-    if around.sample is None:
+    if around.sample is None and around.shadows is None:
         return attempt.consider(facts, now, around.rng, [])
     headers = facts.headers
-    sampled = around.sample(facts, now)
-    if sampled is None:
-        return attempt.consider(facts, now, around.rng, [])
-    rng, snapshot = sampled
+    sampled = None if around.sample is None else around.sample(facts, now)
+    rng = around.rng if sampled is None else sampled[0]
+    if around.shadows is not None:
+        rng = around.shadows.before(facts, rng)
     try:
         record = attempt.consider(facts, now, rng, [])
     finally:
         facts.headers = headers  # which of them are looked at later is of no interest
-    if record is not None:
-        record.snapshot = snapshot
+    if record is None:
+        return None
+    if sampled is not None:
+        record.snapshot = sampled[1]
+    if around.shadows is not None:
+        around.shadows.after(facts, record, now)
     return record

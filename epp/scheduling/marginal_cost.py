@@ -27,6 +27,24 @@ def marginal_costs(request: RequestFacts, endpoints: Sequence[Endpoint]) -> list
     return [_in_seconds(request, endpoint, foreign_tokens, pool) for endpoint in endpoints]
 
 
+def cost_difference(
+    request: RequestFacts, endpoints: Sequence[Endpoint], first: Endpoint, other: Endpoint
+) -> float | None:
+    """How much more `other` would cost than `first`, in seconds of all requests together.
+
+    None while nothing is known of the speed. `endpoints` are those that were considered.
+    """
+    pool = request.estimate
+    if pool is None:
+        return None
+    if first is other:
+        return 0.0
+    foreign_tokens = _tokens_of_a_foreign_request(endpoints)
+    return _in_seconds(request, other, foreign_tokens, pool) - _in_seconds(
+        request, first, foreign_tokens, pool
+    )
+
+
 def _in_tokens(request: RequestFacts, endpoint: Endpoint, foreign_tokens: float) -> float:
     """Those in front, its own, and its own once more for all that stand still meanwhile."""
     load = endpoint.load

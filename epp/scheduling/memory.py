@@ -107,6 +107,23 @@ def remembering(name: str, plugin: object) -> object:
             return plugin
 
 
+def joined(deciding: Sequence[Memory], shadows: Sequence[Memory]) -> list[Memory]:
+    """Equal ones remember the same from now on.
+
+    Returns those that no deciding one is equal to, each once: somebody has to tell them what is
+    decided.
+    """
+    told: list[Memory] = []
+    for memory in shadows:
+        for known in (*deciding, *told):
+            if known == memory:
+                memory.state = known.state
+                break
+        else:
+            told.append(memory)
+    return told
+
+
 def memory_of(plugin: Plugin) -> Memory | None:
     """None of a plugin that remembers nothing."""
     if isinstance(plugin, RememberingFilter | RememberingScorer | RememberingPicker):

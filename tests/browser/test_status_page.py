@@ -52,6 +52,47 @@ async def test_the_page_shows_the_pool_and_what_was_decided() -> None:
         await browser.close()
 
 
+LOOKED_AT: dict[str, object] = {
+    "plugins": [{"type": "queue-scorer"}, {"type": "max-score-picker"}],
+    "schedulingProfiles": [
+        {
+            "name": "live",
+            "plugins": [{"pluginRef": "queue-scorer"}, {"pluginRef": "max-score-picker"}],
+        }
+    ],
+    "shadowProfiles": [{"name": "drawn", "plugins": [{"pluginRef": "max-score-picker"}]}],
+}
+
+
+@pytest.mark.parametrize("shadows", [True, False])
+async def test_the_page_shows_shadows_where_there_are_some(shadows: bool) -> None:
+    document = LOOKED_AT if shadows else None
+    async with (
+        running_stack(Mode.LIGHT, count=1, document=document) as stack,
+        stack.client() as client,
+        async_playwright() as browsers,
+    ):
+        messages = [{"role": "user", "content": "x"}]
+        await client.chat.completions.create(model="sim", messages=messages, max_tokens=2)  # type: ignore[call-overload]
+        browser = await browsers.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = await browser.new_page()
+        await page.goto(f"http://127.0.0.1:{stack.picker.metrics_port}/")
+        await expect(page.locator("#decisions tbody tr")).to_have_count(1)
+        rows = page.locator("#shadows tbody tr")
+        if shadows:
+            await expect(rows).to_have_count(1)
+            await expect(rows.locator("td").nth(0)).to_have_text("drawn")
+            await expect(rows.locator("td").nth(1)).to_have_text("live")
+            await expect(rows.locator("td").nth(2)).to_have_text("1")
+            await expect(rows.locator("td").nth(3)).to_have_text("100.0 %")
+        else:
+            await expect(rows).to_have_count(0)
+            await expect(page.locator("#shadow-section")).to_be_hidden()
+        await browser.close()
+
+
 SPLIT: dict[str, object] = {
     "plugins": [
         *({"type": f"{role}-filter"} for role in ("prefill", "decode")),

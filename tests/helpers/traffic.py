@@ -19,6 +19,7 @@ from epp.datalayer.store import EndpointSpec
 from epp.director import Arrival, Cause, Ending
 from epp.payloads.payload import Payload
 from epp.payloads.usage import Usage
+from epp.shadow.comparison import Shadowing
 from epp.simulation.engine import Engine
 from epp.simulation.profiles import PROFILES
 from epp.simulation.requests import EngineRequest
@@ -71,6 +72,7 @@ class Traffic:
     document: str = MARGINAL_COST
     bytes_per_token: float = 4.0
     seed: int = 1
+    shadowing: Shadowing | None = None
     adapter_load_seconds: float = 0.03  # from host memory
     adapter_first_load_seconds: float = 0.03  # from disk
     now: float = 0.0
@@ -81,7 +83,10 @@ class Traffic:
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         outside = Outside(
-            random.Random(self.seed + 1), lambda: f"r{next(self._serial)}", self._read
+            random.Random(self.seed + 1),
+            lambda: f"r{next(self._serial)}",
+            self._read,
+            shadowing=self.shadowing,
         )
         self._serial = count()
         self._asked: dict[str, Asked] = {}

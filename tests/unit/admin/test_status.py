@@ -10,7 +10,10 @@ from epp.admin.status import (
     status,
 )
 from epp.core.decision import record_of
+from epp.core.shadows import ShadowCounts, ShadowStatus
 from tests.helpers.build import a_request, an_endpoint
+
+COUNTS = ShadowCounts(3, 1, 0, 7, 2, 2, 0.5, 0.25, 0.75)
 
 
 def sources(endpoints: int = 2, decisions: int = 3) -> StatusSources:
@@ -31,6 +34,7 @@ def sources(endpoints: int = 2, decisions: int = 3) -> StatusSources:
         ready=lambda: True,
         configuration=lambda: ConfigurationStatus(3, "ab12", 5.0, problem="kind: is missing"),
         now=lambda: 10.0,
+        shadows=lambda: [ShadowStatus("s", "live", 0.01, 100.0, COUNTS)],
     )
 
 
@@ -48,6 +52,26 @@ def test_what_it_shows() -> None:
         "applied_at": 5.0,
         "problem": "kind: is missing",
         "needs_restart": [],
+    }
+
+
+def test_shadow_profiles_by_what_they_are_compared_with() -> None:
+    [shown] = orjson.loads(orjson.dumps(status(sources())))["shadows"]
+    assert shown == {
+        "profile": "s",
+        "live_profile": "live",
+        "seconds": 100.0,
+        "compared": 4,
+        "agreed": 3,
+        "not_placed": 0,
+        "skipped": 7,
+        "failed": 2,
+        "agreement": 0.75,
+        "predicted": 2,
+        "cost_difference_seconds": -0.125,
+        "overhead_seconds": 0.125,
+        "loop_share": 0.0075,
+        "max_loop_share": 0.01,
     }
 
 

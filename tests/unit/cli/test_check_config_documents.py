@@ -1,4 +1,4 @@
-"""The documents of docs/disaggregation.md are read, and come to what the page says."""
+"""The documents of docs/disaggregation.md and shadow.md come to what the pages say."""
 
 from __future__ import annotations
 
@@ -40,3 +40,19 @@ def test_a_document_of_the_page_is_valid(place: int, tmp_path: Path) -> None:
     assert shares is (handler == "disagg")
     unexpected = [line for line in result.output.splitlines() if line.startswith("  plugins[")]
     assert [line for line in unexpected if "deprecated" not in line] == []
+
+
+def test_the_document_of_the_shadow_page_and_the_line_that_promotes(tmp_path: Path) -> None:
+    page = PAGE.with_name("shadow.md").read_text(encoding="utf-8")
+    text, promotion = BLOCK.findall(page)
+    file = tmp_path / "epp.yaml"
+    shown = {}
+    for name, document in (("before", text), ("after", text + promotion)):
+        file.write_text(document)
+        result = CliRunner().invoke(cli, ["check-config", str(file)], prog_name="epp")
+        assert result.exit_code == 0, result.output
+        shown[name] = [x for x in result.output.splitlines() if x.startswith(("profile", "shadow"))]
+    one, half = (f"shadow, at most {share} % of the loop's time:" for share in ("1", "0.5"))
+    weighted, cost, plain = (f"profile {p}:" for p in ("weighted", "marginal-cost", "no-prefix"))
+    assert shown["before"] == [weighted, one, cost, half, plain]
+    assert shown["after"] == [cost, one, weighted, half, plain]

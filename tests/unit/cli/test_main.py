@@ -36,6 +36,18 @@ def test_check_config_shows_preferences_and_what_remembers(tmp_path: Path) -> No
     assert "picker RoundRobinPicker()" in result.output
 
 
+def test_check_config_shows_shadows_and_that_they_are_ours(tmp_path: Path) -> None:
+    body = (
+        "plugins: [{type: queue-scorer}, {type: random-picker}]\n"
+        "schedulingProfiles: [{name: live, plugins: [{pluginRef: queue-scorer}]}]\n"
+        "shadowProfiles: [{name: other, maxLoopShare: 0.02, plugins: [{pluginRef: random-picker}]}]"
+    )
+    result = run("check-config", document(tmp_path, body))
+    assert result.exit_code == 0, result.output
+    assert "shadow, at most 2 % of the loop's time:\nprofile other:\n" in result.output
+    assert "  shadowProfiles: ours; the Go picker refuses" in result.output
+
+
 def test_check_config_names_every_problem_with_file_and_place(tmp_path: Path) -> None:
     file = document(tmp_path, "plugins: [{type: a}, {type: b}]")
     result = run("check-config", file)

@@ -7,6 +7,7 @@ from epp.config.errors import ConfigError
 from epp.config.settings import Configuration
 from epp.scheduling.plugins.decode_filter import DecodeFilter
 from epp.scheduling.plugins.random_picker import RandomPicker
+from epp.scheduling.plugins.utilization_detector import UtilizationDetector
 
 HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
 DISAGG = """
@@ -196,3 +197,123 @@ def test_what_a_user_may_not_expect_is_told(body: str, text: str) -> None:
 
 def test_nothing_is_told_of_what_works() -> None:
     assert not [line for line in read(DISAGG).differences if "plugins[" in line]
+
+
+SHADOWED = """
+plugins:
+- {type: queue-scorer}
+- {type: random-picker}
+- {type: utilization-detector}
+schedulingProfiles:
+- {name: live, plugins: [{pluginRef: queue-scorer}]}
+shadowProfiles:
+- {name: candidate, plugins: [{pluginRef: queue-scorer, weight: 2}, {pluginRef: random-picker},
+   {pluginRef: utilization-detector}]}
+- {name: other, maxLoopShare: 0.05}
+"""
+
+
+def test_shadow_profiles_and_which_of_all_decides() -> None:
+    configuration = read(SHADOWED)
+    assert configuration.profile.name == "live"
+    assert [(s.profile.name, s.max_loop_share) for s in configuration.shadows] == [
+        ("candidate", 0.01),
+        ("other", 0.05),
+    ]
+    promoted = read(SHADOWED + "liveProfile: candidate\n")
+    assert promoted.profile == configuration.shadows[0].profile
+    assert [(s.profile.name, s.max_loop_share) for s in promoted.shadows] == [
+        ("live", 0.01),
+        ("other", 0.05),
+    ]
+    assert promoted.shadows[0].profile == configuration.profile
+    same = read(SHADOWED + "liveProfile: live\n")
+    assert (same.profile, same.shadows) == (configuration.profile, configuration.shadows)
+
+
+def test_what_only_a_shadow_refers_to_changes_nothing_for_who_decides() -> None:
+    alone = read(
+        "plugins: [{type: queue-scorer}]\n"
+        "schedulingProfiles: [{name: live, plugins: [{pluginRef: queue-scorer}]}]"
+    )
+    beside = read(SHADOWED)
+    assert beside.profile == alone.profile  # not with the shadow's picker
+    assert beside.detector == alone.detector  # nor with its filter
+    assert read(SHADOWED + "liveProfile: other\n").detector == alone.detector
+    named = SHADOWED + "saturationDetector: {pluginRef: utilization-detector}\n"
+    assert read(named).detector == UtilizationDetector()
+
+
+def test_that_the_go_picker_does_not_know_them_is_told() -> None:
+    found = read(SHADOWED + "liveProfile: candidate\n").differences
+    for name in ("shadowProfiles", "liveProfile"):
+        assert f"{name}: ours; the Go picker refuses a document that has it" in found
+
+
+ONE = "schedulingProfiles: [{name: live}]\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        pytest.param(
+            ONE + "shadowProfiles: [{name: live}]",
+            "shadowProfiles[0].name: duplicate profile name 'live'",
+            id="name-of-another",
+        ),
+        pytest.param(
+            ONE + "shadowProfiles: [{name: a}, {name: ''}]",
+            "shadowProfiles[1].name: is empty",
+            id="no-name",
+        ),
+        pytest.param(
+            ONE + "shadowProfiles: [{name: a}, {name: b}, {name: c}, {name: d}, {name: e}]",
+            "shadowProfiles: 5 are more than 4",
+            id="too-many",
+        ),
+        pytest.param(
+            ONE + "shadowProfiles: [{name: a, plugins: [{pluginRef: nobody}]}]",
+            "shadowProfiles[0].plugins[0].pluginRef: references undefined plugin 'nobody'",
+            id="undefined-plugin",
+        ),
+        pytest.param(
+            ONE + "shadowProfiles: [{name: a, maxLoopShare: 0}]",
+            "shadowProfiles[0]: maxLoopShare: 0.0 is not above 0 and at most 1",
+            id="no-time",
+        ),
+        pytest.param(
+            ONE + "shadowProfiles: [{name: a, maxLoopShare: .nan}]",
+            "shadowProfiles[0]: maxLoopShare: nan is not above 0 and at most 1",
+            id="not-a-number",
+        ),
+        pytest.param(
+            ONE + "shadowProfiles: [{name: a, share: 1}]",
+            "shadowProfiles[0].share: unknown field",
+            id="misspelt",
+        ),
+        pytest.param(
+            ONE + "shadowProfiles: [{name: a}]\nliveProfile: b",
+            "liveProfile: 'b' is none of the profiles: live, a",
+            id="nobody-decides",
+        ),
+        pytest.param(
+            "shadowProfiles: [{name: a}]",
+            "shadowProfiles: only beside schedulingProfiles",
+            id="without-scheduling-profiles",
+        ),
+        pytest.param(
+            DISAGG + "shadowProfiles: [{name: a}]\nliveProfile: a",
+            "shadowProfiles: not with plugins[3], profile handler 'handler'",
+            id="beside-stages",
+        ),
+        pytest.param(
+            DISAGG + "liveProfile: decode",
+            "liveProfile: not with plugins[3], profile handler 'handler'",
+            id="live-of-stages",
+        ),
+    ],
+)
+def test_shadow_profiles_that_cannot_work_are_refused_with_their_place(
+    body: str, text: str
+) -> None:
+    assert text in problems(body)

@@ -21,7 +21,7 @@ def test_a_record_shows_every_profile_that_ran() -> None:
     prefill = StageRecord(Role.PREFILL, "pf", None, (B,), [B], [0.5], {"q": [0.25]}, 7)
     record.stages = (StageRecord(Role.ENCODE, "encode", Skip.DECIDER), prefill)
     shown = orjson.loads(orjson.dumps(record.as_dict()))
-    assert shown["version"] == 2
+    assert shown["version"] == 3
     assert (shown["profile"], shown["picked"]) == ("decode", ["10.0.0.1:8000"])
     assert shown["candidates"][0]["scores"] == {"s": 1.0}
     skipped, ran = shown["stages"]

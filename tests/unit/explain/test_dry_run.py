@@ -8,8 +8,12 @@ from hypothesis import given, settings
 from epp.compose import Picker
 from epp.core.decision import Placed, Waiting
 from epp.core.refusal import Refused
+from epp.explain.document import taken
 from epp.explain.dry_run import explain
+from epp.explain.replay import replay
 from epp.explain.snapshot import memories_of
+from epp.explain.text import readable
+from tests.helpers.shadows import Watching, its_twin, with_shadow
 from tests.helpers.worlds import World, a_world, worlds
 
 
@@ -103,3 +107,46 @@ def test_what_cannot_be_read_is_refused_as_a_request_would_be() -> None:
     assert found["outcome"]["reason"] == "bad-request"
     assert found["steps"] == []
     assert found["decision"] is found["replay"] is None
+
+
+BY_HEADER = [{"type": "header-based-testing-filter"}, {"type": "random-picker"}]
+
+
+def test_what_shadows_would_pick_is_told_and_neither_counted_nor_kept() -> None:
+    world = a_world()
+    world.headers["test-epp-endpoint-selection"] = "10.0.0.2"
+    world.document = its_twin(with_shadow(world.document, BY_HEADER))
+    picker = world.picker(shadowing=Watching().shadowing)
+    before = plainly(state_of(picker))
+    arrival = world.arrival(world.prompt, world.now)
+    found = explain(picker, arrival, world.now, 7).as_dict()
+    assert plainly(state_of(picker)) == before
+    assert [(s["profile"], s["agrees"], s["picked"]) for s in found["shadows"]] == [
+        ("shadow", False, ["10.0.0.2:80"]),
+        ("twin", True, ["10.0.0.1:80"]),
+    ]
+    assert found["shadows"][1]["decision"]["candidates"] == found["decision"]["candidates"]
+    assert found["replay"]["request"]["headers"] == {}  # the live profile looks at none
+    assert [status.counts.compared for status in picker.shadow_statuses] == [0, 0]
+    recorded = orjson.loads(orjson.dumps(found))
+    assert replay(recorded).differences(recorded) == []
+    lines = readable(recorded).splitlines()
+    assert "shadow shadow: 10.0.0.2:80 instead" in lines
+    assert "shadow twin: the same" in lines
+    for seconds, words in ((0.25, "250 ms dearer"), (-0.0004, "0.4 ms cheaper")):
+        recorded["shadows"][0]["cost_difference_seconds"] = seconds
+        assert f"shadow shadow: 10.0.0.2:80 instead, predicted {words}\n" in readable(recorded)
+
+
+def test_of_a_decision_that_was_taken_it_is_told_what_shadows_made_of_it() -> None:
+    world = a_world()
+    selector = {"type": "label-selector-filter", "parameters": {"matchLabels": {"tier": "x"}}}
+    world.document = with_shadow(world.document, [selector])
+    picker = world.picker(shadowing=Watching().shadowing)
+    placed = world.arrive(picker, world.prompt, world.now).placed
+    assert placed is not None
+    found = taken(placed.record, world.now)
+    [shadow] = found["shadows"]
+    assert (shadow["profile"], shadow["agrees"], shadow["picked"]) == ("shadow", False, [])
+    assert "no endpoints available" in shadow["problem"]
+    assert "shadow shadow: no pick: no endpoints available" in readable(found)
