@@ -15,7 +15,7 @@ from epp.core.estimate import PoolEstimate
 from epp.telemetry.metrics import PREFIX
 
 MOST_ENDPOINTS: Final = 1000  # with gauges of their own: the first of the pool
-ENDPOINTS_PER_SLICE: Final = 200  # of a family: about a millisecond
+ENDPOINTS_PER_SLICE: Final = 100  # of a family: about a millisecond
 
 
 @dataclass(frozen=True, slots=True)
