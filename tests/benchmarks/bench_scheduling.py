@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import time
 import tracemalloc
@@ -138,6 +139,8 @@ def a_busy_picker(document: str | None, size: int) -> tuple[Picker, Arrival, Ite
         director.first_token(facts, now + 0.00003 * facts.prompt_tokens)
         usage = Tokens(facts.prompt_tokens, 100, 0)
         director.finish(facts, Ending(Cause.NATURAL, status=200, usage=usage), now + 1.0)
+    gc.collect()
+    gc.freeze()  # as the picker does when it is ready
     return picker, ask, clock
 
 
