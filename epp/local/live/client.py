@@ -10,12 +10,12 @@ from typing import Any, Final
 import aiohttp
 import orjson
 
+from epp.extproc.headers import DROPPED_REASON
 from epp.local.live.prompts import body_of
 from epp.simulation.fleet.records import Record
 from epp.simulation.workloads.turns import Turn
 
 PATH: Final = "/v1/completions"
-REASON: Final = "x-llm-d-request-dropped-reason"
 SERVED_BY: Final = "x-served-by"
 SERVER: Final = "sim-"  # and its number
 
@@ -43,7 +43,7 @@ class Client:
                 self.url + PATH, data=body_of(turn, self.answers), headers=_headers(turn)
             ) as answer:
                 if answer.status != 200:
-                    record.refusal = answer.headers.get(REASON, f"status {answer.status}")
+                    record.refusal = answer.headers.get(DROPPED_REASON, f"status {answer.status}")
                     return
                 record.server = int(answer.headers[SERVED_BY].removeprefix(SERVER))
                 pieces: list[bytes] = []
