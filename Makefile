@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 IMAGE := localhost/epp:0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help venv compiled run check format test test-compiled cluster test-cluster test-node dns istio manifests image kind bench instructions study study-quick protos constraints clean
+.PHONY: help venv compiled run check format test test-compiled cluster test-cluster test-node dns istio manifests image kind bench instructions study study-quick live-study protos constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,10 @@ study: venv ## our scheduling beside seven others: the tables of docs/scheduling
 study-quick: venv ## a part of it, in two minutes
 	$(BIN)/python scripts/policy_study.py run --quick --out build/policy-study-quick.jsonl
 	$(BIN)/python scripts/policy_study.py report --out build/policy-study-quick.jsonl
+
+live-study: venv ## whether policies in front of real processes are in the order of the laboratory: a quarter of an hour
+	$(BIN)/python scripts/live_study.py run
+	$(BIN)/python scripts/live_study.py report
 
 instructions: venv ## instructions a request takes in our own code: repeatable; needs valgrind
 	$(BIN)/python tests/benchmarks/instructions.py

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from epp.core.decision import DecisionRecord
 from epp.core.endpoint import Endpoint
+from epp.core.estimate import PoolEstimate
 from epp.core.shadows import ShadowStatus
 
 MAX_ENDPOINTS = 500
@@ -36,6 +37,7 @@ class StatusSources:
     recent: Callable[[], Sequence[DecisionRecord]]  # oldest first
     ready: Callable[[], bool]
     configuration: Callable[[], ConfigurationStatus]
+    estimate: Callable[[float], PoolEstimate | None]  # at a time; None while nothing is known
     now: Callable[[], float]
     shadows: Callable[[], Iterable[ShadowStatus]] = tuple
 
@@ -49,6 +51,7 @@ def status(sources: StatusSources) -> dict[str, object]:
         "pool": sources.pool_name,
         "ready": sources.ready(),
         "configuration": asdict(sources.configuration()),
+        "learned": _learned(sources.estimate(now), now),
         "endpoint_count": len(endpoints),
         "endpoints": [_endpoint(sources, e, now) for e in endpoints[:MAX_ENDPOINTS]],
         "waiting": [
@@ -77,6 +80,10 @@ def _endpoint(sources: StatusSources, endpoint: Endpoint, now: float) -> dict[st
         "kv_cache_usage": round(metrics.kv_cache_usage, 4),
         "adapters": sorted(metrics.running_adapters | metrics.waiting_adapters),
         "cached_tokens": sources.cached_tokens(endpoint),
+        "places": load.places or None,
+        "prefill_ratio": round(endpoint.estimate.prefill_ratio, 3),
+        "decode_ratio": round(endpoint.estimate.decode_ratio, 3),
+        "kept_share": round(endpoint.estimate.kept_share, 3),
         "age_seconds": _age(now, metrics.running_read_at),
     }
 
@@ -104,6 +111,24 @@ def _shadow(shadow: ShadowStatus) -> dict[str, object]:
 
 def _rounded(value: float | None, digits: int) -> float | None:
     return None if value is None else round(value, digits)
+
+
+def _learned(estimate: PoolEstimate | None, now: float) -> dict[str, object] | None:
+    """Of a server like the pool; None while not even its prefill is known."""
+    if estimate is None:
+        return None
+    return {
+        "prefill_seconds": estimate.prefill_seconds,
+        "prefill_token_seconds": estimate.prefill_token_seconds,
+        "prefill_samples": round(estimate.prefill_samples),
+        "prefill_age_seconds": _age(now, estimate.prefill_learned_at),
+        "decode_seconds": estimate.decode_seconds,
+        "decode_request_seconds": estimate.decode_slope_seconds,
+        "decode_samples": round(estimate.decode_samples),
+        "decode_age_seconds": _age(now, estimate.decode_learned_at),
+        "output_tokens": round(estimate.output_tokens, 1),
+        "uncached_tokens": round(estimate.uncached_tokens, 1),
+    }
 
 
 def _age(now: float, read_at: float) -> float | None:

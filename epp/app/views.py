@@ -14,6 +14,7 @@ from epp.app.settings import ServeSettings
 from epp.compose import Picker
 from epp.extproc.health import Health
 from epp.extproc.observer import RequestObserver
+from epp.telemetry.learned import LearnedCollector, LearnedSources
 from epp.telemetry.legacy import with_twins
 from epp.telemetry.metrics import Metrics
 from epp.telemetry.pool import PoolCollector, PoolSources
@@ -34,11 +35,12 @@ class Watched:
 
 
 def admin_views(watched: Watched) -> AdminViews:
-    """Registers the gauges of the pool, so call it once."""
+    """Registers the gauges of the pool and of what was learned, so call it once."""
     metrics, families = watched.metrics, watched.settings.metrics_families
     sources = _status_sources(watched)
     metrics.registry.register(PoolCollector(_pool_sources(watched)))
     metrics.registry.register(ShadowCollector(lambda: watched.picker.shadow_counts))
+    metrics.registry.register(LearnedCollector(_learned_sources(watched)))
     return AdminViews(
         metrics=lambda: with_twins(metrics.registry.collect(), families),
         ready=lambda: watched.health.ready,
@@ -62,6 +64,7 @@ def _status_sources(watched: Watched) -> StatusSources:
         recent=lambda: tuple(observer.recent),
         ready=lambda: watched.health.ready,
         configuration=watched.configuration,
+        estimate=lambda now: picker.estimation.pool(len(picker.store.candidates), now),
         now=watched.now,
         shadows=lambda: picker.shadow_statuses,
     )
@@ -77,4 +80,16 @@ def _pool_sources(watched: Watched) -> PoolSources:
         prefix_blocks=lambda: len(picker.index),
         now=watched.now,
         stale_after_seconds=watched.settings.metrics_staleness_seconds,
+    )
+
+
+def _learned_sources(watched: Watched) -> LearnedSources:
+    picker = watched.picker
+    return LearnedSources(
+        pool_name=watched.settings.pool_name,
+        endpoints=lambda: picker.store.endpoints,
+        estimate=lambda now: picker.estimation.pool(len(picker.store.candidates), now),
+        token_ratios=picker.estimation.token_ratios,
+        prefix_tokens=picker.index.tokens_of,
+        now=watched.now,
     )

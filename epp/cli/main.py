@@ -67,6 +67,12 @@ def local(**flags: Any) -> None:
 @click.option(
     "--max-num-seqs", type=int, default=256, show_default=True, help="Requests run at a time."
 )
+@click.option(
+    "--enable-prompt-tokens-details",
+    "prompt_tokens_details",
+    is_flag=True,
+    help="Usage tells the cached tokens of a prompt.",
+)
 def simulate(**flags: Any) -> None:
     """Simulated vLLM servers with the timing, metrics and errors of real ones."""
     from epp.cli.simulate import run_simulation

@@ -21,6 +21,7 @@ def run_simulation(
     profile: str,
     speed: float,
     max_num_seqs: int,
+    prompt_tokens_details: bool,
 ) -> None:
     """Without ports, one server on 8000."""
     try:
@@ -34,6 +35,7 @@ def run_simulation(
                 profile=profile,
                 speed=speed,
                 max_num_seqs=max_num_seqs,
+                prompt_tokens_details=prompt_tokens_details,
                 seed=index,
             )
             for index, port in enumerate(ports or (8000,))

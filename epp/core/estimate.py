@@ -26,7 +26,7 @@ class ServerEstimate:
 class PromptSample:
     """Lengths of recent prompts, as what a longer queue does to requests still to come."""
 
-    lengths: tuple[int, ...] = ()  # ascending
+    lengths: tuple[float, ...] = ()  # tokens, ascending; bisecting for a float takes half the time
     sums: tuple[float, ...] = (0.0,)  # of the first so many lengths
     squares: tuple[float, ...] = (0.0,)  # of the first so many lengths squared
 
@@ -38,13 +38,14 @@ class PromptSample:
         One that arrives every second loses as many seconds altogether. It loses no more than its
         own prefill takes elsewhere, (base + tokens · token) · `stretch`, for there it would go.
         """
-        many = len(self.lengths)
+        lengths = self.lengths
+        many = len(lengths)
         if not many or queue_seconds <= 0.0:
             return 0.0
         queue = queue_seconds / stretch
         at = 0  # prompts that would rather go elsewhere
-        if queue > base_seconds + token_seconds * self.lengths[0]:
-            at = bisect_left(self.lengths, (queue - base_seconds) / token_seconds)
+        if queue > base_seconds + token_seconds * lengths[0]:
+            at = bisect_left(lengths, (queue - base_seconds) / token_seconds)
         lost = self.sums[at]
         first = base_seconds * at + token_seconds * lost
         second = (

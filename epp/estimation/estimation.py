@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from epp.core.decision import Lease
@@ -47,6 +47,10 @@ class Estimation:
     def token_ratio(self, model: str) -> float:
         """Tokens that the model's tokenizer makes of four bytes."""
         return self._lessons.tokens.ratio(model)
+
+    def token_ratios(self) -> Mapping[str, float]:
+        """By model, of those whose servers reported tokens."""
+        return self._lessons.tokens.known()
 
     def adapter_of(self, model: str) -> str:
         """The model's name if a server's list or metrics call it a LoRA adapter, else nothing."""

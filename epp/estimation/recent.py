@@ -74,4 +74,4 @@ def _sample(lengths: list[int]) -> PromptSample:
         squares += float(length) * length
         sums.append(total)
         sums_of_squares.append(squares)
-    return PromptSample(tuple(lengths), tuple(sums), tuple(sums_of_squares))
+    return PromptSample(tuple(map(float, lengths)), tuple(sums), tuple(sums_of_squares))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from epp.core.endpoint import Endpoint
@@ -41,6 +42,10 @@ class TokenRatios:
         """1 for a model of which nothing was reported."""
         sums = self._models.get(model)
         return 1.0 if sums is None else min(MOST_RATIO, max(LEAST_RATIO, sums.ratio))
+
+    def known(self) -> Mapping[str, float]:
+        """Of the models that something was reported of, at most MODELS."""
+        return {model: self.ratio(model) for model in self._models}
 
     def learn(self, model: str, reported: int, estimated: float) -> None:
         """`estimated` by the rule of four bytes."""

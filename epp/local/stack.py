@@ -35,6 +35,7 @@ class StackSettings:
     mode: Mode = Mode.LIGHT
     backends: tuple[str, ...] = ()  # URLs of model servers; none: simulated ones
     simulated: int = 4
+    simulate_flags: tuple[str, ...] = ()  # more of `epp simulate`, for all simulated ones
     config_text: str = ""  # EndpointPickerConfig without discovery; empty: the default
 
 
@@ -68,7 +69,7 @@ async def start_stack(
         ports = _free_ports(settings.simulated)
         servers = [f"{HOST}:{port}" for port in ports]
         flags = [flag for port in ports for flag in ("--port", str(port))]
-        command = (*_epp(), "simulate", *flags)
+        command = (*_epp(), "simulate", *flags, *settings.simulate_flags)
         children.append(await _start("model-servers", command, folder, stack))
         await _wait_listening(children[-1], ports)
     grpc_port, health_port, metrics_port = _free_ports(3)

@@ -154,11 +154,15 @@ def unless_all_are_full(
     closed: set[Endpoint] | None = None
     for endpoint in endpoints:
         load = endpoint.load
-        if (not load.waiting and endpoint.metrics.kv_cache_usage < kv_cache_usage) or has_room(
-            endpoint
-        ):
+        if not load.waiting and endpoint.metrics.kv_cache_usage < kv_cache_usage:
             room = True
-        elif load.places and load.waiting:
+            continue
+        queues = load.places > 0 and load.waiting > 0
+        if room and not queues:
+            continue  # whatever `has_room` says, which is dear: it stays, and closes nothing
+        if has_room(endpoint):
+            room = True
+        elif queues:
             if closed is None:
                 closed = set()
             closed.add(endpoint)

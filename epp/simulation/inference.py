@@ -141,7 +141,7 @@ class Inference:
             status = HTTPStatus.INTERNAL_SERVER_ERROR
             raise ApiError(status, "InternalServerError", "The engine stopped.")
         body = answer.whole(
-            tokens.decode(words), wanted.finish_reason, Usage(len(call.prompt), len(words))
+            tokens.decode(words), wanted.finish_reason, self._usage(wanted, len(words))
         )
         response = web.Response(body=body, content_type="application/json")
         self._add_load_report(request, response)
@@ -173,12 +173,16 @@ class Inference:
                     last = not call.include_usage
                     chunks.append(answer.closing(text, wanted.finish_reason, last=last))
                     if call.include_usage:
-                        chunks.append(answer.usage(Usage(len(call.prompt), len(words))))
+                        chunks.append(answer.usage(self._usage(wanted, len(words))))
                     chunks.append(openai_answers.DONE)
             sent = count
             await response.write(b"".join(chunks))
         await response.write_eof()
         return response
+
+    def _usage(self, request: EngineRequest, completion_tokens: int) -> Usage:
+        cached = request.cached_tokens if self._settings.prompt_tokens_details else None
+        return Usage(request.prompt_tokens, completion_tokens, cached)
 
     def _add_load_report(self, request: web.Request, response: web.StreamResponse) -> None:
         """ORCA: load data on the answer, for gateways that ask for it."""

@@ -18,18 +18,24 @@ def _event(document: dict[str, object]) -> bytes:
 class Usage:
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int | None = None  # None: not told
 
     def as_dict(self) -> dict[str, object]:
-        return {
+        counts: dict[str, object] = {
             "prompt_tokens": self.prompt_tokens,
             "total_tokens": self.prompt_tokens + self.completion_tokens,
             "completion_tokens": self.completion_tokens,
         }
+        # vLLM tells nothing where it found nothing.
+        if self.cached_tokens:
+            counts["prompt_tokens_details"] = {"cached_tokens": self.cached_tokens}
+        return counts
 
     def as_full_dict(self) -> dict[str, object]:
         """The form of answers that are not streamed."""
-        details = {"prompt_tokens_details": None, "completion_tokens_details": None}
-        return self.as_dict() | details
+        counts = self.as_dict()
+        details = counts.get("prompt_tokens_details")
+        return counts | {"prompt_tokens_details": details, "completion_tokens_details": None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ class ServerSettings:
     max_adapters: int = 4  # in one batch
     max_queued_requests: int | None = None  # of each rank; None is no limit
     data_parallel_size: int = 1
+    prompt_tokens_details: bool = False  # usage tells cached tokens, as vLLM does when asked to
     seed: int = 0
     speed: float = 1.0  # engine seconds per real second
 

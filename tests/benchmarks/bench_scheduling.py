@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count
 
+from epp.compose import Picker, compose
+from epp.config.build import read_configuration
+from epp.configured import Outside
 from epp.core.endpoint import Endpoint, EndpointMetrics, Load
 from epp.core.request import RequestFacts
+from epp.datalayer.store import EndpointSpec
+from epp.director import Arrival, Cause, Ending
+from epp.payloads.payload import Payload
 from epp.prefixcache.approximate import ApproximateIndex
 from epp.prefixcache.blocks import hash_chain
 from epp.prefixcache.settings import PrefixCacheSettings
@@ -19,6 +27,8 @@ from epp.scheduling.plugins.prefix_cache_scorer import PrefixCacheScorer
 from epp.scheduling.plugins.queue_scorer import QueueScorer
 from epp.scheduling.plugins.utilization_detector import UtilizationDetector
 from epp.scheduling.profile import Profile, WeightedScorer
+from epp.simulation.fleet.run import Tokens
+from epp.simulation.policies.catalogue import policy
 
 RNG = random.Random(1)
 LONG_PROMPT = 400_000  # bytes: 1563 blocks of 64 tokens
@@ -75,6 +85,63 @@ def bench_profile() -> None:
 
         show(f"filters, 3 scorers, picker: {size} endpoints", rank, 20_000 // size)
         show(f"detector: {size} endpoints", room, 20_000 // size)
+
+
+def bench_decision() -> None:
+    """Room, prefix, what was learned, filters, scorers, picker and reservation: one attempt."""
+    for name, document in (("default", None), ("queue 2, KV cache 2, prefix 3", policy("blend"))):
+        for size in (10, 100, 1000):
+            picker, ask, clock = a_busy_picker(document, size)
+            facts = picker.director.begin(ask, next(clock)).facts
+
+            def decide(
+                picker: Picker = picker, facts: RequestFacts = facts, clock: Iterator[float] = clock
+            ) -> None:
+                placed = picker.configured.attempt(facts, next(clock))
+                assert placed is not None
+                picker.ledger.release(placed.decision.leases[0])
+
+            show(f"decision, {name}: {size} endpoints", decide, max(1000, 20_000 // size))
+
+
+def a_busy_picker(document: str | None, size: int) -> tuple[Picker, Arrival, Iterator[float]]:
+    """One that has seen 300 requests from pick to end, with two in flight on every endpoint."""
+    prompts = [RNG.randbytes(RNG.randrange(900, 20_000)) for _ in range(64)]
+    payload = Payload("openai", model="m", streaming=True)
+
+    def read(_arrival: Arrival) -> Payload:
+        prompt = RNG.choice(prompts)
+        return replace(payload, prompt=prompt, prompt_tokens=len(prompt) // 4)
+
+    picker = compose(read_configuration(document), Outside(RNG, lambda: "r", read_payload=read))
+    picker.store.apply(
+        [EndpointSpec(f"e{n}", f"10.0.{n >> 8}.{n & 255}", 8000) for n in range(size)]
+    )
+    clock = count(100.0, 0.00001)  # type: ignore[call-overload]
+    for endpoint in picker.store.endpoints:
+        now = next(clock)
+        reading = EndpointMetrics(
+            waiting_read_at=now,
+            running_read_at=now,
+            kv_cache_usage=RNG.random() * 0.7,
+            kv_cache_usage_read_at=now,
+            block_size_tokens=16,
+            num_blocks=20_000,
+        )
+        picker.read(endpoint, reading, 0)
+    ask = Arrival({":path": "/v1/chat/completions"}, b"", True, True, 0.0)
+    director = picker.director
+    for n in range(300 + 2 * size):
+        facts = director.begin(ask, now := next(clock)).facts
+        if n >= 300:
+            continue
+        director.responding(facts, "", 200, now)
+        director.first_token(facts, now + 0.00003 * facts.prompt_tokens)
+        usage = Tokens(facts.prompt_tokens, 100, 0)
+        director.finish(facts, Ending(Cause.NATURAL, status=200, usage=usage), now + 1.0)
+    gc.collect()
+    gc.freeze()  # as the picker does when it is ready
+    return picker, ask, clock
 
 
 def bench_index() -> None:
@@ -136,6 +203,7 @@ def bench_memory() -> None:
 
 if __name__ == "__main__":
     bench_profile()
+    bench_decision()
     bench_index()
     bench_forget()
     bench_memory()

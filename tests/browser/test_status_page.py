@@ -43,6 +43,8 @@ async def test_the_page_shows_the_pool_and_what_was_decided() -> None:
         await expect(decisions).to_have_count(1)
         await expect(decisions.first).to_contain_text("my-request")
         await expect(page.locator("#ready")).to_have_text("ready")
+        await expect(page.locator("#learned")).to_contain_text("earned")
+        await expect(endpoints.first).to_contain_text("1.00 \u00d7")
         assert "secret" not in await page.content()
         await stack.servers[0].stop()
         await expect(page.locator("#endpoints tr.gone")).to_have_count(1, timeout=15_000)

@@ -72,6 +72,26 @@ async def test_chat_streamed_and_not(mode: Mode) -> None:
         assert all(line["endpoint"] in stack.addresses for line in lines)
 
 
+async def test_what_was_learned_of_the_servers_is_on_the_page() -> None:
+    async with running_stack(Mode.FULL) as stack, stack.client() as client:
+        for words in range(400, 4400, 400):
+            stream = await client.chat.completions.create(
+                model="sim",
+                messages=[{"role": "user", "content": f"{words:04}" * words}],
+                max_tokens=4,
+                stream=True,
+                stream_options={"include_usage": True},
+            )
+            assert [chunk async for chunk in stream]
+        await eventually(lambda: stack.picker.metric("llm_d_epp_learned_samples") > 8)
+        metric = stack.picker.metric
+        assert metric("llm_d_epp_learned_prefill_token_seconds", name="pool") > 0
+        assert metric("llm_d_epp_learned_output_tokens") == 4
+        assert metric("llm_d_epp_endpoint_prefix_tokens") > 4000
+        assert metric("llm_d_epp_endpoint_prefill_ratio") > 0
+        assert metric("llm_d_epp_model_token_ratio", model_name="sim") > 0
+
+
 @MODES
 async def test_errors_of_the_model_server_reach_the_client(mode: Mode) -> None:
     async with running_stack(mode) as stack, stack.client() as client:

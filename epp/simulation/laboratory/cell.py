@@ -32,6 +32,7 @@ class Cell:
     sees_tokens: bool = True
     faults: tuple[Fault, ...] = ()
     warm: bool = True  # else from cold caches, measured from the first request on
+    warmup_seconds: float | None = None  # from the start on, not measured; None: the workload's
     max_num_seqs: int = 256  # requests that a server runs at a time
     clients: int = 0  # in place of the rate: each asks when its last answer has ended
     trace: TraceFile | None = None  # in place of workload and rate; from cold caches
@@ -42,6 +43,16 @@ class Cell:
 
 def simulate(cell: Cell) -> Outcome:
     """Raises TraceError, and ValueError for a fleet or a fault that there is not."""
+    settings, clients = prepared(cell)
+    run = FleetRun(settings, read_configuration(cell.policy or None), clients)
+    return outcome_of(run.run(), objectives_of(cell), len(run.servers))
+
+
+def prepared(cell: Cell) -> tuple[RunSettings, Clients]:
+    """How it is run, and who asks what when: the same for equal seeds, whatever the policy.
+
+    Raises what `simulate` raises.
+    """
     fleet = FleetSettings(parse_fleet(cell.fleet), max_num_seqs=cell.max_num_seqs)
     settings = RunSettings(
         fleet,
@@ -51,11 +62,8 @@ def simulate(cell: Cell) -> Outcome:
         seed=cell.seed,
     )
     if cell.trace is not None:
-        settings, clients = _replayed(cell.trace, settings)
-    else:
-        settings, clients = _generated(cell, CATALOGUE[cell.workload], settings)
-    run = FleetRun(settings, read_configuration(cell.policy or None), clients)
-    return outcome_of(run.run(), objectives_of(cell), len(run.servers))
+        return _replayed(cell.trace, settings)
+    return _generated(cell, CATALOGUE[cell.workload], settings)
 
 
 def objectives_of(cell: Cell) -> Objectives:
@@ -77,9 +85,10 @@ def _generated(
     if workload.adapters:
         fleet = replace(settings.fleet, adapter_load_seconds=0.03, adapter_first_load_seconds=0.8)
         settings = replace(settings, fleet=fleet)
+    warmup = workload.warmup_seconds if cell.warmup_seconds is None else cell.warmup_seconds
     settings = replace(
         settings,
-        warmup_seconds=workload.warmup_seconds if cell.warm else 0.0,
+        warmup_seconds=warmup if cell.warm else 0.0,
         window_seconds=workload.window_seconds if cell.seconds is None else cell.seconds,
         drain_seconds=workload.drain_seconds,
     )

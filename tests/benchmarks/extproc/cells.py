@@ -37,6 +37,9 @@ LIGHT = (
     *("-metadata", "x-epp-gateway=lists", "-attributes"),
 )
 PARTS_OF_CAPACITY = (25, 50, 75)  # percent
+IDLE_SIZES = (10, 100)  # of pools
+DECIDING_SIZES = (10, 100, 1000)
+DECIDING_RATE = 200.0  # requests/s: a fifth to a half of a core at a thousand endpoints
 SHOWN = (
     *("cpu_us_per_req_net", "cpu_us_per_req", "rps", "cpu_cores", "driver_cores", "pick_ms"),
     *("sent", "errors", "error_kinds", "refused", "warm_up_failures", "failed"),
@@ -55,7 +58,7 @@ class Settings:
     deadline: float  # monotonic; no cell starts after it
     chars: tuple[int, ...] = (900, 10_000, 400_000)
     chunks: tuple[int, ...] = (0, 100)
-    sizes: tuple[int, ...] = (10, 100)
+    sizes: tuple[int, ...] = ()  # of pools; none: the usual ones of the cell
     seconds: float = 4.0
     settle_seconds: float = 1.5
     rate_factor: float = 1.0
@@ -262,7 +265,7 @@ def decision(bench: Bench) -> None:
 
 def idle(bench: Bench) -> None:
     """No requests: what scraping and everything periodic costs; then the pick at 20 requests/s."""
-    for size in bench.settings.sizes:
+    for size in bench.settings.sizes or IDLE_SIZES:
         bench.start_servers(size)
         pid = bench.start_picker().pid
         assert bench.servers is not None
@@ -287,10 +290,27 @@ def idle(bench: Bench) -> None:
         bench.drive(f"idle-pick/{size}", *("-rate", "20", "-baseline", "2", "-warm", "5"))
 
 
+def endpoints(bench: Bench) -> None:
+    """Time to a pick and cost of a request by the size of the pool, idle cost subtracted.
+
+    Answers of two events, so that something is learned from first tokens.
+    """
+    for size in bench.settings.sizes or DECIDING_SIZES:
+        bench.start_servers(size)
+        bench.start_picker()
+        bench.drive(
+            f"endpoints/{size}",
+            *("-chars", "900", "-chunks", "2", "-gap-ms", "5", "-warm", "200"),
+            *("-rate", str(DECIDING_RATE * bench.settings.rate_factor), "-baseline", "3"),
+            seconds=3 * bench.settings.seconds,
+        )
+
+
 CELLS: Mapping[str, Callable[[Bench], None]] = {
     "requests": requests,
     "max": closed_loop,
     "light": light,
     "decision": decision,
     "idle": idle,
+    "endpoints": endpoints,
 }

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from cells import CELLS, Bench, OutOfTimeError, Settings, Target
@@ -40,6 +41,18 @@ schedulingProfiles:
   - {pluginRef: kv-cache-utilization-scorer, weight: 2}
   - {pluginRef: prefix-cache-scorer, weight: 3}
 """
+DEFAULT_CONFIG = """\
+apiVersion: llm-d.ai/v1alpha1
+kind: EndpointPickerConfig
+plugins:
+- {type: file-discovery, name: file-discovery, parameters: {path: $ENDPOINTS}}
+- {type: marginal-cost-scorer}
+dataLayer: {discovery: {pluginRef: file-discovery}}
+schedulingProfiles:
+- name: default
+  plugins:
+  - {pluginRef: marginal-cost-scorer}
+"""
 PYTHON = ROOT / ".venv/bin/python"
 ECHO_TARGET = Target(
     "echo on our transport",
@@ -59,6 +72,15 @@ def ours(scrape_interval: str, transport: str = "http2") -> Target:
         f" --transport {transport}"
     )
     return Target("epp" if transport == "http2" else f"epp on {transport}", command, CONFIG)
+
+
+def deciding() -> tuple[Target, Target]:
+    """With the default document, and with the three scorers of the other cells."""
+    blend = ours("1s")
+    return (
+        replace(blend, name="epp, default", config=DEFAULT_CONFIG),
+        replace(blend, name="epp, queue 2, KV cache 2, prefix 3"),
+    )
 
 
 def build() -> None:
@@ -95,7 +117,9 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cells", type=cell_names, help=f"of {','.join(CELLS)}")
     parser.add_argument("--chars", type=integers, default=(900, 10_000, 400_000), help="prompts")
     parser.add_argument("--chunks", type=integers, default=(0, 100), help="events of an answer")
-    parser.add_argument("--sizes", type=integers, help="pools of the idle cell (10,100)")
+    parser.add_argument(
+        "--sizes", type=integers, help="pools of `idle` (10,100) and `endpoints` (10,100,1000)"
+    )
     parser.add_argument("--seconds", type=float, help="of load, a cell (4)")
     parser.add_argument("--limit-minutes", type=float, default=30.0, help="start no cell later")
     parser.add_argument("--page", type=Path, default=PAGE, help="metrics page of the servers")
@@ -110,7 +134,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         deadline=time.monotonic() + 60 * arguments.limit_minutes,
         chars=arguments.chars,
         chunks=arguments.chunks,
-        sizes=arguments.sizes or (10, 100),
+        sizes=arguments.sizes or (),
         seconds=arguments.seconds or 4.0,
     )
 
@@ -136,12 +160,15 @@ def side_by_side(arguments: argparse.Namespace) -> None:
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.unlink(missing_ok=True)
     settings = settings_of(arguments)
-    loaded = [name for name in names if name != "idle"]
+    loaded = [name for name in names if name not in ("idle", "endpoints")]
     try:
         for repeat in range(arguments.repeats or 3):
             for target in (FLOOR_TARGET, ECHO_TARGET, ours("1s"), ours("1s", "grpcio")):
                 if target is FLOOR_TARGET or not arguments.floor_only:
                     Bench(settings, target, repeat).run(loaded)
+            if "endpoints" in names and not arguments.floor_only:
+                for target in deciding():
+                    Bench(settings, target, repeat).run(["endpoints"])
         if "idle" in names and not arguments.floor_only:
             Bench(settings, ours("50ms")).run(["idle"])
         complete = True

@@ -27,7 +27,7 @@ def read(paths: Iterable[Path]) -> Cells:
 
 def cost(row: Row) -> float | None:
     """Microseconds of CPU a request; without the idle cost where arrivals are sparse."""
-    key = "cpu_us_per_req_net" if row["cell"].startswith("req") else "cpu_us_per_req"
+    key = "cpu_us_per_req_net" if row["cell"].startswith(("req", "endpoints")) else "cpu_us_per_req"
     value = row.get(key) if row.get("ok") else None
     return None if value is None else float(value)
 
@@ -64,7 +64,11 @@ def multiple(rows: list[Row], floor: list[Row]) -> str:
 
 
 def costs(cells: Cells) -> str:
-    chosen = {name: cells[name] for name in cells if not name.startswith(("idle", "decision"))}
+    chosen = {
+        name: cells[name]
+        for name in cells
+        if not name.startswith(("idle", "decision", "endpoints"))
+    }
     targets = sorted({target for by in chosen.values() for target in by}, key=_floor_first)
     if not targets:
         return ""
@@ -106,6 +110,10 @@ def pick(rows: list[Row]) -> str:
     return f"{quantile('p50')} / {quantile('p99')}" + (f", **{count} wrong**" if count else "")
 
 
+def both(rows: list[Row]) -> str:
+    return f"{cost_text(rows)}; {pick(rows)}"
+
+
 def medians(*keys: str) -> Callable[[list[Row]], str]:
     def show(rows: list[Row]) -> str:
         values = (middle(row.get(key) for row in rows) for key in keys)
@@ -122,6 +130,7 @@ def tables(cells: Cells) -> str:
         costs(cells),
         detail("Pick ms p50 / p99", cells, (*loaded, "req", "idle-pick/"), pick),
         detail("Requests/s, cores of picker / of driver, MiB at most", cells, loaded, rates),
+        detail("By endpoints: CPU µs a request; pick ms p50 / p99", cells, ("endpoints/",), both),
         detail("Idle: cores, scrapes/s, CPU µs a scrape, MiB", cells, ("idle/",), scraping),
     ]
     return "\n\n".join(part for part in parts if part)

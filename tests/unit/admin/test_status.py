@@ -10,6 +10,7 @@ from epp.admin.status import (
     status,
 )
 from epp.core.decision import record_of
+from epp.core.estimate import PoolEstimate
 from epp.core.shadows import ShadowCounts, ShadowStatus
 from tests.helpers.build import a_request, an_endpoint
 
@@ -33,6 +34,7 @@ def sources(endpoints: int = 2, decisions: int = 3) -> StatusSources:
         recent=lambda: records,
         ready=lambda: True,
         configuration=lambda: ConfigurationStatus(3, "ab12", 5.0, problem="kind: is missing"),
+        estimate=lambda now: PoolEstimate(0.01, 0.00003, 12.6, now - 3.0),
         now=lambda: 10.0,
         shadows=lambda: [ShadowStatus("s", "live", 0.01, 100.0, COUNTS)],
     )
@@ -43,6 +45,12 @@ def test_what_it_shows() -> None:
     assert shown["endpoints"][0]["age_seconds"] is None
     assert shown["endpoints"][1]["age_seconds"] == 1.0
     assert shown["endpoints"][1]["in_flight"] == 3
+    assert shown["endpoints"][1]["places"] is None
+    assert shown["endpoints"][1]["prefill_ratio"] == 1.0
+    assert shown["learned"]["prefill_token_seconds"] == 0.00003
+    assert shown["learned"]["prefill_samples"] == 13
+    assert shown["learned"]["prefill_age_seconds"] == 3.0
+    assert shown["learned"]["decode_age_seconds"] is None
     assert shown["waiting"] == [{"priority": 5, "requests": 2, "bytes": 100}]
     assert [d["age_seconds"] for d in shown["decisions"]] == [8.0, 9.0, 10.0]
     assert shown["decisions"][0]["candidates"][1]["scores"] == {"s": 1.0}

@@ -15,6 +15,13 @@ def test_the_ratio_of_a_model_is_learned_from_what_it_reports() -> None:
     assert ratios.ratio("other") == 1.0
 
 
+def test_known_are_the_models_that_something_was_reported_of() -> None:
+    ratios = TokenRatios()
+    assert ratios.known() == {}
+    ratios.learn("m", 100_000, 50_000.0)
+    assert ratios.known() == {"m": ratios.ratio("m")}
+
+
 def test_a_few_short_prompts_say_little() -> None:
     ratios = TokenRatios()
     for _ in range(5):

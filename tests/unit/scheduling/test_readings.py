@@ -87,9 +87,33 @@ def test_all_may_be_chosen_while_one_has_room_but_those_that_queue_for_one() -> 
     closed.load.places = 4
     full.metrics = EndpointMetrics(kv_cache_usage=0.8)
     assert unless_all_are_full([idle, queued, full], 0.8, has_room) == [idle, queued, full]
-    assert asked == [queued, full]
+    assert asked == []  # there is room, and none of them would be closed
     assert unless_all_are_full([queued, closed, idle], 0.8, has_room) == [queued, idle]
+    assert asked == [queued, closed]
     assert unless_all_are_full([queued, full, closed], 0.8, has_room) == ()
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.integers(0, 2), st.sampled_from([0.1, 0.9]), st.booleans()),
+        max_size=6,
+    )
+)
+def test_who_may_be_chosen_by_the_rule_alone(
+    pool: list[tuple[int, int, float, bool]],
+) -> None:
+    """Waiting, places, KV cache in use, and whether it would be said to have room."""
+    endpoints, said = [], {}
+    for waiting, places, usage, room in pool:
+        endpoint = an_endpoint(waiting=waiting, kv_cache_usage=usage)
+        endpoint.load.places = places
+        endpoints.append(endpoint)
+        said[endpoint] = room
+    idle = {e for e in endpoints if not e.load.waiting and e.metrics.kv_cache_usage < 0.8}
+    roomy = {e for e in endpoints if e in idle or said[e]}
+    stays = [e for e in endpoints if e in roomy or not (e.load.places and e.load.waiting)]
+    found = unless_all_are_full(endpoints, 0.8, said.__getitem__)
+    assert list(found) == (stays if roomy else [])
 
 
 def test_who_has_room_for_a_short_queue_is_asked_for() -> None:

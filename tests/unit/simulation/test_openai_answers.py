@@ -86,3 +86,11 @@ def test_the_last_chunk_carries_the_fingerprint() -> None:
 def test_usage_adds_up() -> None:
     whole = json.loads(TEXT.whole("", "stop", USAGE))
     assert whole["usage"]["total_tokens"] == 11
+
+
+def test_cached_tokens_are_told_where_there_are_any() -> None:
+    told = Usage(100, 8, cached_tokens=64)
+    assert told.as_dict()["prompt_tokens_details"] == {"cached_tokens": 64}
+    assert told.as_full_dict()["prompt_tokens_details"] == {"cached_tokens": 64}
+    assert "prompt_tokens_details" not in Usage(100, 8, cached_tokens=0).as_dict()
+    assert Usage(100, 8, cached_tokens=0).as_full_dict()["prompt_tokens_details"] is None
