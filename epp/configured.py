@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 from epp.config.settings import Configuration
 from epp.core.endpoint import Endpoint
 from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
+from epp.core.stopwatch import DATA_PRODUCER, REQUEST_PARSING, TIMED_EVERY, Part, Stopwatch
 from epp.datalayer.ledger import Ledger
 from epp.datalayer.store import EndpointStore
 from epp.director import Arrival, Reading
@@ -18,12 +20,28 @@ from epp.extproc.headers import read_control
 from epp.flowcontrol.attempt import PlacingAttempt
 from epp.flowcontrol.staged_attempt import StagedAttempt
 from epp.flowcontrol.surroundings import Sample, Surroundings
+from epp.flowcontrol.timed import TimedTurns
 from epp.payloads.payload import Payload
 from epp.payloads.request import read_request
 from epp.prefixcache.approximate import ApproximateIndex
 from epp.prefixcache.blocks import hash_chain, tokens_in
+from epp.scheduling.interfaces import Admitter
 from epp.scheduling.profile import Profile
 from epp.scheduling.staged import StagedScheduler
+from epp.scheduling.timed import TimedAdmitter, TimedProfile, TimedStages
+from epp.telemetry.metrics import PREFIX_INDEX
+
+# The parser that the document would name, by the family of the payload.
+PARSERS: Final = {
+    "chat-completions": "openai-parser",
+    "completions": "openai-parser",
+    "passthrough": "passthrough-parser",
+}
+
+
+def read_arrival(arrival: Arrival) -> Payload:
+    """Raises Refused for what no engine would take."""
+    return read_request(arrival.path, arrival.headers, arrival.body, complete=arrival.complete)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +50,10 @@ class Outside:
 
     rng: random.Random
     new_request_id: Callable[[], str]
-    read_payload: Callable[[Arrival], Payload] = lambda arrival: read_request(
-        arrival.path, arrival.headers, arrival.body, complete=arrival.complete
-    )
+    read_payload: Callable[[Arrival], Payload] = read_arrival
     on_rewrite: Callable[[str, str, str], None] = lambda _rewrite, _model, _target: None
     sample: Sample | None = None  # asked before every attempt to place a request
+    stopwatch: Stopwatch | None = None  # None: no plugin is timed
 
 
 Scheduler = Profile | StagedScheduler
@@ -70,6 +87,7 @@ def configure(configuration: Configuration, scheduler: Scheduler, rooms: Rooms) 
     """`scheduler` is that of the configuration, with its memory."""
     detector = configuration.detector
     attempt = _attempt(configuration, scheduler, rooms)
+    admitters = _admitters(configuration, rooms.outside.stopwatch)
 
     def fit_class(facts: RequestFacts) -> Hashable:
         return facts.subset, scheduler.fit_key(facts)
@@ -78,7 +96,7 @@ def configure(configuration: Configuration, scheduler: Scheduler, rooms: Rooms) 
         return detector.saturation(attempt.around.saturation_candidates(facts), now)
 
     def admit(facts: RequestFacts, rng: random.Random) -> None:
-        for admitter in configuration.admitters:
+        for admitter in admitters:
             endpoints = attempt.around.saturation_candidates(facts)
             if detail := admitter.refusal(facts, endpoints, rng):
                 raise Refused(Reason.SATURATED, detail, 1.0)
@@ -106,9 +124,65 @@ def _attempt(
         sample=outside.sample,
         use_subset=rooms.use_subset,
     )
+    stopwatch = outside.stopwatch
     if isinstance(scheduler, StagedScheduler):
-        return StagedAttempt(scheduler, around)
-    return PlacingAttempt(scheduler, around)
+        staged = StagedAttempt(scheduler, around)
+        if stopwatch is None:
+            return staged
+        slow = StagedAttempt(TimedStages(scheduler, stopwatch), _timed(around, stopwatch))
+        return replace(staged, timed=TimedTurns(slow, stopwatch, TIMED_EVERY))
+    attempt = PlacingAttempt(scheduler, around)
+    if stopwatch is None:
+        return attempt
+    timed = PlacingAttempt(TimedProfile(scheduler, stopwatch), _timed(around, stopwatch))
+    return replace(attempt, timed=TimedTurns(timed, stopwatch, TIMED_EVERY))
+
+
+def _timed(around: Surroundings, stopwatch: Stopwatch) -> Surroundings:
+    name, kind = PREFIX_INDEX["plugin_name"], PREFIX_INDEX["plugin_type"]
+    timer, match_prefix = stopwatch.timer(Part(DATA_PRODUCER, kind, name)), around.match_prefix
+
+    def match(
+        blocks: Sequence[int], endpoints: Sequence[Endpoint], token_ratio: float
+    ) -> Mapping[Endpoint, int]:
+        began = stopwatch.clock()
+        matched = match_prefix(blocks, endpoints, token_ratio)
+        timer.ran_since(began, len(endpoints), len(matched))
+        return matched
+
+    return replace(around, match_prefix=match)
+
+
+def _admitters(
+    configuration: Configuration, stopwatch: Stopwatch | None
+) -> Sequence[Admitter | TimedAdmitter]:
+    if stopwatch is None:
+        return tuple(configuration.admitters.values())
+    named = configuration.admitters.items()
+    return tuple(TimedAdmitter(name, admitter, stopwatch) for name, admitter in named)
+
+
+class TimedReading:
+    """Reads payloads, and takes the time of some."""
+
+    def __init__(self, stopwatch: Stopwatch) -> None:
+        self._stopwatch = stopwatch
+        self._timers = {
+            api: stopwatch.timer(Part(REQUEST_PARSING, parser, parser))
+            for api, parser in PARSERS.items()
+        }
+        self._left = 1
+
+    def __call__(self, arrival: Arrival) -> Payload:
+        """Raises Refused for what no engine would take; that is not timed."""
+        self._left -= 1
+        if self._left > 0:
+            return read_arrival(arrival)
+        began = self._stopwatch.clock()
+        payload = read_arrival(arrival)
+        self._left = TIMED_EVERY
+        self._timers[payload.api].ran_since(began)
+        return payload
 
 
 def _estimate_reader(

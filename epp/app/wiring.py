@@ -24,7 +24,8 @@ from epp.app.settings import ServeSettings, Transport
 from epp.app.views import Watched, admin_views
 from epp.compose import Picker, compose
 from epp.config.settings import Configuration
-from epp.configured import Outside
+from epp.configured import Outside, TimedReading
+from epp.core.stopwatch import Part, Stopwatch
 from epp.datalayer.discovery.file import FileDiscovery
 from epp.datalayer.models.fetcher import ModelListFetcher
 from epp.datalayer.scraping.scraper import Scraper
@@ -208,11 +209,17 @@ def grpc_server(
 
 
 def _outside(metrics: Metrics, sample: Sample | None) -> Outside:
+    def observer_of(part: Part) -> Callable[[float], None]:
+        return metrics.plugin_timer(part.point, part.plugin_type, part.plugin_name).observe
+
+    stopwatch = Stopwatch(time.monotonic, observer_of)
     return Outside(
         rng=random.Random(),
         new_request_id=lambda: str(uuid.uuid4()),
+        read_payload=TimedReading(stopwatch),
         on_rewrite=metrics.rewrote,
         sample=sample,
+        stopwatch=stopwatch,
     )
 
 
