@@ -67,6 +67,8 @@ COMPILED = (
     "telemetry/buckets.py",
     "telemetry/instruments.py",
     "telemetry/metrics.py",
+    "telemetry/spans.py",
+    "telemetry/trace_context.py",
 )
 INTERPRETED = (
     "bodyrouting/basemodel_documents.py",

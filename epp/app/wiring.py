@@ -21,6 +21,7 @@ from epp.app.lifecycle import Shells
 from epp.app.reload import ConfigurationReload, ReloadSettings
 from epp.app.scrapes import Scrapes
 from epp.app.settings import ServeSettings, Transport
+from epp.app.tracing import Tracing, assemble_tracing
 from epp.app.views import Watched, admin_views
 from epp.compose import Picker, compose
 from epp.config.settings import Configuration
@@ -106,7 +107,7 @@ def assemble(settings: ServeSettings, configuration: Configuration, writer: Line
         refuse_waiting=lambda: core.board.deliver(picker.queue.close()),
         open_requests=lambda: len(picker.director),
         step_down=guarded.step_down,
-        closing=guarded.closing,
+        closing=(*guarded.closing, *core.tracing.closing),
         drain_seconds=settings.drain_seconds,
         reload=reload.request,
     )
@@ -122,6 +123,7 @@ class _Core:
     board: Switchboard
     scrapes: Scrapes
     scraper: Scraper
+    tracing: Tracing
 
 
 def _core(settings: ServeSettings, configuration: Configuration, writer: LineWriter) -> _Core:
@@ -132,18 +134,20 @@ def _core(settings: ServeSettings, configuration: Configuration, writer: LineWri
     outside = _outside(metrics, sampler if settings.replay_sampling else None)
     picker = sampler.picker = compose(configuration, outside, use_subset=settings.use_subset)
     observer = RequestObserver(metrics, RequestLog(writer, enabled=settings.log_requests))
+    tracing = assemble_tracing(settings.tracing, metrics.count_spans)
     board = Switchboard(
         picker.director,
         observer,
         picker.queue.next_deadline,
         now,
         look_at=lambda endpoint: scraper.refresh(endpoint),  # made below, with what the board tells
+        tracer=tracing.tracer,
     )
     scrapes = Scrapes(picker, board, metrics)
     scraping = _scrape_settings(settings, configuration)
     scraper = Scraper(picker.store, scraping, now, scrapes.on_reading, random.Random())
     picker.store.subscribe(scrapes.forget)
-    return _Core(metrics, picker, observer, board, scrapes, scraper)
+    return _Core(metrics, picker, observer, board, scrapes, scraper, tracing)
 
 
 def _apply(settings: ServeSettings, core: _Core, configuration: Configuration) -> None:

@@ -289,6 +289,10 @@ class Metrics:
         )
         return gauge.labels()
 
+    def count_spans(self) -> Counter:
+        """Adds the counter of spans, which is there only where they go somewhere."""
+        return self._counter("trace_spans", "Spans by what became of them.", ("result",))
+
     def children(self, model: str, target: str, flow: str, priority: int) -> FlowChildren:
         key = (model, target, flow, priority)
         found = self._children.get(key)
