@@ -161,7 +161,7 @@ async def test_a_request_of_a_sampled_trace_is_told_span_by_span(
             assert first.resource["service.name"] == "llm-d-epp"
             assert first.resource["deployment.environment.name"] == "test"
             await counted(picker, "exported", len(spans))
-            assert picker.request_lines()[0]["trace_id"] == TRACE
+            assert (await logged(picker))["trace_id"] == TRACE
 
 
 def parents(spans: Mapping[str, Any]) -> dict[str, str]:
@@ -171,6 +171,15 @@ def parents(spans: Mapping[str, Any]) -> dict[str, str]:
         name: names.get(one.span.parent_span_id, one.span.parent_span_id.hex())
         for name, one in spans.items()
     }
+
+
+async def logged(picker: PickerProcess) -> dict[str, Any]:
+    """The first line of a request, which a thread writes in a while."""
+    for _ in range(200):
+        if lines := picker.request_lines():
+            return lines[0]
+        await asyncio.sleep(0.05)
+    raise AssertionError("no request is in the log")
 
 
 async def counted(picker: PickerProcess, result: str, least: int) -> None:
