@@ -15,8 +15,8 @@ RUN python -m venv /opt/epp && python -m venv /opt/compiler
 COPY pyproject.toml constraints.txt README.md ./
 COPY epp/__init__.py epp/compiled.py epp/
 # Changes of the code do not install everything again.
-RUN /opt/epp/bin/pip install --constraint constraints.txt --editable '.[kubernetes]' \
-    && /opt/compiler/bin/pip install --constraint constraints.txt --editable '.[kubernetes]' \
+RUN /opt/epp/bin/pip install --constraint constraints.txt --editable '.[kubernetes,tracing]' \
+    && /opt/compiler/bin/pip install --constraint constraints.txt --editable '.[kubernetes,tracing]' \
        mypy setuptools types-grpcio types-protobuf types-PyYAML
 COPY epp epp
 COPY scripts/compile.py scripts/native_constructors.py scripts/

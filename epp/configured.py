@@ -10,6 +10,7 @@ from epp.config.settings import Configuration
 from epp.core.endpoint import Endpoint
 from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
+from epp.core.stopwatch import Stopwatch
 from epp.datalayer.ledger import Ledger
 from epp.datalayer.store import EndpointStore
 from epp.director import Arrival, PrefixIndex, Reading
@@ -28,6 +29,12 @@ from epp.shadow.book import ShadowBook
 from epp.shadow.comparison import Shadowing, Shadows
 from epp.shadow.upkeep import PaidIndex, paid_hashing
 from epp.shadowed import Beside, Estimate, put_in_force, shadows_of
+from epp.timed import timed_admitters, with_staged_turns, with_turns
+
+
+def read_arrival(arrival: Arrival) -> Payload:
+    """Raises Refused for what no engine would take."""
+    return read_request(arrival.path, arrival.headers, arrival.body, complete=arrival.complete)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +43,11 @@ class Outside:
 
     rng: random.Random
     new_request_id: Callable[[], str]
-    read_payload: Callable[[Arrival], Payload] = lambda arrival: read_request(
-        arrival.path, arrival.headers, arrival.body, complete=arrival.complete
-    )
+    read_payload: Callable[[Arrival], Payload] = read_arrival
     on_rewrite: Callable[[str, str, str], None] = lambda _rewrite, _model, _target: None
     sample: Sample | None = None  # asked before every attempt to place a request
     shadowing: Shadowing | None = None  # None: shadow profiles do not run
+    stopwatch: Stopwatch | None = None  # None: no plugin is timed
 
 
 Scheduler = Profile | StagedScheduler
@@ -96,7 +102,9 @@ def configure(
             credited = PaidIndex(index, shadows, shadowing.clock)
         else:
             hash_prompt = _no_blocks  # nobody would look at them
-    attempt = _attempt(scheduler, replace(around, shadows=shadows))
+    around = replace(around, shadows=shadows)
+    attempt = _attempt(scheduler, around, rooms.outside.stopwatch)
+    admitters = timed_admitters(configuration.admitters, rooms.outside.stopwatch)
 
     def fit_class(facts: RequestFacts) -> Hashable:
         return facts.subset, scheduler.fit_key(facts)
@@ -105,7 +113,7 @@ def configure(
         return detector.saturation(attempt.around.saturation_candidates(facts), now)
 
     def admit(facts: RequestFacts, rng: random.Random) -> None:
-        for admitter in configuration.admitters:
+        for admitter in admitters:
             endpoints = attempt.around.saturation_candidates(facts)
             if detail := admitter.refusal(facts, endpoints, rng):
                 raise Refused(Reason.SATURATED, detail, 1.0)
@@ -145,10 +153,14 @@ def _live(configuration: Configuration) -> Scheduler:
     return configuration.staged or configuration.profile
 
 
-def _attempt(scheduler: Scheduler, around: Surroundings) -> PlacingAttempt | StagedAttempt:
+def _attempt(
+    scheduler: Scheduler, around: Surroundings, stopwatch: Stopwatch | None
+) -> PlacingAttempt | StagedAttempt:
     if isinstance(scheduler, StagedScheduler):
-        return StagedAttempt(scheduler, around)
-    return PlacingAttempt(scheduler, around)
+        staged = StagedAttempt(scheduler, around)
+        return staged if stopwatch is None else with_staged_turns(staged, scheduler, stopwatch)
+    attempt = PlacingAttempt(scheduler, around)
+    return attempt if stopwatch is None else with_turns(attempt, scheduler, stopwatch)
 
 
 def _shadows(

@@ -15,9 +15,11 @@ from epp.core.decision import Answer, Lease, Outcome, Placed, Waiting
 from epp.core.endpoint import Endpoint
 from epp.core.refusal import Reason, Refused
 from epp.core.request import DEFAULT_FLOW, RequestFacts
+from epp.core.stopwatch import Lap
 from epp.estimation.stay import Stay
 from epp.payloads.payload import Payload
 from epp.payloads.request import with_model
+from epp.telemetry.trace_context import TracePart
 
 
 @dataclass(slots=True)
@@ -33,6 +35,7 @@ class Arrival:
     takes_lists: bool = False
     control: Mapping[str, str] | None = None  # control values set by the gateway itself
     shows_answer: bool = True  # whether the body of the answer comes by us
+    laps: list[Lap] | None = None  # to be filled while it is placed; None: nobody wants them
 
     @property
     def path(self) -> str:
@@ -49,6 +52,7 @@ class Begun:
     outcome: Outcome | Waiting
     generated_request_id: str = ""
     api: str = ""  # family of the payload
+    trace: TracePart | None = None  # None: it goes on with the trace headers it came with
 
     @property
     def placed(self) -> Placed | None:
@@ -196,6 +200,7 @@ class Director:
             takes_lists=arrival.takes_lists,
             needs_room=arrival.has_body,
             size_bytes=len(arrival.body),
+            laps=arrival.laps,
         )
         begun = Begun(facts, arrival.body, Waiting(now), generated)
         try:

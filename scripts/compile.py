@@ -55,6 +55,7 @@ COMPILED = (
     "scheduling/staged.py",
     "shadow/*.py",
     "shadowed.py",
+    "timed.py",
     "simulation/adapters.py",
     "simulation/fleet/engine.py",
     "simulation/fleet/kv_cache.py",
@@ -69,6 +70,8 @@ COMPILED = (
     "telemetry/buckets.py",
     "telemetry/instruments.py",
     "telemetry/metrics.py",
+    "telemetry/spans.py",
+    "telemetry/trace_context.py",
 )
 INTERPRETED = (
     "bodyrouting/basemodel_documents.py",

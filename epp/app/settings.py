@@ -9,6 +9,7 @@ from pathlib import Path
 from epp.datalayer.discovery.kubernetes.settings import KubernetesSettings
 from epp.extproc.transport.tls_policy import TlsPolicy
 from epp.telemetry.legacy import Families
+from epp.telemetry.tracing_settings import TracingSettings
 
 DEFAULT_RECEIVE_BYTES = 64 << 20
 
@@ -59,3 +60,4 @@ class ServeSettings:
     log_requests: bool = True
     replay_sampling: float = 0.0  # share of decisions that are recorded to be taken again
     metrics_families: Families = Families.BOTH
+    tracing: TracingSettings = TracingSettings()

@@ -22,10 +22,12 @@ from epp.app.reload import ConfigurationReload, ReloadSettings
 from epp.app.scrapes import Scrapes
 from epp.app.settings import ServeSettings, Transport
 from epp.app.shadows import shadowing, tell_shadows
+from epp.app.tracing import Tracing, assemble_tracing
 from epp.app.views import Watched, admin_views
 from epp.compose import Picker, compose
 from epp.config.settings import Configuration
-from epp.configured import Outside
+from epp.configured import Outside, read_arrival
+from epp.core.stopwatch import Part, Stopwatch
 from epp.datalayer.discovery.file import FileDiscovery
 from epp.datalayer.models.fetcher import ModelListFetcher
 from epp.datalayer.scraping.scraper import Scraper
@@ -48,6 +50,7 @@ from epp.payloads.usage import Usage
 from epp.telemetry.logs import LineWriter, RequestLog
 from epp.telemetry.loop_stall import watch_loop
 from epp.telemetry.metrics import Metrics
+from epp.timed import TimedReading
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +109,7 @@ def assemble(settings: ServeSettings, configuration: Configuration, writer: Line
         refuse_waiting=lambda: core.board.deliver(picker.queue.close()),
         open_requests=lambda: len(picker.director),
         step_down=guarded.step_down,
-        closing=guarded.closing,
+        closing=(*guarded.closing, *core.tracing.closing),
         drain_seconds=settings.drain_seconds,
         reload=reload.request,
     )
@@ -122,6 +125,7 @@ class _Core:
     board: Switchboard
     scrapes: Scrapes
     scraper: Scraper
+    tracing: Tracing
 
 
 def _core(settings: ServeSettings, configuration: Configuration, writer: LineWriter) -> _Core:
@@ -133,18 +137,20 @@ def _core(settings: ServeSettings, configuration: Configuration, writer: LineWri
     tell_shadows(configuration)
     picker = sampler.picker = compose(configuration, outside, use_subset=settings.use_subset)
     observer = RequestObserver(metrics, RequestLog(writer, enabled=settings.log_requests))
+    tracing = assemble_tracing(settings.tracing, metrics.count_spans)
     board = Switchboard(
         picker.director,
         observer,
         picker.queue.next_deadline,
         now,
         look_at=lambda endpoint: scraper.refresh(endpoint),  # made below, with what the board tells
+        tracer=tracing.tracer,
     )
     scrapes = Scrapes(picker, board, metrics)
     scraping = _scrape_settings(settings, configuration)
     scraper = Scraper(picker.store, scraping, now, scrapes.on_reading, random.Random())
     picker.store.subscribe(scrapes.forget)
-    return _Core(metrics, picker, observer, board, scrapes, scraper)
+    return _Core(metrics, picker, observer, board, scrapes, scraper, tracing)
 
 
 def _apply(settings: ServeSettings, core: _Core, configuration: Configuration) -> None:
@@ -213,12 +219,18 @@ def grpc_server(
 
 
 def _outside(metrics: Metrics, sample: Sample | None) -> Outside:
+    def observer_of(part: Part) -> Callable[[float], None]:
+        return metrics.plugin_timer(part.point, part.plugin_type, part.plugin_name).observe
+
+    stopwatch = Stopwatch(time.monotonic, observer_of)
     return Outside(
         rng=random.Random(),
         new_request_id=lambda: str(uuid.uuid4()),
+        read_payload=TimedReading(read_arrival, stopwatch),
         on_rewrite=metrics.rewrote,
         sample=sample,
         shadowing=shadowing(),
+        stopwatch=stopwatch,
     )
 
 

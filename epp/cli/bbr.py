@@ -64,6 +64,7 @@ FLAGS: Sequence[click.Option] = (
     *TLS,
     *GUARD_OF_METRICS,
     *LOGS,
+    on_off("--tracing", default=True, text="Accepted: the body router makes no spans."),
     on_off("--streaming", default=False, text="Accepted: the gateway says how it sends bodies."),
     on_off("--enable-pprof", default=True, text="Accepted: there is no profile of a Go runtime."),
 )

@@ -19,13 +19,14 @@ def check(file: str, flags: Mapping[str, Any], given: Mapping[str, object]) -> N
 
     Without a file, the document is the one that the flags name.
     """
-    serve_settings(flags)
+    settings = serve_settings(flags)
     configuration = read_document(
         file or flags["config_file"], "" if file else flags["config_text"]
     )
     click.echo(f"{file or flags['config_file'] or 'configuration'}: valid")
     _describe(configuration)
-    for warning in warnings(flags):
+    click.echo(f"tracing: {settings.tracing.says}")
+    for warning in (*warnings(flags), *settings.tracing.problems):
         click.echo(f"warning: {warning}")
     file_discovery = configuration.discovery is not None
     differences = (

@@ -229,7 +229,10 @@ LOGS = (
     on_off("--zap-devel", default=False, text="Accepted: lines are JSON."),
     flag("--zap-stacktrace-level", type=STACKTRACE_LEVELS, default="", hidden=True),
     flag("--zap-time-encoding", type=TIME_ENCODINGS, default="", hidden=True),
-    on_off("--tracing", default=True, text="Accepted: no spans in this version."),
+)
+
+TRACES = (
+    switch("--tracing", default=True, text="Spans, where OTEL_ variables say where they go."),
 )
 
 SECTIONS: Mapping[str, Sequence[click.Option]] = {
@@ -239,7 +242,7 @@ SECTIONS: Mapping[str, Sequence[click.Option]] = {
     "TLS of the ext-proc port": TLS,
     "Requests": REQUESTS,
     "Metrics": METRICS,
-    "Logs and traces": LOGS,
+    "Logs and traces": (*LOGS, *TRACES),
 }
 
 ALL: Sequence[click.Option] = [option for section in SECTIONS.values() for option in section]

@@ -47,7 +47,12 @@ DIFFERENCES = (
         "without effect: the pool gauges are computed when the page is read",
     ),
     Difference("tls_min_version", lambda name: name in OLD_TLS, "1.2 is the least here"),
-    Difference("tracing", bool, "without effect: there are no spans in this version"),
+    Difference(
+        "tracing",
+        bool,
+        "spans only where OTEL_TRACES_EXPORTER or an OTLP endpoint is set, there else on standard "
+        "output",
+    ),
     Difference("enable_pprof", bool, "without effect: there is no Go runtime to profile"),
     Difference("zap_devel", bool, "without effect: lines are JSON"),
     Difference("zap_encoder", lambda name: name == "console", "without effect: lines are JSON"),

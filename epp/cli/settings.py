@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from epp.cli.kubernetes import kubernetes_settings, metrics_pool_name
 from epp.extproc.transport.tls_policy import TlsPolicy, tls_policy
 from epp.telemetry.legacy import Families
 from epp.telemetry.logs import Threshold, threshold
+from epp.telemetry.tracing_settings import tracing_settings
 
 LEAST_SCRAPE_SECONDS = 0.05
 
@@ -58,6 +60,7 @@ def serve_settings(flags: Mapping[str, Any]) -> ServeSettings:
         log_requests=log_threshold(flags).requests,
         replay_sampling=flags["replay_sampling"],
         metrics_families=Families(flags["metrics_families"]),
+        tracing=tracing_settings(os.environ, enabled=flags["tracing"]),
     )
 
 

@@ -140,7 +140,7 @@ class _Builder:
             prefix_cache=self._only(PrefixCacheSettings) or PrefixCacheSettings(),
             scraping=self._scraping(),
             flow_headers=identity.headers if (identity := self._only(AgentIdentity)) else (),
-            admitters=tuple(i for i in self.instances.values() if isinstance(i, Admitter)),
+            admitters={n: i for n, i in self.instances.items() if isinstance(i, Admitter)},
             routing=_routing(self.document.routing),
             control_from_clients=self.document.routing.control_headers == "client",
             session_headers=tuple(h.lower() for h in self.document.routing.session_headers),

@@ -157,6 +157,7 @@ class SchedulingBuilder:
         preference_names: list[str] = []
         scorers: list[WeightedScorer] = []
         picker: Picker | None = None
+        picker_name = ""
         for where, reference, weight in references:
             if reference not in self.instances:
                 raise ConfigError([f"{where}: references undefined plugin '{reference}'"])
@@ -174,8 +175,9 @@ class SchedulingBuilder:
             if isinstance(plugin, Picker):
                 if picker is not None:
                     raise ConfigError([f"{where}: the profile already has a picker"])
-                picker = plugin
-        picker = picker or self._any_picker()
+                picker, picker_name = plugin, reference
+        if picker is None:
+            picker_name, picker = self._any_picker()
         return Profile(
             name,
             tuple(filters),
@@ -184,17 +186,17 @@ class SchedulingBuilder:
             tuple(preferences),
             tuple(filter_names),
             tuple(preference_names),
+            picker_name,
         )
 
-    def _any_picker(self) -> Picker:
-        """For a profile that names none."""
+    def _any_picker(self) -> tuple[str, Picker]:
+        """Name and plugin, for a profile that names none."""
         left_out = only_in_shadows(self.document)
-        plugins = (
-            remembering(name, plugin)
-            for name, plugin in self.instances.items()
-            if name not in left_out
-        )
-        return next((plugin for plugin in plugins if isinstance(plugin, Picker)), MaxScorePicker())
+        for name, plugin in self.instances.items():
+            picker = remembering(name, plugin)
+            if isinstance(picker, Picker) and name not in left_out:
+                return name, picker
+        return MaxScorePicker.type_name, MaxScorePicker()
 
     def _all_plugins(self) -> list[tuple[str, str, float | None]]:
         """Place, reference and weight of all that could be in a profile."""

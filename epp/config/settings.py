@@ -38,6 +38,6 @@ class Configuration:
     staged: StagedScheduler | None = None  # None: there is one profile alone
     shadows: tuple[Shadow, ...] = ()  # none where there are several profiles
     flow_headers: tuple[str, ...] = ()  # that name the flow of a request without a fairness id
-    admitters: tuple[Admitter, ...] = ()
+    admitters: Mapping[str, Admitter] = field(default_factory=dict)  # by name of the instance
     differences: tuple[str, ...] = ()  # from the Go picker, that this document meets
     document: Mapping[str, Any] = field(default_factory=dict, compare=False)  # what it was made of

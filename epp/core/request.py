@@ -9,6 +9,7 @@ from typing import Final
 
 from epp.core.endpoint import Endpoint
 from epp.core.estimate import PoolEstimate
+from epp.core.stopwatch import Lap
 
 DEFAULT_FLOW: Final = "default-flow"
 
@@ -53,6 +54,7 @@ class RequestFacts:
     adapter: str = ""  # the target model, if it is a LoRA adapter
     adapter_loads: Mapping[Endpoint, float] = field(default_factory=dict)  # seconds, if not zero
     adapter_waits: Mapping[Endpoint, float] = field(default_factory=dict)  # seconds, for a slot
+    laps: list[Lap] | None = None  # where the plugins of each attempt are timed; None: nowhere
 
     def uncached_on(self, endpoint: Endpoint) -> int:
         """Prompt tokens that the endpoint would have to compute: one at least, as engines do."""

@@ -27,6 +27,7 @@ class Route:
     set_headers: Mapping[str, str] = field(default_factory=dict)
     scores: Mapping[str, float] | None = None  # by host:port, of every candidate; None: untold
     record: DecisionRecord | None = None  # facts of the decision, to come back in the access log
+    trace_headers: Mapping[str, str] | None = None  # to set too; no two requests have the same
 
 
 @dataclass(slots=True)

@@ -254,7 +254,13 @@ class Exchange:
         if self._limits.emit_scores:
             pairs = zip(record.candidates, record.totals, strict=True)
             scores = {endpoint.authority: total for endpoint, total in pairs}
-        return Route(decision.destination, set_headers, scores, record if light else None)
+        return Route(
+            decision.destination,
+            set_headers,
+            scores,
+            record if light else None,
+            None if begun.trace is None else begun.trace.sent,
+        )
 
     def _answer(self, event: Answered, _now: float) -> list[Action]:
         answer = event.answer

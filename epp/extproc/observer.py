@@ -209,7 +209,9 @@ def log_line(begun: Begun, ending: Ending, now: float) -> dict[str, object]:
     if ending.usage is not None:
         line["prompt_tokens"] = ending.usage.prompt_tokens
         line["completion_tokens"] = ending.usage.completion_tokens
-    if trace := facts.headers.get("traceparent", ""):
+    if begun.trace is not None and begun.trace.recorded:
+        line["trace_id"] = f"{begun.trace.trace_id:032x}"
+    elif trace := facts.headers.get("traceparent", ""):
         line["trace_id"] = trace.split("-")[1] if trace.count("-") >= 3 else trace[:64]
     return line
 

@@ -67,6 +67,9 @@ def answer(kind: bytes, route: Route, facts: bytes, replacement: bytes | None = 
         mutation += _set_header(key, value)
         if key in _ROUTING:
             strip = _kept_strip(_ROUTING.intersection(route.set_headers))
+    if route.trace_headers is not None:
+        for key, value in route.trace_headers.items():
+            mutation += _header(key, value)
     common = field(_HEADER_MUTATION, mutation + strip)
     if replacement is not None:
         common += field(_BODY_MUTATION, field(_REPLACEMENT, replacement))

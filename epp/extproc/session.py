@@ -30,6 +30,7 @@ from epp.extproc.messages import MalformedMessage
 from epp.extproc.order import OutOfTurn
 from epp.extproc.switchboard import Switchboard
 from epp.extproc.transport.interfaces import Metadata, Status, Stream
+from epp.telemetry.trace_context import TracePart
 
 log = logging.getLogger(__name__)
 
@@ -122,8 +123,15 @@ class ExtProcSession:
     def _begin(self, action: Begin) -> None:
         if self._body_timer is not None:
             self._body_timer.cancel()
-        now = self._board.now()
-        self._begun = self._board.director.begin(action.arrival, now)
+        board, arrival = self._board, action.arrival
+        now = board.now()
+        trace: TracePart | None = None
+        if board.tracer is not None:
+            trace = board.tracer.join(arrival.headers, now)
+            if trace is not None and trace.recorded:
+                arrival.laps = []
+        self._begun = board.director.begin(arrival, now)
+        self._begun.trace = trace
         self._held = True
         self._board.observer.began(self._begun, self._board.now() - now)
         self._take(self._begun, self._begun.outcome)

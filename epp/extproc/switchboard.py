@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from epp.core.decision import Endpoints, Outcome
@@ -15,6 +15,7 @@ from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
 from epp.director import Begun, Director, Ending
 from epp.extproc.events import Event
+from epp.telemetry.trace_context import TracePart
 
 
 class Waiter(Protocol):
@@ -38,6 +39,16 @@ class Observer(Protocol):
     def finished(self, begun: Begun, ending: Ending, now: float) -> None: ...
 
 
+class Tracer(Protocol):
+    """Says which requests are traced, and is told how they ended. Must not raise."""
+
+    def join(self, headers: Mapping[str, str], now: float) -> TracePart | None:
+        """None for a request that goes on with the trace headers it came with."""
+        ...
+
+    def finished(self, begun: Begun, ending: Ending, now: float) -> None: ...
+
+
 # While somebody waits, time alone can make room: what was placed a while ago is taken to run.
 LOOK_AGAIN_SECONDS: Final = 0.25
 
@@ -50,11 +61,16 @@ class Switchboard:
         next_deadline: Callable[[], float | None],
         now: Callable[[], float],
         look_at: Callable[[Endpoint], None] = lambda _endpoint: None,
+        tracer: Tracer | None = None,
     ) -> None:
-        """`look_at` asks for a fresh reading of an endpoint whose state has become uncertain."""
+        """`look_at` asks for a fresh reading of an endpoint whose state has become uncertain.
+
+        Without a tracer no trace header is touched.
+        """
         self.director = director
         self.observer = observer
         self.now = now
+        self.tracer = tracer
         self._next_deadline = next_deadline
         self._look_at = look_at
         self._waiters: dict[RequestFacts, Waiter] = {}
@@ -86,6 +102,8 @@ class Switchboard:
         self._waiters.pop(begun.facts, None)
         outcomes = self.director.finish(begun.facts, ending, now)
         self.observer.finished(begun, ending, now)
+        if self.tracer is not None:
+            self.tracer.finished(begun, ending, now)
         self.deliver(outcomes)
 
     def something_changed(self) -> None:

@@ -20,6 +20,7 @@ from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
 from epp.flowcontrol.candidates import check_cached, with_fallbacks
 from epp.flowcontrol.surroundings import POOL, Surroundings, considered
+from epp.flowcontrol.timed import TimedTurns
 
 
 class Scheduled(Protocol):
@@ -69,8 +70,14 @@ class PlacingAttempt:
 
     scheduler: Scheduler
     around: Surroundings
+    timed: TimedTurns | None = None  # who makes some of the attempts in its place
 
     def __call__(self, facts: RequestFacts, now: float) -> Placed | None:
+        timed = self.timed
+        if timed is not None:
+            timed.left -= 1
+            if timed.left <= 0 or facts.laps is not None:
+                return timed(facts, now)
         record = considered(self, facts, now)
         if record is None:
             return None

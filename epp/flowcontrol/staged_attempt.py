@@ -27,6 +27,7 @@ from epp.core.stages import Picks, Role, Skip, Stage
 from epp.flowcontrol.attempt import Scheduled
 from epp.flowcontrol.candidates import check_cached, with_fallbacks
 from epp.flowcontrol.surroundings import POOL, Surroundings, considered
+from epp.flowcontrol.timed import TimedTurns
 
 
 class StagedScheduler(Protocol):
@@ -75,8 +76,14 @@ class StagedAttempt:
 
     scheduler: StagedScheduler
     around: Surroundings
+    timed: TimedTurns | None = None  # who makes some of the attempts in its place
 
     def __call__(self, facts: RequestFacts, now: float) -> Placed | None:
+        timed = self.timed
+        if timed is not None:
+            timed.left -= 1
+            if timed.left <= 0 or facts.laps is not None:
+                return timed(facts, now)
         record = considered(self, facts, now)
         return None if record is None else self._reserve(facts, record, now)
 

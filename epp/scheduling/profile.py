@@ -49,6 +49,7 @@ class Profile:
     preferences: tuple[Preference, ...] = ()
     filter_names: tuple[str, ...] = ()  # of the configured instances; else their types
     preference_names: tuple[str, ...] = ()
+    picker_name: str = ""
     weights: Mapping[str, float] = field(init=False)  # by name of the scorer
     memories: tuple[Memory, ...] = field(init=False)  # of its stateful plugins
     answering: tuple[Answering, ...] = field(init=False)
@@ -70,6 +71,8 @@ class Profile:
         ):
             if len(getattr(self, names)) != len(named):
                 object.__setattr__(self, names, tuple(type_of(plugin) for plugin in named))
+        if not self.picker_name:
+            object.__setattr__(self, "picker_name", type_of(self.picker))
 
     def with_new_memory(self) -> Profile:
         """The same plugins, which remember nothing so far."""
@@ -86,6 +89,7 @@ class Profile:
             self.preferences,
             self.filter_names,
             self.preference_names,
+            self.picker_name,
         )
 
     @property

@@ -61,6 +61,10 @@ TWINS: Mapping[str, Twin] = {
     "scheduler_attempts": Twin(
         "inference_extension_scheduler_attempts", _ATTEMPTS, {"endpoint_name": "pod_name"}
     ),
+    "plugin_duration_seconds": Twin(
+        "inference_extension_plugin_duration_seconds",
+        ("extension_point", "plugin_type", "plugin_name"),
+    ),
     "info": Twin("inference_extension_info", ("commit", "build_ref")),
     "model_rewrite_decisions": Twin(
         "inference_extension_model_rewrite_decisions",

@@ -82,6 +82,7 @@ class Metrics:
     model_cap: LabelCap = field(default_factory=LabelCap)
     flow_cap: LabelCap = field(default_factory=LabelCap)
     rewrite_cap: LabelCap = field(default_factory=LabelCap)
+    plugin_cap: LabelCap = field(default_factory=LabelCap)
     pool_name: str = ""
     _children: dict[tuple[str, str, str, int], FlowChildren] = field(default_factory=dict)
 
@@ -118,6 +119,7 @@ class Metrics:
     config_is_good: Gauge = field(init=False)
     config_needs_restart: Gauge = field(init=False)
     stage_duration: Histogram = field(init=False)
+    plugin_duration: Histogram = field(init=False)
 
     def __post_init__(self) -> None:
         self._make_request_families()
@@ -183,6 +185,12 @@ class Metrics:
             "scheduler_e2e_duration_seconds",
             "Reading, routing and placing a request.",
             (),
+            buckets.FAST,
+        )
+        self.plugin_duration = measure(
+            "plugin_duration_seconds",
+            "Runs of plugins, of one decision in 64: its counts are of samples.",
+            ("extension_point", "plugin_type", "plugin_name"),
             buckets.FAST,
         )
         self.scheduler_attempts = count(
@@ -281,6 +289,10 @@ class Metrics:
         )
         return gauge.labels()
 
+    def count_spans(self) -> Counter:
+        """Adds the counter of spans, which is there only where they go somewhere."""
+        return self._counter("trace_spans", "Spans by what became of them.", ("result",))
+
     def children(self, model: str, target: str, flow: str, priority: int) -> FlowChildren:
         key = (model, target, flow, priority)
         found = self._children.get(key)
@@ -316,6 +328,10 @@ class Metrics:
         """Pod name, namespace and port of each: in a cluster new ones come for ever."""
         places = frozenset(gone)
         self.scheduler_attempts.forget(lambda values: values[2:] in places)
+
+    def plugin_timer(self, point: str, kind: str, name: str) -> Distribution:
+        """Documents can come with new names of plugins for ever, types are few."""
+        return self.plugin_duration.labels(point, kind, self.plugin_cap(name))
 
     def rewrote(self, rewrite: str, model: str, target: str) -> None:
         cap = self.model_cap

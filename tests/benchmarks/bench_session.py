@@ -17,14 +17,19 @@ import orjson
 from epp._pb import ext_proc_pb2 as pb
 from epp.compose import compose
 from epp.config.build import read_configuration
-from epp.configured import Outside
+from epp.configured import Outside, read_arrival
 from epp.core.endpoint import EndpointMetrics
+from epp.core.stopwatch import Stopwatch
 from epp.datalayer.store import EndpointSpec
 from epp.extproc.observer import RequestObserver
 from epp.extproc.session import ExtProcSession, SessionSettings
 from epp.extproc.switchboard import Switchboard
+from epp.extproc.tracing import RequestTracer
 from epp.telemetry.logs import LineWriter, RequestLog
 from epp.telemetry.metrics import Metrics
+from epp.telemetry.trace_context import ALL_IDS, Sampler
+from epp.telemetry.tracing_settings import Exporter, TracingSettings
+from epp.timed import TimedReading
 
 
 class Sink:
@@ -72,10 +77,20 @@ def conversation(characters: int, chunks: int, *, light: bool) -> list[bytes]:
 
 
 @contextmanager
-def a_board(endpoints: int) -> Iterator[Switchboard]:
+def a_board(endpoints: int, tracer: RequestTracer | None = None) -> Iterator[Switchboard]:
     """A whole picker without its shells, with a fresh reading of every endpoint."""
     metrics = Metrics(pool_name="pool")
-    picker = compose(read_configuration(), Outside(random.Random(1), lambda: "id"))
+    stopwatch = Stopwatch(
+        time.monotonic,
+        lambda part: metrics.plugin_timer(part.point, part.plugin_type, part.plugin_name).observe,
+    )
+    outside = Outside(
+        random.Random(1),
+        lambda: "id",
+        read_payload=TimedReading(read_arrival, stopwatch),
+        stopwatch=stopwatch,
+    )
+    picker = compose(read_configuration(), outside)
     picker.store.apply([EndpointSpec(f"e{n}", f"10.0.0.{n}", 80) for n in range(endpoints)])
     for endpoint in picker.store.endpoints:
         now = time.monotonic()
@@ -83,7 +98,8 @@ def a_board(endpoints: int) -> Iterator[Switchboard]:
         picker.read(endpoint, reading, 0)
     writer = LineWriter(os.open(os.devnull, os.O_WRONLY))
     observer = RequestObserver(metrics, RequestLog(writer, enabled=True))
-    yield Switchboard(picker.director, observer, picker.queue.next_deadline, time.monotonic)
+    deadline = picker.queue.next_deadline
+    yield Switchboard(picker.director, observer, deadline, time.monotonic, tracer=tracer)
     writer.close()
 
 
@@ -119,5 +135,37 @@ async def main() -> None:
             pstats.Stats(profile).sort_stats("tottime").print_stats(60)
 
 
+async def traced() -> None:
+    """What traces add to a short request, exported to nowhere; CPU of all threads."""
+    from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+    from epp.telemetry import span_export
+
+    class Nowhere(SpanExporter):
+        def export(self, spans: object) -> SpanExportResult:
+            from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+
+            encode_spans(spans).SerializeToString()
+            return SpanExportResult.SUCCESS
+
+    span_export._exporter = lambda _kind: Nowhere()
+    messages = conversation(900, 0, light=False)
+    for name, ratio in (("off", -1.0), ("no request recorded", 0.0), ("every request", 1.0)):
+        settings = TracingSettings(Exporter.CONSOLE, queue_spans=1_000_000)
+        export = span_export.SpanExport(settings, Metrics().count_spans())
+        tracer = RequestTracer(
+            Sampler(True, round(ratio * ALL_IDS)),
+            random.Random(1).getrandbits,
+            lambda root, part, _now, export=export: export.write(root, part, 0),
+        )
+        with a_board(10, None if ratio < 0 else tracer) as board:
+            play(board, messages, 500)
+            start = time.process_time()
+            loop = play(board, messages, 2000)
+            await export.close()
+            cpu = (time.process_time() - start) / 2000 * 1e6
+            print(f"traces: {name:28} {loop:8.1f} us, CPU {cpu:8.1f} us")
+
+
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(traced() if "--traces" in sys.argv else main())

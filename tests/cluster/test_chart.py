@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from epp.telemetry.trace_context import ALL_IDS, Sampler
+from epp.telemetry.tracing_settings import Exporter, tracing_settings
 from scripts.render_manifests import ALL, Rendered, stale
 from tests.cluster.api import Api, Object
 from tests.cluster.chart import (
@@ -156,6 +158,28 @@ def test_values_of_older_charts_make_the_same_objects(chart: Chart) -> None:
     assert "--grpc-max-recv-msg-size=67108864" in container(made, "epp")["args"]
     assert "--metrics-endpoint-auth=false" in container(made, "epp")["args"]
     assert the_one(made, "InferencePool")["spec"]["endpointPickerRef"]["failureMode"] == "FailClose"
+
+
+def test_traces_are_off_or_go_where_the_values_say(chart: Chart) -> None:
+    plain = container(chart.objects(SERVERS), "epp")
+    assert "--tracing=false" in plain["args"]
+    assert not any(entry["name"].startswith("OTEL_") for entry in plain["env"])
+    traced = values(
+        router__tracing={
+            "enabled": True,
+            "otelExporterEndpoint": "http://collector.observability:4317",
+            "sampling": {"sampler": "traceidratio", "samplerArg": "0.25"},
+        }
+    )
+    epp = container(chart.objects(SERVERS, traced), "epp")
+    assert "--tracing=true" in epp["args"]
+    environment = {entry["name"]: entry.get("value", "") for entry in epp["env"]}
+    settings = tracing_settings(environment, enabled=True)
+    assert settings.problems == ()
+    assert settings.exporter is Exporter.GRPC
+    assert "http://collector.observability:4317" in settings.says
+    assert settings.sampler == Sampler(follows_parent=False, bound=ALL_IDS // 4)
+    assert environment["OTEL_SERVICE_NAME"] == "epp"
 
 
 def test_target_ports_as_one_number_or_a_text(chart: Chart) -> None:

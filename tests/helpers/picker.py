@@ -71,6 +71,7 @@ class PickerProcess(EppProcess):
         document: Mapping[str, object] | None = None,
         flags: Sequence[str] = (),
         roles: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """`roles` are those of the servers, in order, where they have some."""
         folder = new_folder("picker-")
@@ -85,7 +86,8 @@ class PickerProcess(EppProcess):
             {"type": "file-discovery", "name": "endpoints", "parameters": discovery},
         ]
         given["dataLayer"] = {"discovery": {"pluginRef": "endpoints"}}
-        super().__init__(folder, given, flags=["--pool-name", "pool", *flags])
+        flags = ["--pool-name", "pool", *flags]
+        super().__init__(folder, given, flags=flags, environment=environment)
 
     def write_endpoints(self, servers: Sequence[str]) -> None:
         entries: list[dict[str, object]] = []
@@ -106,8 +108,11 @@ def running_picker(
     document: Mapping[str, object] | None = None,
     flags: Sequence[str] = (),
     roles: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[PickerProcess]:
-    picker = PickerProcess(servers, document=document, flags=flags, roles=roles)
+    picker = PickerProcess(
+        servers, document=document, flags=flags, roles=roles, environment=environment
+    )
     try:
         picker.start()
         yield picker
@@ -145,6 +150,7 @@ async def running_stack(
     document: Mapping[str, object] | None = None,
     flags: Sequence[str] = (),
     roles: Sequence[str] = (),  # of the servers, in order
+    environment: Mapping[str, str] | None = None,  # of the picker, added to ours
     **envoy: object,
 ) -> AsyncIterator[Stack]:
     """Simulated servers in this process, or in theirs; the picker and Envoy always in theirs."""
@@ -162,7 +168,9 @@ async def running_stack(
                 servers.append(SimulatedServer(replace(server, name=f"sim-{n}", seed=n)))
                 await servers[-1].start()
             addresses = [f"127.0.0.1:{one.port}" for one in servers]
-        with running_picker(addresses, document=document, flags=flags, roles=roles) as picker:
+        with running_picker(
+            addresses, document=document, flags=flags, roles=roles, environment=environment
+        ) as picker:
             settings = EnvoySettings(
                 listen_port=0,
                 admin_port=0,

@@ -473,3 +473,13 @@ async def test_open_streams_are_counted_where_asked_for() -> None:
         assert (await asyncio.to_thread(picker.metrics))[name] == 1
         call.cancel()
         await shows(picker, name, 0)
+
+
+async def test_the_page_says_how_long_plugins_take() -> None:
+    async with picking() as (gateway, picker, _):
+        await routed(gateway.open())
+        labels = {"extension_point": "Scorer", "plugin_type": "queue-scorer"}
+        for name in ("llm_d_epp", "inference_extension"):
+            await shows(picker, f"{name}_plugin_duration_seconds_count", 1, **labels)
+        sums = await asyncio.to_thread(picker.metric, "llm_d_epp_plugin_duration_seconds_sum")
+        assert sums > 0

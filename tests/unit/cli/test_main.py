@@ -8,6 +8,12 @@ from click.testing import CliRunner, Result
 
 from epp.cli.main import cli
 
+OTEL_VARIABLES = (
+    "OTEL_TRACES_EXPORTER",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_SDK_DISABLED",
+)
 HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
 
 
@@ -63,7 +69,31 @@ def test_check_config_looks_at_the_flags_too(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert f"{file}: valid" in result.output
     assert "warning: --refresh-metrics-interval: below 50ms, raised to 50ms" in result.output
-    assert "\n  --tracing: without effect" in result.output
+    assert "\n  --tracing: spans only where OTEL_TRACES_EXPORTER" in result.output
+
+
+@pytest.mark.parametrize(
+    ("variables", "flag", "says"),
+    [
+        ({}, "true", "no spans: neither OTEL_TRACES_EXPORTER nor an OTLP endpoint is set"),
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, "true", "spans go to localhost:4317 by OTLP (grpc)"),
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, "false", "no spans: --tracing=false"),
+    ],
+)
+def test_check_config_says_where_spans_go(
+    tmp_path: Path, variables: dict[str, str], flag: str, says: str
+) -> None:
+    environment = {**dict.fromkeys(OTEL_VARIABLES), **variables}
+    arguments = [f"--tracing={flag}", "check-config", document(tmp_path)]
+    result = CliRunner().invoke(cli, arguments, prog_name="epp", env=environment)
+    assert f"\ntracing: {says}" in result.output
+
+
+def test_check_config_says_what_it_cannot_read_of_traces(tmp_path: Path) -> None:
+    environment = {"OTEL_TRACES_EXPORTER": "console", "OTEL_TRACES_SAMPLER_ARG": "2"}
+    arguments = ["check-config", document(tmp_path)]
+    result = CliRunner().invoke(cli, arguments, prog_name="epp", env=environment)
+    assert "warning: OTEL_TRACES_SAMPLER_ARG: '2' is no number from 0 to 1: 0.1" in result.output
 
 
 def test_check_config_refuses_flags_that_do_not_fit(tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ def test_an_admitter_is_in_force_wherever_it_stands() -> None:
     configuration = read(
         "plugins: [{type: probabilistic-admitter, parameters: {k: 10}}, {type: queue-scorer}]"
     )
-    assert configuration.admitters == (ProbabilisticAdmitter(k=10),)
+    assert configuration.admitters == {"probabilistic-admitter": ProbabilisticAdmitter(k=10)}
     assert any("429 with a reason" in line for line in configuration.differences)
 
 

@@ -21,11 +21,13 @@ ROUTES = st.builds(
     destination=TEXT,
     set_headers=st.dictionaries(TEXT, TEXT, max_size=4),
     scores=st.none() | st.dictionaries(TEXT, st.floats(allow_nan=False), max_size=3),
+    trace_headers=st.none() | st.dictionaries(TEXT, TEXT, max_size=2),
 )
 
 
 def expected_mutation(mutation: xds.HeaderMutation, route: Route) -> None:
-    for key, value in {names.DESTINATION: route.destination, **route.set_headers}.items():
+    pairs = [(names.DESTINATION, route.destination), *route.set_headers.items()]
+    for key, value in (*pairs, *(route.trace_headers or {}).items()):
         option = mutation.set_headers.add(append_action=OVERWRITE)
         option.header.key, option.header.raw_value = key, value.encode()
     mutation.remove_headers.extend(names.STRIPPED)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Iterable
 
 import pytest
@@ -9,9 +10,18 @@ from epp.core.decision import Endpoints, Lease
 from epp.extproc.actions import Action, AnswerResponseHeaders, Immediate, SendBody
 from epp.extproc.codec import Codec
 from epp.extproc.session import SessionSettings
+from epp.extproc.tracing import RequestTracer
 from epp.extproc.transport.interfaces import Status
+from epp.telemetry.spans import Span
+from epp.telemetry.trace_context import ALL_IDS, Sampler, TracePart
 from tests.helpers.build import an_endpoint
-from tests.helpers.session import Desk, full_request, light_request, response
+from tests.helpers.session import (
+    Desk,
+    RememberingStream,
+    full_request,
+    light_request,
+    response,
+)
 
 
 async def test_a_whole_exchange() -> None:
@@ -190,3 +200,42 @@ async def test_a_cancellation_at_any_position_releases_everything(
     assert len(desk.picker.director) == 0
     assert len(desk.board) == 0
     assert len(desk.noted.endings) == desk.noted.began_count
+
+
+def set_headers(stream: RememberingStream) -> dict[str, str]:
+    common = stream.replies[-1].request_body.response
+    pairs = [option.header for option in common.header_mutation.set_headers]
+    return {pair.key: pair.raw_value.decode() for pair in pairs}
+
+
+async def test_a_recorded_request_carries_its_trace_also_after_a_wait() -> None:
+    written: list[tuple[Span, TracePart]] = []
+    desk = Desk()
+    desk.board.tracer = RequestTracer(
+        Sampler(follows_parent=True, bound=ALL_IDS),
+        random.Random(1).getrandbits,
+        lambda root, part, _now: written.append((root, part)),
+    )
+    first, _ = desk.open()
+    waiting, stream = desk.open()
+    for session in (first, waiting):
+        for message in light_request():
+            session.received(message)
+    assert written == []
+    for session in (first, waiting):
+        session.closed()
+        root, part = written[-1]
+        assert root.name == "gateway.request"
+    assert set_headers(stream)["traceparent"] == f"00-{part.trace_id:032x}-{part.span_id:016x}-01"
+    assert len({part.trace_id for _, part in written}) == 2
+    [asked] = root.children
+    assert [span.name for span in asked.children] == ["llm_d.epp.wait_in_queue"]
+
+
+async def test_without_a_tracer_no_trace_begins() -> None:
+    desk = Desk()
+    session, stream = desk.open()
+    for message in light_request():
+        session.received(message)
+    assert "traceparent" not in set_headers(stream)
+    session.closed()

@@ -59,3 +59,16 @@ def test_rewrites_are_counted_under_the_caps() -> None:
     family = next(iter(metrics.rewrites.collect()))
     counts = {sample.labels["model_rewrite_name"]: sample.value for sample in family.samples}
     assert counts == {"a": 2, OTHER: 2}
+
+
+def test_names_of_plugins_are_bounded() -> None:
+    metrics = Metrics(plugin_cap=LabelCap(1))
+    for name in ("a", "b", "c", "a"):
+        metrics.plugin_timer("Scorer", "queue-scorer", name).observe(0.00015)
+    family = next(iter(metrics.plugin_duration.collect()))
+    counts = {
+        sample.labels["plugin_name"]: sample.value
+        for sample in family.samples
+        if sample.name == "llm_d_epp_plugin_duration_seconds_count"
+    }
+    assert counts == {"a": 2, OTHER: 2}
