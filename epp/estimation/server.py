@@ -11,7 +11,7 @@ from epp.estimation.decoding import Decoding, Window
 from epp.estimation.prefills import ServerPrefills
 from epp.estimation.stay import Life, Stay
 
-COUNTED_FOR_SECONDS: Final = 10.0  # after a window
+COUNTED_FOR_SECONDS: Final = 60.0  # after a window: what answers tell is less exact
 
 
 class Server:

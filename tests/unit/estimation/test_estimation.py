@@ -282,7 +282,7 @@ def test_where_tokens_are_counted_an_end_says_nothing_of_decodes() -> None:
     assert before > ENOUGH_ANSWERS
     one_answer()
     assert samples() == before
-    now += 30.0  # nobody scrapes it any more
+    now += 90.0  # nobody scrapes it any more
     one_answer()
     assert samples() > before
 
