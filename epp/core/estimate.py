@@ -81,3 +81,11 @@ class PoolEstimate:
     arrival_rate: float = 0.0
     finish_rate: float = 0.0
     prompts: PromptSample = NO_PROMPTS
+
+    @property
+    def hits_per_computed_token(self) -> float:
+        """Cached tokens of recent prompts for each one to be computed; 0 while none is known."""
+        many = len(self.prompts.lengths)
+        if not many or self.uncached_tokens <= 0.0:
+            return 0.0
+        return max(0.0, self.prompts.sums[many] / many / self.uncached_tokens - 1.0)

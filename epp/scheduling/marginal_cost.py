@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from epp.core.endpoint import NEVER, Endpoint
+from epp.core.endpoint import NEVER, Endpoint, EndpointMetrics
 from epp.core.estimate import PoolEstimate
 from epp.core.request import RequestFacts
 
 FULL_CACHE: Final = 0.9  # a server that queues above this waits for memory
+SCARCE_FROM: Final = 0.4  # of a cache in use: from here on what is placed drives others out
+HITS_WORTH_ONE: Final = 5.0  # for each token computed: then one driven out is one to compute again
+MOST_WORTH: Final = 10.0
 
 
 def marginal_costs(request: RequestFacts, endpoints: Sequence[Endpoint]) -> list[float]:
@@ -24,7 +27,8 @@ def marginal_costs(request: RequestFacts, endpoints: Sequence[Endpoint]) -> list
     pool = request.estimate
     if pool is None:
         return [_in_tokens(request, endpoint, foreign_tokens) for endpoint in endpoints]
-    return [_in_seconds(request, endpoint, foreign_tokens, pool) for endpoint in endpoints]
+    worth = _worth(pool)
+    return [_in_seconds(request, endpoint, foreign_tokens, worth, pool) for endpoint in endpoints]
 
 
 def cost_difference(
@@ -39,9 +43,9 @@ def cost_difference(
         return None
     if first is other:
         return 0.0
-    foreign_tokens = _tokens_of_a_foreign_request(endpoints)
-    return _in_seconds(request, other, foreign_tokens, pool) - _in_seconds(
-        request, first, foreign_tokens, pool
+    foreign_tokens, worth = _tokens_of_a_foreign_request(endpoints), _worth(pool)
+    return _in_seconds(request, other, foreign_tokens, worth, pool) - _in_seconds(
+        request, first, foreign_tokens, worth, pool
     )
 
 
@@ -54,7 +58,11 @@ def _in_tokens(request: RequestFacts, endpoint: Endpoint, foreign_tokens: float)
 
 
 def _in_seconds(
-    request: RequestFacts, endpoint: Endpoint, foreign_tokens: float, pool: PoolEstimate
+    request: RequestFacts,
+    endpoint: Endpoint,
+    foreign_tokens: float,
+    worth: float,
+    pool: PoolEstimate,
 ) -> float:
     load, estimate = endpoint.load, endpoint.estimate
     in_flight = load.requests + load.foreign
@@ -71,7 +79,14 @@ def _in_seconds(
     decode = pool.decode_seconds + pool.decode_slope_seconds * (2.0 * in_flight + 1.0)
     cost = wait + work + stall + decode * estimate.decode_ratio
     cost += _later_requests(pool, wait, work, ratio)
-    cost += _memory(pool, endpoint, uncached)
+    metrics = endpoint.metrics
+    capacity = metrics.num_blocks * metrics.block_size_tokens
+    if capacity and metrics.kv_cache_usage_read_at != NEVER:
+        needed = uncached + pool.output_tokens
+        used = capacity * metrics.kv_cache_usage + estimate.tokens_since_reading
+        cost += _memory(pool, metrics, needed, capacity - used)
+        driven_out = worth * needed * _scarcity((used + needed / 2.0) / capacity)
+        cost += driven_out * token * (1.0 + in_flight)
     if request.adapter:
         cost += request.adapter_loads.get(endpoint, 0.0) * (1.0 + in_flight)
         cost += request.adapter_waits.get(endpoint, 0.0)
@@ -92,19 +107,32 @@ def _later_requests(pool: PoolEstimate, wait: float, work: float, stretch: float
     return pool.arrival_rate * (with_it - pool.prompts.delay(wait, base, token, stretch))
 
 
-def _memory(pool: PoolEstimate, endpoint: Endpoint, uncached: int) -> float:
+def _memory(pool: PoolEstimate, metrics: EndpointMetrics, needed: float, free: float) -> float:
     """Until enough requests have ended that this one and those queued before it have room."""
-    metrics = endpoint.metrics
-    capacity = metrics.num_blocks * metrics.block_size_tokens
-    if not capacity or pool.finish_rate <= 0.0 or metrics.kv_cache_usage_read_at == NEVER:
+    if pool.finish_rate <= 0.0:
         return 0.0
-    free = capacity * (1.0 - metrics.kv_cache_usage) - endpoint.estimate.tokens_since_reading
-    missing = uncached + pool.output_tokens - free
+    missing = needed - free
     queue = metrics.waiting if metrics.kv_cache_usage > FULL_CACHE else 0
     if missing <= 0.0 and not queue:
         return 0.0
     requests = max(0.0, missing) / max(1.0, pool.uncached_tokens + pool.output_tokens)
     return (requests + queue) / pool.finish_rate
+
+
+def _worth(pool: PoolEstimate) -> float:
+    """Tokens to compute again for each token that is driven out of a cache which is in use.
+
+    Where hardly anything is hit again, nothing is lost. Where a token is hit tens of times, it is
+    missed at once, and so are those that its return drives out: one lost prefix costs several.
+    """
+    hits = pool.hits_per_computed_token / HITS_WORTH_ONE
+    return min(MOST_WORTH, hits * hits)
+
+
+def _scarcity(usage: float) -> float:
+    """The part of what is placed that drives others out: the more, the less is left."""
+    scarce = max(0.0, usage - SCARCE_FROM) / (1.0 - SCARCE_FROM)
+    return scarce * scarce
 
 
 def _tokens_of_a_foreign_request(endpoints: Sequence[Endpoint]) -> float:

@@ -131,6 +131,45 @@ def test_a_queue_in_front_of_a_full_cache_is_waited_for(usage: float, waits: flo
     assert cost(endpoint) == pytest.approx(WORK + DECODE + waits)
 
 
+def of_prompts(tokens: int, uncached: float) -> PoolEstimate:
+    prompts = RecentPrompts()
+    for _ in range(8):
+        prompts.add(tokens)
+    return replace(POOL, prompts=prompts.sample, uncached_tokens=uncached)
+
+
+@pytest.mark.parametrize(
+    ("uncached", "worth"), [(1000.0, 0.0), (200.0, 0.64), (100.0, 3.24), (10.0, 10.0)]
+)
+def test_what_is_hit_again_and_again_is_dear_to_drive_out(uncached: float, worth: float) -> None:
+    pool = of_prompts(1000, uncached)
+    used = {"kv_cache_usage": 0.58, "num_blocks": 1000, "block_size_tokens": 60}
+    full, idle = an_endpoint(**used, requests=3), an_endpoint(requests=3)
+    needed = 1000 + 200
+    scarce = ((0.58 * 60_000 + needed / 2) / 60_000 - 0.4) / 0.6
+    driven_out = worth * needed * scarce**2
+    assert cost(full, pool) - cost(idle, pool) == pytest.approx(driven_out * 1e-5 * 4)
+
+
+def test_a_cache_with_much_to_spare_drives_nobody_out() -> None:
+    pool = of_prompts(1000, 10.0)
+    used = {"kv_cache_usage": 0.3, "num_blocks": 1000, "block_size_tokens": 60}
+    assert cost(an_endpoint(**used), pool) == pytest.approx(cost(an_endpoint(), pool))
+
+
+def test_where_memory_is_dear_a_cached_prompt_is_worth_more_than_an_idler_server() -> None:
+    used = {"kv_cache_usage": 0.7, "num_blocks": 1000, "block_size_tokens": 60}
+    warm, cold = an_endpoint(**used, requests=8), an_endpoint(**used, requests=7)
+
+    def costs(pool: PoolEstimate) -> list[float]:
+        facts = {"prompt_tokens": 1000, "attempted_at": NOW, "estimate": pool}
+        return marginal_costs(a_request(**facts, cached_tokens={warm: 960}), [warm, cold])
+
+    often, never = costs(of_prompts(1000, 10.0)), costs(of_prompts(1000, 1000.0))
+    assert never[0] > never[1]
+    assert often[0] < often[1]
+
+
 def test_a_server_that_does_not_tell_its_memory_has_enough() -> None:
     assert cost(an_endpoint(kv_cache_usage=1.0)) == pytest.approx(WORK + DECODE)
 
