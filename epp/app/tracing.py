@@ -40,11 +40,11 @@ def assemble_tracing(settings: TracingSettings, counts: Callable[[], Counter]) -
     if not all(_installed(module) for module in MODULES[settings.exporter]):
         log.warning("tracing: no spans: %s needs pip install 'epp[tracing]'", settings.exporter)
         return Tracing()
-    from epp.telemetry.span_export import SpanExport  # heavy to import
-
     try:
+        from epp.telemetry.span_export import SpanExport  # heavy to import
+
         export = SpanExport(settings, counts())
-    except Exception as error:  # of a library that reads variables of its own
+    except Exception as error:  # of libraries that read variables, and do not fit each other
         log.warning("tracing: no spans: %s: %s", type(error).__name__, error)
         return Tracing()
     log.info("tracing: %s", settings.says)

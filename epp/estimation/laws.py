@@ -7,6 +7,7 @@ again. How a server differs is in `speeds`.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Final
 
 from epp.core.endpoint import Endpoint
@@ -81,6 +82,18 @@ class AnswerLaw(TokenLaw):
         self._learned(now)
 
 
+@dataclass(frozen=True, slots=True)
+class Decode:
+    """What one server generated in a time, as one row of evidence."""
+
+    endpoint: Endpoint
+    seconds: float
+    outputs: float  # tokens for each request; above zero
+    in_flight: float  # mean requests over the time
+    prefilled: float  # prompt tokens that it computed meanwhile
+    overlap: float = 1.0  # so many rows that overlap in time count as one
+
+
 class DecodeLaw(TokenLaw):
     """Of decodes, fitted to what changes on each server (fixed effects).
 
@@ -93,33 +106,23 @@ class DecodeLaw(TokenLaw):
         self._servers: dict[Endpoint, _Means] = {}
         self._pool = _Means()
 
-    def learn(
-        self,
-        endpoint: Endpoint,
-        prefilled: float,
-        outputs: float,
-        in_flight: float,
-        seconds: float,
-        overlap: float,
-        now: float,
-    ) -> None:
-        """`outputs` are above zero. So many rows that overlap in time count as one."""
-        each, beside = seconds / outputs, prefilled / outputs
-        means = self._servers.get(endpoint)
+    def learn(self, row: Decode, now: float) -> None:
+        each, beside = row.seconds / row.outputs, row.prefilled / row.outputs
+        means = self._servers.get(row.endpoint)
         if means is None:
-            means = self._servers[endpoint] = _Means()
+            means = self._servers[row.endpoint] = _Means()
         if means.rows:
             share = means.rows / (means.rows + 1.0)  # the mean of few rows is itself uncertain
-            scale = math.sqrt(outputs * share / overlap)
+            scale = math.sqrt(row.outputs * share / row.overlap)
             self._fit.add(
                 beside - means.prefilled,
                 0.0,
-                in_flight - means.in_flight,
+                row.in_flight - means.in_flight,
                 each - means.seconds,
                 scale,
             )
-        means.add(each, in_flight, beside, SERVER_ROWS)
-        self._pool.add(each, in_flight, beside, POOL_ROWS)
+        means.add(each, row.in_flight, beside, SERVER_ROWS)
+        self._pool.add(each, row.in_flight, beside, POOL_ROWS)
         self.prefill_token_seconds, _, self.slope_seconds = self._fit.coefficients
         self.output_seconds = self._pool.rest(self.prefill_token_seconds, self.slope_seconds)
         self._learned(now)

@@ -13,7 +13,7 @@ from typing import Final
 from epp.core.endpoint import Endpoint
 from epp.core.estimate import UNKNOWN
 from epp.estimation.decoding import Window
-from epp.estimation.laws import AnswerLaw, DecodeLaw, PrefillLaw, TokenLaw
+from epp.estimation.laws import AnswerLaw, Decode, DecodeLaw, PrefillLaw, TokenLaw
 from epp.estimation.speeds import Speeds
 from epp.estimation.stay import Life
 
@@ -84,10 +84,9 @@ class Timing:
         token *= endpoint.estimate.prefill_ratio / window.seconds
         if token * window.pending > MOST_PENDING or token * window.prefilled > MOST_PREFILLED:
             return False
-        outputs = window.tokens / window.running
-        self._learn_decode(
-            endpoint, window.prefilled, outputs, window.running, window.seconds, 1.0, now
-        )
+        running = window.running
+        row = Decode(endpoint, window.seconds, window.tokens / running, running, window.prefilled)
+        self._learn_decode(row, now)
         return True
 
     def learn_answer(self, life: Life, now: float) -> None:
@@ -95,9 +94,8 @@ class Timing:
         endpoint, in_flight, outputs = life.stay.endpoint, life.in_flight, life.outputs
         if outputs is not None and not life.whole:
             overlap = max(1.0, in_flight)
-            self._learn_decode(
-                endpoint, life.prefilled, outputs, in_flight, life.seconds, overlap, now
-            )
+            row = Decode(endpoint, life.seconds, outputs, in_flight, life.prefilled, overlap)
+            self._learn_decode(row, now)
             return
         answers = self._lives if life.whole else self._decodes
         expected = answers.expected(life)
@@ -151,22 +149,12 @@ class Timing:
         for speeds in (self._prefill_speeds, self._decodes.speeds, self._lives.speeds):
             speeds.forget(endpoint)
 
-    def _learn_decode(
-        self,
-        endpoint: Endpoint,
-        prefilled: float,
-        outputs: float,
-        in_flight: float,
-        seconds: float,
-        overlap: float,
-        now: float,
-    ) -> None:
-        law = self._decode_law
-        law.learn(endpoint, prefilled, outputs, in_flight, seconds, overlap, now)
+    def _learn_decode(self, row: Decode, now: float) -> None:
+        law, speeds = self._decode_law, self._decodes.speeds
+        law.learn(row, now)
         if law.known:
-            expected = law.seconds(prefilled, outputs, in_flight)
-            reviewed = self._decodes.speeds.learn(endpoint, seconds, expected, overlap)
-            self._show(endpoint, reviewed)
+            expected = law.seconds(row.prefilled, row.outputs, row.in_flight)
+            self._show(row.endpoint, speeds.learn(row.endpoint, row.seconds, expected, row.overlap))
 
     def _decode_answers(self) -> _Answers:
         """Of tokens rather than answers, of decodes rather than whole lives."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
-from playwright.async_api import async_playwright, expect
+from playwright.async_api import Page, async_playwright, expect
 
 from epp.envoyconfig.settings import Mode
 from tests.helpers.picker import running_stack
@@ -16,11 +18,21 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@asynccontextmanager
+async def empty_page() -> AsyncIterator[Page]:
+    async with async_playwright() as browsers:
+        browser = await browsers.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield await browser.new_page()
+        await browser.close()
+
+
 async def test_the_page_shows_the_pool_and_what_was_decided() -> None:
     async with (
         running_stack(Mode.LIGHT, count=2) as stack,
         stack.client() as client,
-        async_playwright() as browsers,
+        empty_page() as page,
     ):
         await client.chat.completions.create(
             model="sim",
@@ -28,10 +40,6 @@ async def test_the_page_shows_the_pool_and_what_was_decided() -> None:
             max_tokens=2,
             extra_headers={"x-request-id": "my-request"},
         )
-        browser = await browsers.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        page = await browser.new_page()
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -51,7 +59,6 @@ async def test_the_page_shows_the_pool_and_what_was_decided() -> None:
         assert complaints == []
         stack.picker.kill()
         await expect(page.locator("#problem")).to_contain_text("does not answer")
-        await browser.close()
 
 
 LOOKED_AT: dict[str, object] = {
@@ -72,14 +79,10 @@ async def test_the_page_shows_shadows_where_there_are_some(shadows: bool) -> Non
     async with (
         running_stack(Mode.LIGHT, count=1, document=document) as stack,
         stack.client() as client,
-        async_playwright() as browsers,
+        empty_page() as page,
     ):
         messages = [{"role": "user", "content": "x"}]
         await client.chat.completions.create(model="sim", messages=messages, max_tokens=2)  # type: ignore[call-overload]
-        browser = await browsers.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        page = await browser.new_page()
         await page.goto(f"http://127.0.0.1:{stack.picker.metrics_port}/")
         await expect(page.locator("#decisions tbody tr")).to_have_count(1)
         rows = page.locator("#shadows tbody tr")
@@ -92,7 +95,6 @@ async def test_the_page_shows_shadows_where_there_are_some(shadows: bool) -> Non
         else:
             await expect(rows).to_have_count(0)
             await expect(page.locator("#shadow-section")).to_be_hidden()
-        await browser.close()
 
 
 SPLIT: dict[str, object] = {
@@ -115,16 +117,11 @@ async def test_the_page_shows_who_prefills() -> None:
     async with (
         running_stack(Mode.LIGHT, count=2, roles=("prefill", "decode"), document=SPLIT) as stack,
         stack.client() as client,
-        async_playwright() as browsers,
+        empty_page() as page,
     ):
         messages = [{"role": "user", "content": "x"}]
         await client.chat.completions.create(model="sim", messages=messages, max_tokens=2)  # type: ignore[call-overload]
-        browser = await browsers.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        page = await browser.new_page()
         await page.goto(f"http://127.0.0.1:{stack.picker.metrics_port}/")
         prefiller, decoder = stack.addresses
         decisions = page.locator("#decisions tbody tr")
         await expect(decisions.first).to_contain_text(f"{decoder}; prefill {prefiller}")
-        await browser.close()

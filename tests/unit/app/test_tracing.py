@@ -52,6 +52,16 @@ def test_what_the_sdk_does_not_take_costs_the_spans_alone(
     assert line.startswith("tracing: no spans: ValueError: schedule_delay_millis")
 
 
+def test_packages_that_do_not_fit_each_other_cost_the_spans_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "epp.telemetry.span_export", None)  # its import fails
+    settings = tracing_settings(CONSOLE, enabled=True)
+    assert assemble_tracing(settings, Metrics().count_spans).tracer is None
+    [line] = messages(caplog)
+    assert line.startswith("tracing: no spans: ModuleNotFoundError")
+
+
 def test_the_sdk_is_imported_only_where_spans_go() -> None:
     program = "import sys, epp.cli.serve; print(sorted(m for m in sys.modules if 'telemetry' in m))"
     found = subprocess.run(

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epp.estimation.laws import ENOUGH_ANSWERS, ENOUGH_PREFILLS, AnswerLaw, DecodeLaw, PrefillLaw
+from epp.estimation.laws import (
+    ENOUGH_ANSWERS,
+    ENOUGH_PREFILLS,
+    AnswerLaw,
+    Decode,
+    DecodeLaw,
+    PrefillLaw,
+)
 from tests.helpers.build import an_endpoint
 
 SEED = st.integers(0, 1 << 32)
@@ -53,7 +60,7 @@ def test_a_decode_law_does_not_take_fast_servers_for_patient_ones() -> None:
             outputs = rng.uniform(20, 60)
             seconds = TOKEN * prefilled + outputs * (ratio * SINGLE + SLOPE * in_flight)
             seconds *= rng.lognormvariate(0.0, 0.01)
-            law.learn(endpoint, prefilled, outputs, in_flight, seconds, 1.0, 1.0)
+            law.learn(Decode(endpoint, seconds, outputs, in_flight, prefilled), 1.0)
     assert law.slope_seconds == pytest.approx(SLOPE, rel=0.1)
     assert law.prefill_token_seconds == pytest.approx(TOKEN, rel=0.1)
     assert law.output_seconds == pytest.approx(SINGLE, rel=0.1)
@@ -64,7 +71,7 @@ def test_a_decode_law_forgets_the_mean_of_a_server_that_left() -> None:
     for seconds in (1.0, 1.0, 9.0):
         if seconds > 1.0:
             law.forget(endpoint)
-        law.learn(endpoint, 0.0, 10.0, 5.0 * seconds, seconds, 1.0, 1.0)
+        law.learn(Decode(endpoint, seconds, 10.0, 5.0 * seconds, 0.0), 1.0)
     assert law.slope_seconds == 0.0  # the third row has nothing to differ from
     assert law.samples == 1.0
 
