@@ -22,7 +22,7 @@ CLOSE_ENOUGH = 0.03
 
 def find(cell: Cell, seeds: int) -> float:
     """Requests per second, by halving between a rate that is good and one that is not."""
-    low, high = 0.0, 1.0 * len(parse_fleet(cell.fleet))
+    low, high = 0.0, 1.0 * len(parse_fleet(cell.fleet).profiles)
     while good_share(replace(cell, rate=high), seeds) >= GOOD_SHARE:
         low, high = high, 2 * high
     while high - low > CLOSE_ENOUGH * high:

@@ -40,9 +40,10 @@ def run_advise(
         raise click.ClickException(NEEDS) from None
 
     cell = replace(cell_of(workload, fleet, rate, load, clients), sees_tokens=not light)
-    documents = candidates(parsed_fleet(fleet))
+    servers = parsed_fleet(fleet)
+    documents = candidates(servers)
     if config not in documents:
-        documents[config] = policy_text(config)
+        documents[config] = policy_text(config, servers)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(f"{len(documents)} configurations", total=1.0)
         advice = advise(

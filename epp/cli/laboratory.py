@@ -15,7 +15,10 @@ def load_options(command: Command) -> Command:
     options = (
         click.option("--workload", default="chat", show_default=True, help="By name."),
         click.option(
-            "--fleet", default="8x32b-h100-tp2", show_default=True, help="Or 4x8b-h100+4x8b-a100."
+            "--fleet",
+            default="8x32b-h100-tp2",
+            show_default=True,
+            help="Or 4x8b-h100+4x8b-a100, or 4x8b-h100:prefill+4x8b-h100:decode.",
         ),
         click.option(
             "--rate", type=click.FloatRange(0, min_open=True), help="Requests per second."
@@ -52,7 +55,10 @@ def run_options(command: Command) -> Command:
 
 @click.group(invoke_without_command=True)
 @click.option(
-    "--config", default="default", show_default=True, help="Document, or name of a policy."
+    "--config",
+    default="default",
+    show_default=True,
+    help="Document, or name of a policy; `oracle` knows what no picker can.",
 )
 @click.option("--compare", "comparisons", multiple=True, help="Another one, beside it.")
 @load_options
@@ -90,6 +96,13 @@ def run_options(command: Command) -> Command:
 @click.option("--cold", is_flag=True, help="Measure from the first request on, caches empty.")
 @click.option(
     "--max-num-seqs", type=click.IntRange(1, 2048), default=256, show_default=True, help="Of vLLM."
+)
+@click.option(
+    "--kv-transfer-gb-per-second",
+    type=click.FloatRange(0, min_open=True),
+    default=50.0,
+    show_default=True,
+    help="Gigabytes, from a server that computed a prompt to the one that decodes.",
 )
 @click.option("--plot", default="", help="Picture to write: .png, .svg or .pdf.")
 @run_options

@@ -13,10 +13,13 @@ import orjson
 from epp.config.build import read_configuration
 from epp.config.errors import ConfigError
 from epp.simulation.fleet.faults import Fault, parse_fault
-from epp.simulation.fleet.servers import parse_fleet
+from epp.simulation.fleet.servers import Fleet, parse_fleet
+from epp.simulation.fleet.transfers import LinkSettings
+from epp.simulation.laboratory.candidates import candidates
 from epp.simulation.laboratory.capacity import UnknownCapacity, capacity
 from epp.simulation.laboratory.cell import Cell
 from epp.simulation.laboratory.comparison import Comparison, compare
+from epp.simulation.laboratory.study import ORACLE
 from epp.simulation.policies.catalogue import POLICIES, policy
 from epp.simulation.workloads.catalogue import CATALOGUE
 from epp.simulation.workloads.traces import FORMATS, TraceError, TraceFile, read_trace
@@ -49,7 +52,8 @@ def run_sim(
     from epp.simulation.laboratory.report import document, table
 
     cell = _cell(**conditions)
-    arms = {name: replace(cell, policy=policy_text(name)) for name in (config, *comparisons)}
+    servers = parsed_fleet(cell.fleet)
+    arms = {name: _arm(cell, name, servers) for name in (config, *comparisons)}
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("simulating", total=len(arms) * seeds)
         chosen = range(first_seed, first_seed + seeds)
@@ -60,6 +64,14 @@ def run_sim(
         Path(json).write_bytes(orjson.dumps(document(result, arms), option=orjson.OPT_INDENT_2))
     if plot:
         _plot(result, title, plot)
+
+
+def _arm(cell: Cell, name: str, servers: Fleet) -> Cell:
+    if name != ORACLE:
+        return replace(cell, policy=policy_text(name, servers))
+    if any(servers.roles):
+        raise click.UsageError("the oracle knows no roles of servers")
+    return replace(cell, oracle=True)
 
 
 def print_wide(table: Table, console: Console) -> None:
@@ -89,6 +101,7 @@ def _cell(
     faults: tuple[str, ...],
     cold: bool,
     max_num_seqs: int,
+    kv_transfer_gb_per_second: float,
 ) -> Cell:
     """What flags say, but for the policy; UsageError where they make no sense."""
     if trace is not None:
@@ -106,6 +119,7 @@ def _cell(
         scrape_seconds=scrape_seconds,
         warm=not cold,
         max_num_seqs=max_num_seqs,
+        links=LinkSettings(bytes_per_second=kv_transfer_gb_per_second * 1e9),
     )
 
 
@@ -140,7 +154,7 @@ def cell_of(
         raise click.UsageError(f"--rate or --clients is needed: {error}") from None
 
 
-def parsed_fleet(fleet: str) -> tuple[str, ...]:
+def parsed_fleet(fleet: str) -> Fleet:
     try:
         return parse_fleet(fleet)
     except ValueError as error:
@@ -175,22 +189,23 @@ def _faults(texts: tuple[str, ...], fleet: str) -> tuple[Fault, ...]:
         faults = tuple(parse_fault(text) for text in texts)
     except ValueError as error:
         raise click.UsageError(f"--fault: {error}") from None
-    servers = len(parsed_fleet(fleet))
+    servers = len(parsed_fleet(fleet).profiles)
     for text, fault in zip(texts, faults, strict=True):
         if fault.server >= servers:
             raise click.UsageError(f"--fault {text}: the fleet has servers 0 to {servers - 1}")
     return faults
 
 
-def policy_text(name: str) -> str:
-    """A document of ours by its name, the default, or a file."""
+def policy_text(name: str, fleet: Fleet) -> str:
+    """What `epp sim advise` calls so for this fleet, a policy of ours, or a file."""
+    named = candidates(fleet)
+    if name in named:
+        return named[name]
     if name in POLICIES:
         return policy(name)
-    if name == "default":
-        return ""
     path = Path(name)
     if not path.is_file():
-        known = ", ".join(("default", *POLICIES))
+        known = ", ".join(dict.fromkeys((*named, *POLICIES, ORACLE)))
         raise click.UsageError(f"{name!r} is no file and no policy; there are {known}")
     text = path.read_text(encoding="utf-8")
     try:

@@ -19,6 +19,13 @@ class AdapterSlots:
         """Whether a batch with these adapters can take a request for `adapter`."""
         return not adapter or adapter in in_batch or len(in_batch) < self.capacity
 
+    def is_loaded(self, adapter: str) -> bool:
+        return adapter in self._loaded
+
+    def was_loaded(self, adapter: str) -> bool:
+        """Now or before."""
+        return adapter in self._known
+
     def use(self, adapters: Set[str]) -> int:
         """Note what a batch uses. Returns how many adapters have to be loaded for it."""
         loads = 0

@@ -26,6 +26,7 @@ class HardwareProfile:
     context_seconds: float  # reading one cached token in a decode
     pair_seconds: float  # attention of one prompt token to one earlier token
     kv_cache_tokens: int  # that fit beside the weights
+    kv_cache_token_bytes: int  # keys and values of one token, in all layers
     max_num_batched_tokens: int  # vLLM's default token budget of a step there
 
     def step_seconds(
@@ -55,6 +56,7 @@ def _profile(
     context_ns: float,
     pair_ns: float,
     kv_cache_tokens: int,
+    kv_cache_token_bytes: int,
     max_num_batched_tokens: int,
 ) -> HardwareProfile:
     return HardwareProfile(
@@ -66,9 +68,17 @@ def _profile(
         context_seconds=context_ns * 1e-9,
         pair_seconds=pair_ns * 1e-9,
         kv_cache_tokens=kv_cache_tokens,
+        kv_cache_token_bytes=kv_cache_token_bytes,
         max_num_batched_tokens=max_num_batched_tokens,
     )
 
+
+# 16-bit keys and values: 2 x layers x 8 heads of keys and values x 128 numbers x 2 bytes.
+KV_CACHE_TOKEN_BYTES: Mapping[str, int] = {
+    "8b": 131_072,  # 32 layers
+    "32b": 262_144,  # 64 layers
+    "70b": 327_680,  # 80 layers
+}
 
 PROFILES: Mapping[str, HardwareProfile] = {
     "8b-h100": _profile(
@@ -79,6 +89,7 @@ PROFILES: Mapping[str, HardwareProfile] = {
         context_ns=56,
         pair_ns=1.3,
         kv_cache_tokens=400_000,
+        kv_cache_token_bytes=KV_CACHE_TOKEN_BYTES["8b"],
         max_num_batched_tokens=LARGE_BATCH_TOKENS,
     ),
     "8b-a100": _profile(
@@ -89,6 +100,7 @@ PROFILES: Mapping[str, HardwareProfile] = {
         context_ns=92,
         pair_ns=3.5,
         kv_cache_tokens=400_000,
+        kv_cache_token_bytes=KV_CACHE_TOKEN_BYTES["8b"],
         max_num_batched_tokens=SMALL_BATCH_TOKENS,
     ),
     "8b-l40s": _profile(
@@ -99,6 +111,7 @@ PROFILES: Mapping[str, HardwareProfile] = {
         context_ns=220,
         pair_ns=4.5,
         kv_cache_tokens=190_000,
+        kv_cache_token_bytes=KV_CACHE_TOKEN_BYTES["8b"],
         max_num_batched_tokens=SMALL_BATCH_TOKENS,
     ),
     "8b-l4": _profile(
@@ -109,6 +122,7 @@ PROFILES: Mapping[str, HardwareProfile] = {
         context_ns=620,
         pair_ns=11,
         kv_cache_tokens=33_000,
+        kv_cache_token_bytes=KV_CACHE_TOKEN_BYTES["8b"],
         max_num_batched_tokens=SMALL_BATCH_TOKENS,
     ),
     "32b-h100-tp2": _profile(
@@ -119,6 +133,7 @@ PROFILES: Mapping[str, HardwareProfile] = {
         context_ns=56,
         pair_ns=1.6,
         kv_cache_tokens=308_000,  # of a published run; 277 000 by the memory that is left
+        kv_cache_token_bytes=KV_CACHE_TOKEN_BYTES["32b"],
         max_num_batched_tokens=LARGE_BATCH_TOKENS,
     ),
     "70b-h100-tp4": _profile(
@@ -129,6 +144,7 @@ PROFILES: Mapping[str, HardwareProfile] = {
         context_ns=35,
         pair_ns=1.7,
         kv_cache_tokens=412_000,
+        kv_cache_token_bytes=KV_CACHE_TOKEN_BYTES["70b"],
         max_num_batched_tokens=LARGE_BATCH_TOKENS,
     ),
     "70b-h100-tp8": _profile(
@@ -139,6 +155,7 @@ PROFILES: Mapping[str, HardwareProfile] = {
         context_ns=17.5,
         pair_ns=0.85,
         kv_cache_tokens=1_250_000,
+        kv_cache_token_bytes=KV_CACHE_TOKEN_BYTES["70b"],
         max_num_batched_tokens=LARGE_BATCH_TOKENS,
     ),
 }

@@ -20,6 +20,8 @@ class EngineRequest:
     stop_after_tokens: int | None = None  # where the model itself would end; None is never
     block_hashes: Sequence[int] = ()  # chain over the full blocks of prompt and answer
     adapter: str = ""
+    # Of the prompt, that another server computed and sent here. A preemption loses them.
+    received_tokens: int = 0
 
     output_tokens: int = field(init=False)  # tokens that it will generate
     arrived_at: float = field(init=False, default=math.nan)

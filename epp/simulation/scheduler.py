@@ -178,7 +178,8 @@ class Scheduler:
         size = self._settings.block_size_tokens
         # The last known token is always computed: its output is what is wanted.
         cached = self.pool.cached_prefix(request.block_hashes, (request.known_tokens - 1) // size)
-        start = len(cached) * size
+        found = len(cached) * size
+        start = max(found, min(request.received_tokens, request.known_tokens - 1))
         count = min(request.known_tokens - start, batch.room)
         blocks = self.pool.take(cached, math.ceil((start + count) / size) - len(cached))
         if blocks is None:
@@ -188,13 +189,14 @@ class Scheduler:
         request.computed_tokens = start
         request.stored_blocks = len(cached)
         if math.isnan(request.scheduled_at):
-            request.cached_tokens = start
+            request.cached_tokens = found
         self._store_full_blocks(request, start + count)
         batch.add(request, count)
         return True
 
     def _preempt(self, request: EngineRequest) -> None:
         self._free(request)
+        request.received_tokens = 0
         request.preemptions += 1
         self.waiting.appendleft(request)
 

@@ -84,10 +84,43 @@ class FleetEngine:
     def idle(self) -> bool:
         return self.ends_at == math.inf
 
+    @property
+    def decoding(self) -> int:
+        return self._decoding
+
+    @property
+    def decode_context(self) -> float:
+        """Tokens that the decodes of a step read."""
+        return self.settings.context_read(self._context, self.cache.held)
+
+    def unfinished_prefill(self) -> tuple[int, int]:
+        """Of the prompt that the present step does not end: tokens left, and computed before."""
+        for request, count in self._prefills[-1:]:
+            computed = request.computed + count
+            return max(0, request.prompt_tokens - computed), computed
+        return 0, 0
+
+    def queued(self) -> list[FleetRequest]:
+        """Those that are not in the batch, in order."""
+        return [*self._waiting, *self._arrived]
+
+    def adapter_waits(self, adapter: str) -> tuple[float, bool]:
+        """Seconds to load it, and whether one in use has to give way first."""
+        slots = self._slots
+        loads = 0 if slots.is_loaded(adapter) else 1
+        first_loads = 0 if slots.was_loaded(adapter) else 1
+        seconds = self.settings.load_seconds(loads, first_loads)
+        return seconds, not slots.fits(adapter, self._adapters.keys())
+
     def can_hold(self, request: FleetRequest) -> bool:
         """Whether the whole cache has room for its prompt and its answer."""
         blocks = -(-(request.prompt_tokens + request.output_tokens) // self._block)
         return blocks <= self.cache.capacity
+
+    def cached_tokens(self, request: FleetRequest) -> int:
+        """Of its prompt, in the cache now. The last token is always computed."""
+        limit = (request.prompt_tokens - 1) // self._block
+        return self._found(request, limit).stored * self._block
 
     def submit(self, request: FleetRequest, now: float) -> None:
         """Take a request in. The caller has run all steps that end by `now`."""
@@ -321,7 +354,9 @@ class FleetEngine:
             return 0  # until something is released, room only shrinks
         known = request.prompt_tokens + request.generated
         found = self._found(request, (known - 1) // size)
-        start = found.stored * size
+        cached = start = found.stored * size
+        if request.received_tokens > start:
+            start = max(start, min(request.received_tokens, known - 1))
         count = min(known - start, room)
         if not cache.begin(found, -(-(start + count) // size) - found.stored):
             self._blocked, self._blocked_at = request, cache.releases
@@ -330,7 +365,7 @@ class FleetEngine:
         request.computed = start
         if math.isnan(request.scheduled_at):
             request.scheduled_at = now
-            request.cached_tokens = start
+            request.cached_tokens = cached
         cache.store(found, (start + count) // size)
         return count
 
@@ -370,6 +405,7 @@ class FleetEngine:
 
     def _preempt(self, request: FleetRequest) -> None:
         self._free(request)
+        request.received_tokens = 0
         del self._running[request]
         if request.adapter:
             self._leave_adapter(request.adapter)

@@ -54,7 +54,7 @@ class Outcome:
     hit_rate: float  # tokens found in caches, of all prompt tokens
     preemptions: float  # per request
     waited_p99: float  # in the picker
-    imbalance: float  # requests of the busiest server over the mean
+    imbalance: float  # requests of the busiest server over the mean of those that answer
     fairness: float  # Jain index of the good share of flows; 1 is fair
     # Of the time of all servers. The rest of the first three is idle.
     prefill_share: float  # steps take longer by this than their decodes alone
@@ -111,7 +111,7 @@ def outcome_of(records: RunRecords, objectives: Objectives, servers: int) -> Out
         hit_rate=_share(sum(record.cached_tokens for record in served), prompts),
         preemptions=_share(sum(record.preemptions for record in asked), len(asked)),
         waited_p99=quantile(waited, 0.99),
-        imbalance=_share(max(sent, default=0) * servers, sum(sent)),
+        imbalance=_share(max(sent, default=0) * sum(use.answers for use in uses), sum(sent)),
         fairness=_fairness(asked, objectives.met),
         prefill_share=prefilling / time,
         decode_share=(busy - prefilling - loading) / time,

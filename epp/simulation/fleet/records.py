@@ -77,6 +77,7 @@ class GapHistogram:
 class ServerUse:
     """What one server did in the window, in seconds."""
 
+    answers: bool = True  # else it only computes prompts for others
     busy: float = 0.0  # in a step
     prefilling: float = 0.0  # that steps took longer than with their decodes alone
     loading: float = 0.0  # adapters

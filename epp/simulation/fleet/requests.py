@@ -27,6 +27,7 @@ class FleetRequest:
         "output_tokens",
         "preemptions",
         "prompt_tokens",
+        "received_tokens",
         "scheduled_at",
         "segments",
         "serial",
@@ -46,6 +47,8 @@ class FleetRequest:
         self.adapter = adapter
         if self.prompt_tokens < 1 or output_tokens < 1:
             raise ValueError("a prompt and an answer have at least one token")
+        # Of the prompt, that another server computed and sent here. A preemption loses them.
+        self.received_tokens = 0
         self.arrived_at = math.nan  # at the engine
         self.scheduled_at = math.nan
         self.first_token_at = math.nan

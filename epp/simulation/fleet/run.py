@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from random import Random
 from typing import Any, Final
@@ -20,19 +20,21 @@ from epp.configured import Outside
 from epp.core.decision import Answer, Outcome, Placed, Waiting
 from epp.core.refusal import Refused
 from epp.core.request import RequestFacts
-from epp.datalayer.store import EndpointSpec
+from epp.core.stages import PREFILLER_HEADER
 from epp.director import Arrival, Cause, Ending
 from epp.payloads.payload import Payload
 from epp.simulation.fleet.clients import Ask, Clients
 from epp.simulation.fleet.engine import FleetEngine
 from epp.simulation.fleet.faults import Fault, late_servers
+from epp.simulation.fleet.oracle import Knowledge, oracle_profile
 from epp.simulation.fleet.prompts import payload_of
 from epp.simulation.fleet.records import Record, RunRecords, ServerUse
 from epp.simulation.fleet.requests import FleetRequest
 from epp.simulation.fleet.servers import FleetSettings, Server
+from epp.simulation.fleet.transfers import Links
+from epp.simulation.profiles import PROFILES
 from epp.simulation.workloads.turns import Turn
 
-PORT: Final = 8000
 PATH: Final = "/v1/chat/completions"
 LOOK_AGAIN_SECONDS: Final = 0.25  # as the switchboard does while somebody waits
 # Until the client of a request that got no answer goes on; without it one that is refused at once
@@ -52,11 +54,14 @@ class RunSettings:
     network_seconds: float = 0.0005  # one way, gateway included
     sees_tokens: bool = True  # full mode; in light mode neither first tokens nor answers are seen
     usage_seconds: float = 0.1  # in light mode: after the end, by the access log
+    oracle: bool = False  # in place of the configuration's profile: who knows all decides
     bytes_per_token: float = 4.0  # of prompts: the picker counts bytes
     faults: tuple[Fault, ...] = ()
     seed: int = 1
 
     def __post_init__(self) -> None:
+        if self.oracle and any(self.fleet.roles):
+            raise ValueError("the oracle knows no roles of servers")
         servers = len(self.fleet.profiles)
         for fault in self.faults:
             if fault.server >= servers:
@@ -73,8 +78,14 @@ class Flight:
     session: Iterator[Turn]
     record: Record
     facts: RequestFacts
-    request: FleetRequest
-    server: Server | None = None
+    request: FleetRequest  # that is answered
+    server: Server | None = None  # that answers
+    # Where another server computes the prompt: what it is asked.
+    prefill: FleetRequest | None = None
+    prefiller: Server | None = None
+
+    def where(self, request: FleetRequest) -> Server | None:
+        return self.prefiller if request is self.prefill else self.server
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +115,25 @@ class FleetRun:
             new_request_id=lambda: "",
             read_payload=lambda _arrival: self._asked,
         )
+        self._knowledge = Knowledge() if settings.oracle else None
+        if self._knowledge is not None:
+            profile = oracle_profile(self._knowledge)
+            configuration = replace(configuration, profile=profile, staged=None)
         self.picker: Picker = compose(configuration, outside)
         self.servers = [
             Server(n, profile, settings.fleet, Random(self._rng.random()))
             for n, profile in enumerate(settings.fleet.profiles)
         ]
-        self.records.servers = [ServerUse() for _ in self.servers]
+        self.records.servers = [ServerUse(answers=s.role != "prefill") for s in self.servers]
+        self._links = Links(settings.fleet.links, len(self.servers))
+        if self._knowledge is not None:
+            self._knowledge.servers = {server.name: server for server in self.servers}
         late = late_servers(settings.faults)
         self._in_pool = [server for server in self.servers if server.number not in late]
         self._by_name = {server.name: server for server in self.servers}
+        self._by_authority = {
+            f"{server.spec.address}:{server.spec.port}": server for server in self.servers
+        }
         self._events: list[tuple[float, int, Callable[[Any], None], Any]] = []
         self._order = count()
         self._ids = count(1)
@@ -159,7 +180,10 @@ class FleetRun:
             self.records.requests.append(record)
             self._open += 1
         self._asked = payload_of(turn, self.settings.bytes_per_token)
-        begun = self.picker.director.begin(self._arrival(turn), at)
+        arrival = self._arrival(turn)
+        if self._knowledge is not None:
+            self._knowledge.asked[arrival.headers["x-request-id"]] = request
+        begun = self.picker.director.begin(arrival, at)
         flight = Flight(turn, session, record, begun.facts, request)
         if isinstance(begun.outcome, Waiting):
             self._waiting[begun.facts] = flight
@@ -198,6 +222,8 @@ class FleetRun:
     # The picker.
 
     def _settle(self, flight: Flight, outcome: Outcome) -> None:
+        if self._knowledge is not None:
+            del self._knowledge.asked[flight.facts.request_id]
         match outcome:
             case Placed():
                 self._send(flight, outcome)
@@ -212,9 +238,19 @@ class FleetRun:
         record = flight.record
         server = flight.server = self._by_name[placed.decision.ordered[0].name]
         record.server = server.number
+        if self._knowledge is not None:
+            self._knowledge.on_the_way.setdefault(server.name, []).append(flight.request)
         record.waited_seconds = placed.record.waited_seconds
         record.expected_cached_tokens = placed.record.cached_tokens
-        self._at(self.now + self.settings.network_seconds, self._deliver, flight)
+        network = self.settings.network_seconds
+        prefiller = placed.decision.request_headers.get(PREFILLER_HEADER)
+        if prefiller is None:
+            self._at(self.now + network, self._deliver, flight)
+        else:
+            asked = flight.request
+            flight.prefiller = self._by_authority[prefiller]
+            flight.prefill = FleetRequest(asked.segments, 1, adapter=asked.adapter)
+            self._at(self.now + 2 * network, self._deliver_prefill, flight)
 
     def _told(self, outcomes: list[tuple[RequestFacts, Outcome]]) -> None:
         for facts, outcome in outcomes:
@@ -238,21 +274,48 @@ class FleetRun:
 
     # The servers.
 
+    def _deliver_prefill(self, flight: Flight) -> None:
+        """As the sidecar of the server that answers does, before it asks its own engine."""
+        assert flight.prefill is not None
+        self._submit(flight, flight.prefill)
+
+    def _prefilled(self, flight: Flight) -> None:
+        """Keys and values follow, of what the server that answers has not cached."""
+        server, prefiller = flight.server, flight.prefiller
+        assert server is not None
+        assert prefiller is not None
+        request = flight.request
+        missing = request.prompt_tokens - server.engine.cached_tokens(request)
+        size = missing * PROFILES[prefiller.profile].kv_cache_token_bytes
+        request.received_tokens = request.prompt_tokens
+        arrived = self._links.send((prefiller.number, server.number), size, self.now)
+        self._at(arrived, self._deliver, flight)
+
     def _deliver(self, flight: Flight) -> None:
-        server = flight.server
+        if self._knowledge is not None:
+            assert flight.server is not None
+            self._knowledge.on_the_way[flight.server.name].remove(flight.request)
+        if self._submit(flight, flight.request):
+            seen = self.settings.sees_tokens
+            director = self.picker.director
+            if director.responding(flight.facts, "", 200, self.now, body_follows=seen):
+                self._something_changed()
+
+    def _submit(self, flight: Flight, request: FleetRequest) -> bool:
+        server = flight.where(request)
         assert server is not None
         if not server.up:
             self._lose(flight, 503)
-            return
-        if not server.engine.can_hold(flight.request):
+            return False
+        if not server.engine.can_hold(request):
             self._lose(flight, 400)
-            return
-        self._flights[flight.request] = flight
-        self.picker.director.responding(flight.facts, "", 200, self.now)
+            return False
+        self._flights[request] = flight
         idle = server.engine.idle
-        server.engine.submit(flight.request, self.now)
+        server.engine.submit(request, self.now)
         if idle:
             self._at(server.engine.ends_at, self._step, (server, server.engine))
+        return True
 
     def _step(self, of: tuple[Server, FleetEngine]) -> None:
         server, engine = of
@@ -264,30 +327,41 @@ class FleetRun:
         if measured:
             _note_use(records.servers[server.number], engine, seconds)
         engine.step()
+        flights = self._flights
+        first_tokens = [r for r in engine.first_tokens if r is not flights[r].prefill]
         if measured:
             records.gaps.add(seconds, engine.decoded)
-            records.output_tokens += engine.decoded + len(engine.first_tokens)
+            records.output_tokens += engine.decoded + len(first_tokens)
             for _, gap in engine.resumed:
                 records.gaps.add(gap)
         back = self.now + self.settings.network_seconds
-        for request in engine.first_tokens:
-            self._at(back, self._first_token, self._flights[request])
+        for request in first_tokens:
+            self._at(back, self._first_token, flights[request])
         for request in engine.finished:
-            self._at(back, self._end, self._flights.pop(request))
+            flight = flights.pop(request)
+            over = self._prefilled if request is flight.prefill else self._end
+            self._at(back, over, flight)
         if not engine.idle:
             self._at(engine.ends_at, self._step, of)
 
     def _first_token(self, flight: Flight) -> None:
         flight.record.first_token_at = self.now
-        if self.settings.sees_tokens and flight.request.output_tokens > 1:
-            self.picker.director.first_token(flight.facts, self.now)
+        if (
+            self.settings.sees_tokens
+            and flight.request.output_tokens > 1
+            and self.picker.director.first_token(flight.facts, self.now)
+        ):
+            self._something_changed()
 
     def _end(self, flight: Flight) -> None:
         request, record = flight.request, flight.record
         record.ended_at = self.now
-        record.cached_tokens = request.cached_tokens
+        if self._knowledge is not None:
+            self._knowledge.answers.append(request.output_tokens)
+        computed = flight.prefill or request  # sidecars report what the prefill found cached
+        record.cached_tokens = computed.cached_tokens
         record.preemptions = request.preemptions
-        tokens = Tokens(request.prompt_tokens, request.output_tokens, request.cached_tokens)
+        tokens = Tokens(request.prompt_tokens, request.output_tokens, record.cached_tokens)
         ending = Ending(Cause.NATURAL, status=200)
         if self.settings.sees_tokens:
             ending.streaming, ending.completed_at = True, self.now
@@ -321,12 +395,7 @@ class FleetRun:
     # The pool.
 
     def _apply_pool(self) -> None:
-        self.picker.store.apply(
-            [
-                EndpointSpec(s.name, f"10.0.{s.number >> 8}.{s.number & 255}", PORT)
-                for s in self._in_pool
-            ]
-        )
+        self.picker.store.apply([server.spec for server in self._in_pool])
         by_name = {endpoint.name: endpoint for endpoint in self.picker.store.endpoints}
         for server in self.servers:
             server.endpoint = by_name.get(server.name)
@@ -359,11 +428,11 @@ class FleetRun:
         if server.endpoint is not None:
             self.picker.store.set_reachable(server.endpoint, False)
             self.picker.index.forget(server.endpoint)
-        lost = [flight for flight in self._flights.values() if flight.server is server]
+        flights = self._flights
+        lost = [request for request in flights if flights[request].where(request) is server]
         server.restart(Random(self._rng.random()))
-        for flight in lost:
-            del self._flights[flight.request]
-            self._lose(flight, 503)
+        for request in lost:
+            self._lose(flights.pop(request), 503)
 
     def _recover(self, server: Server) -> None:
         if self.now < server.down_until:

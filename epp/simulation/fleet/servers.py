@@ -1,18 +1,27 @@
-"""Which model servers a fleet has: `8x32b-h100-tp2`, or `4x8b-h100+4x8b-a100`."""
+"""Which model servers a fleet has: `8x32b-h100-tp2`, `4x8b-h100+4x8b-a100`.
+
+Where servers share requests, each group says what it does: `2x8b-h100:prefill+2x8b-h100:decode`.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Final
 
 from epp.core.endpoint import Endpoint, EndpointMetrics
+from epp.datalayer.store import EndpointSpec
+from epp.scheduling.roles import ROLE_LABEL
 from epp.simulation.fleet.engine import FleetEngine
+from epp.simulation.fleet.transfers import LinkSettings
 from epp.simulation.profiles import PROFILES, HardwareProfile
 from epp.simulation.scheduler import EngineSettings
 
-GROUP = re.compile(r"(?:(\d+)x)?([a-z0-9-]+)")
+GROUP = re.compile(r"(?:(\d+)x)?([a-z0-9-]+)(?::([a-z-]+))?")
 MOST_SERVERS = 2000
+PORT: Final = 8000
+ROLES: Final = ("prefill", "decode", "prefill-decode")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +35,8 @@ class FleetSettings:
     adapter_load_seconds: float = 0.03  # from host memory
     adapter_first_load_seconds: float = 0.03  # from disk
     kv_cache_tokens: int | None = None  # of each server; None takes the profile's
+    roles: tuple[str, ...] = ()  # of the servers, "" where it has none; empty: nobody has any
+    links: LinkSettings = LinkSettings()
 
     def engine(self, profile: str, slowness: float = 1.0) -> EngineSettings:
         """Settings of a server that takes `slowness` times as long for every step."""
@@ -56,21 +67,34 @@ def slowed(profile: HardwareProfile, slowness: float) -> HardwareProfile:
     )
 
 
-def parse_fleet(text: str) -> tuple[str, ...]:
-    """Profiles of the servers in order. Raises ValueError that says what is wrong."""
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The servers in order."""
+
+    profiles: tuple[str, ...]
+    roles: tuple[str, ...]  # values of the label; "" is none
+
+
+def parse_fleet(text: str) -> Fleet:
+    """Raises ValueError that says what is wrong."""
     profiles: list[str] = []
+    roles: list[str] = []
     for part in text.split("+"):
         match = GROUP.fullmatch(part.strip())
         if match is None:
             raise ValueError(f"fleet {text!r}: {part!r} is not of the form 8x32b-h100-tp2")
-        count, profile = int(match[1] or 1), match[2]
+        count, profile, role = int(match[1] or 1), match[2], match[3] or ""
         if profile not in PROFILES:
             known = ", ".join(PROFILES)
             raise ValueError(f"fleet {text!r}: profile {profile!r} is unknown; there are {known}")
+        if role and role not in ROLES:
+            known = ", ".join(ROLES)
+            raise ValueError(f"fleet {text!r}: role {role!r} is not simulated; there are {known}")
         if not 1 <= count + len(profiles) <= MOST_SERVERS or not count:
             raise ValueError(f"fleet {text!r}: has not between 1 and {MOST_SERVERS} servers")
         profiles += [profile] * count
-    return tuple(profiles)
+        roles += [role] * count
+    return Fleet(tuple(profiles), tuple(roles))
 
 
 class Server:
@@ -78,19 +102,27 @@ class Server:
 
     __slots__ = (
         *("blind_until", "down_until", "endpoint", "engine", "name", "number", "profile"),
-        *("settings", "up"),
+        *("role", "settings", "up"),
     )
 
     def __init__(self, number: int, profile: str, settings: FleetSettings, rng: Random) -> None:
         self.number = number
         self.name = f"server-{number}"
         self.profile = profile
+        self.role = settings.roles[number] if settings.roles else ""
         self.settings = settings
         self.engine = FleetEngine(settings.engine(profile), rng)
         self.endpoint: Endpoint | None = None  # while it is in the pool
         self.up = True
         self.blind_until = 0.0
         self.down_until = 0.0
+
+    @property
+    def spec(self) -> EndpointSpec:
+        """As discovery finds it."""
+        address = f"10.0.{self.number >> 8}.{self.number & 255}"
+        labels = {ROLE_LABEL: self.role} if self.role else {}
+        return EndpointSpec(self.name, address, PORT, labels=labels)
 
     def slow_down(self, slowness: float) -> None:
         """From the next step on. 1 is as fast as its hardware."""

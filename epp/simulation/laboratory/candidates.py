@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from epp.simulation.policies.catalogue import POLICIES, policy
+from epp.simulation.fleet.servers import Fleet
+from epp.simulation.policies.catalogue import DISAGGREGATED, POLICIES, policy
 from epp.simulation.profiles import PROFILES, HardwareProfile
 
 DEFAULT: Final = "default"
@@ -13,11 +14,13 @@ HEAD: Final = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
 BLENDS: Final = (("more-prefix", (1, 1, 6)), ("less-prefix", (2, 2, 1)))  # queue, KV cache, prefix
 
 
-def candidates(profiles: Sequence[str]) -> dict[str, str]:
-    """Documents by name; `profiles` are those of the servers."""
-    found = {DEFAULT: "", "marginal-cost": _single("marginal-cost-scorer")}
-    found |= {name: policy(name) for name in POLICIES}
-    found["sticky-fitted"] = _sticky(min(prefill_rate(PROFILES[name]) for name in profiles))
+def candidates(fleet: Fleet) -> dict[str, str]:
+    """Documents by name. Disaggregated serving is among them where servers have roles for it."""
+    useless = () if "prefill" in fleet.roles else DISAGGREGATED
+    found = {DEFAULT: ""}
+    found |= {name: policy(name) for name in POLICIES if name not in useless}
+    slowest = min(prefill_rate(PROFILES[name]) for name in fleet.profiles)
+    found["sticky-fitted"] = _sticky(slowest)
     return found | {name: _blend(weights) for name, weights in BLENDS}
 
 
@@ -25,13 +28,6 @@ def prefill_rate(profile: HardwareProfile) -> float:
     """Prompt tokens per second of full steps, as the published calibration measures it."""
     tokens = profile.max_num_batched_tokens
     return tokens / profile.step_seconds(tokens, 1, 0.0, tokens * tokens / 2)
-
-
-def _single(scorer: str) -> str:
-    return HEAD + (
-        f"plugins:\n- type: {scorer}\n"
-        f"schedulingProfiles:\n- name: default\n  plugins:\n  - pluginRef: {scorer}\n"
-    )
 
 
 def _sticky(tokens_per_second: float) -> str:

@@ -11,6 +11,7 @@ from epp.simulation.fleet.faults import Fault
 from epp.simulation.fleet.outcome import Objectives, Outcome, outcome_of
 from epp.simulation.fleet.run import FleetRun, RunSettings
 from epp.simulation.fleet.servers import FleetSettings, parse_fleet
+from epp.simulation.fleet.transfers import LinkSettings
 from epp.simulation.workloads.arrivals import ClosedLoop, OpenLoop, Timed
 from epp.simulation.workloads.catalogue import CATALOGUE, Workload
 from epp.simulation.workloads.traces import TraceFile, read_trace
@@ -34,11 +35,13 @@ class Cell:
     warm: bool = True  # else from cold caches, measured from the first request on
     warmup_seconds: float | None = None  # from the start on, not measured; None: the workload's
     max_num_seqs: int = 256  # requests that a server runs at a time
+    links: LinkSettings = LinkSettings()
     clients: int = 0  # in place of the rate: each asks when its last answer has ended
     trace: TraceFile | None = None  # in place of workload and rate; from cold caches
     seconds: float | None = None  # that are measured; None is what the workload says
     ttft_seconds: float | None = None  # objectives; None is what the workload says
     tpot_seconds: float | None = None
+    oracle: bool = False  # who knows all decides, in place of the policy
 
 
 def simulate(cell: Cell) -> Outcome:
@@ -53,11 +56,18 @@ def prepared(cell: Cell) -> tuple[RunSettings, Clients]:
 
     Raises what `simulate` raises.
     """
-    fleet = FleetSettings(parse_fleet(cell.fleet), max_num_seqs=cell.max_num_seqs)
+    servers = parse_fleet(cell.fleet)
+    fleet = FleetSettings(
+        servers.profiles,
+        roles=servers.roles,
+        max_num_seqs=cell.max_num_seqs,
+        links=cell.links,
+    )
     settings = RunSettings(
         fleet,
         scrape_seconds=cell.scrape_seconds,
         sees_tokens=cell.sees_tokens,
+        oracle=cell.oracle,
         faults=cell.faults,
         seed=cell.seed,
     )

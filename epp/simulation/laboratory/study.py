@@ -12,6 +12,7 @@ from epp.simulation.laboratory.significance import holm, p_above
 from epp.simulation.policies.catalogue import policy
 
 OURS: Final = "default"
+ORACLE: Final = "oracle"  # no policy that a picker can have
 MARGIN: Final = 0.03  # what counts as not inferior, of the better one's figure
 
 PEERS: Final = (
@@ -40,9 +41,9 @@ class Place:
         """The blend knows adapters where there are any, as its users would have it."""
         if name == "blend" and self.workload == "lora":
             name = "blend-lora"
-        text = "" if name == OURS else policy(name)
+        text = "" if name in (OURS, ORACLE) else policy(name)
         rate = capacity(self.workload, self.fleet) * self.load / 100
-        return Cell(self.workload, self.fleet, rate, text, seed)
+        return Cell(self.workload, self.fleet, rate, text, seed, oracle=name == ORACLE)
 
 
 def places(
@@ -77,7 +78,9 @@ def judge(place: Place, figures: Figures, name: str, *, higher_is_better: bool) 
     """The best peer is chosen by the same runs, which is to its advantage."""
     sign = 1.0 if higher_is_better else -1.0
     means = {
-        arm: sum(values[name]) / len(values[name]) for arm, values in figures.items() if arm != OURS
+        arm: sum(values[name]) / len(values[name])
+        for arm, values in figures.items()
+        if arm not in (OURS, ORACLE)
     }
     best = max(means, key=lambda arm: sign * means[arm])
     differences = [

@@ -5,6 +5,9 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Final
 
+# For fleets whose servers have roles.
+DISAGGREGATED: Final = ("prefill-decode", "prefill-decode-by-cost")
+
 POLICIES: Final = (
     "random",
     "round-robin",
@@ -16,6 +19,7 @@ POLICIES: Final = (
     "lmetric",
     "dynamo",
     "marginal-cost",
+    *DISAGGREGATED,
 )
 
 

@@ -92,3 +92,24 @@ def test_advice_for_a_fleet_that_there_is_not() -> None:
     result = sim("advise", "--fleet", "8xfast", "--rate", "1")
     assert result.exit_code == 2
     assert "--fleet: fleet '8xfast'" in result.output
+
+
+def test_an_oracle_and_what_advice_is_called_can_be_compared() -> None:
+    result = sim(*SHORT, "--rate", "5", "--compare", "oracle", "--compare", "sticky-fitted")
+    assert result.exit_code == 0, result.output
+    assert "oracle" in result.output
+    assert "sticky-fitted" in result.output
+
+
+def test_servers_that_share_requests() -> None:
+    fleet = ("--fleet", "8b-h100:prefill+8b-h100:decode", "--workload", "rag", "--rate", "1")
+    short = ("--cold", "--seconds", "5", "--seeds", "1", "--jobs", "1")
+    result = sim(
+        *(*fleet, *short, "--config", "prefill-decode-by-cost"),
+        *("--kv-transfer-gb-per-second", "12.5"),
+    )
+    assert result.exit_code == 0, result.output
+    assert "rag on 8b-h100:prefill+8b-h100:decode, 1 requests/s" in result.output
+    oracle = sim(*fleet, *short, "--compare", "oracle")
+    assert oracle.exit_code == 2
+    assert "the oracle knows no roles" in oracle.output

@@ -43,12 +43,20 @@ class Pair:
     plain: EngineRequest
 
 
-def a_pair(at: float, segments: Sequence[Segment], output: int, answer: int, adapter: str) -> Pair:
+def a_pair(
+    at: float,
+    segments: Sequence[Segment],
+    output: int,
+    answer: int,
+    adapter: str,
+    received: int = 0,
+) -> Pair:
     text = [*segments, Segment(answer, output)] if answer else segments
     fleet = FleetRequest(segments, output, answer, adapter)
     plain = EngineRequest(
         "r", fleet.prompt_tokens, output, block_hashes=block_hashes(text, BLOCK), adapter=adapter
     )
+    fleet.received_tokens = plain.received_tokens = min(received, fleet.prompt_tokens)
     return Pair(at, fleet, plain)
 
 
@@ -90,6 +98,7 @@ Ask = st.tuples(
     st.integers(1, 40),  # output tokens
     st.sampled_from(["", "", "x", "y", "z"]),
     st.booleans(),  # goes on with an answer that has ended
+    st.sampled_from([0, 0, 10, 1000]),  # tokens that another server computed
 )
 PREFIXES = (Segment(11, 24), Segment(12, 21), Segment(13, 2))
 QUESTIONS = (Segment(21, 8), Segment(22, 13), Segment(23, 1), Segment(24, 30))
@@ -103,7 +112,7 @@ QUESTIONS = (Segment(21, 8), Segment(22, 13), Segment(23, 1), Segment(24, 30))
     budget=st.integers(12, 64),
 )
 def test_both_engines_compute_the_same(
-    asks: list[tuple[float, int, int, int, str, bool]],
+    asks: list[tuple[float, int, int, int, str, bool, int]],
     num_blocks: int,
     sequences: int,
     budget: int,
@@ -119,7 +128,7 @@ def test_both_engines_compute_the_same(
     )
     pairs: list[Pair] = []
     now = 0.0
-    for number, (delay, prefix, question, output, adapter, goes_on) in enumerate(asks):
+    for number, (delay, prefix, question, output, adapter, goes_on, received) in enumerate(asks):
         now += delay
         segments: list[Segment] = [PREFIXES[prefix], QUESTIONS[question]]
         answer = 1000 + number
@@ -131,7 +140,7 @@ def test_both_engines_compute_the_same(
                 Segment(before.answer_key, before.output_tokens),
                 QUESTIONS[question],
             ]
-        pairs.append(a_pair(now, segments, output, answer, adapter))
+        pairs.append(a_pair(now, segments, output, answer, adapter, received))
     plain, fleet = run(pairs, limits)
     assert [outcome(pair.fleet) for pair in pairs] == [outcome(pair.plain) for pair in pairs]
     assert fleet.cache.held == 0
@@ -152,6 +161,26 @@ def test_under_pressure_both_preempt_the_same_requests() -> None:
     assert sum(pair.fleet.preemptions for pair in pairs) > 5
     assert [outcome(pair.fleet) for pair in pairs] == [outcome(pair.plain) for pair in pairs]
     assert fleet.generated_seen == 60 * len(pairs)
+
+
+def test_of_a_prompt_that_was_received_only_the_last_token_is_computed() -> None:
+    limits = EngineSettings(PROFILES["8b-h100"], num_blocks=2000, jitter_sigma=0.0)
+    engine = FleetEngine(limits, Random(1))
+    computed, received = (FleetRequest([Segment(key, 8000)], 5) for key in (1, 2))
+    received.received_tokens = 8000
+    engine.submit(computed, 0.0)
+    while not engine.idle:
+        engine.step()
+    long_after = 100.0
+    engine.submit(received, long_after)
+    assert engine.prefilled_tokens == 1
+    assert engine.cache.held == 8000 // limits.block_size_tokens
+    while not engine.idle:
+        engine.step()
+    assert received.first_token_at - long_after < computed.first_token_at / 5
+    assert (received.cached_tokens, received.generated) == (0, 5)
+    # Its keys and values are found by the next one as if they had been computed here.
+    assert engine.cached_tokens(FleetRequest([Segment(2, 8000)], 1)) == 7984
 
 
 def test_a_step_budget_below_the_sequences_is_refused() -> None:

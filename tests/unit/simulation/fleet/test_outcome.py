@@ -52,6 +52,12 @@ def test_hits_and_balance() -> None:
     assert found.imbalance == 3 / 2
 
 
+def test_who_only_computes_prompts_does_not_count_in_the_balance() -> None:
+    records = RunRecords((10.0, 20.0), [served(server=1)] * 3 + [served(server=2)], ended_at=30.0)
+    records.servers = [ServerUse(answers=False), ServerUse(), ServerUse()]
+    assert outcome_of(records, OBJECTIVES, 3).imbalance == 3 / 2
+
+
 def test_fairness_is_of_the_good_share_of_flows() -> None:
     equal = outcome(served(flow="a"), served(flow="b"), served(flow="b"))
     starved = outcome(served(flow="a"), refused(flow="b"), refused(flow="b"))

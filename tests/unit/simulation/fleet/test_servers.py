@@ -18,7 +18,18 @@ from epp.simulation.profiles import PROFILES
     ],
 )
 def test_a_fleet_is_groups_of_profiles(text: str, profiles: tuple[str, ...]) -> None:
-    assert parse_fleet(text) == profiles
+    fleet = parse_fleet(text)
+    assert (fleet.profiles, fleet.roles) == (profiles, ("",) * len(profiles))
+
+
+def test_a_group_can_have_a_role() -> None:
+    fleet = parse_fleet("2x8b-h100:prefill+8b-a100:decode+8b-l4")
+    assert fleet.profiles == ("8b-h100", "8b-h100", "8b-a100", "8b-l4")
+    assert fleet.roles == ("prefill", "prefill", "decode", "")
+    settings = FleetSettings(fleet.profiles, roles=fleet.roles)
+    specs = [Server(n, name, settings, Random(1)).spec for n, name in enumerate(fleet.profiles)]
+    labels = [spec.labels.get("llm-d.ai/role") for spec in specs]
+    assert labels == ["prefill", "prefill", "decode", None]
 
 
 @pytest.mark.parametrize(
@@ -29,6 +40,8 @@ def test_a_fleet_is_groups_of_profiles(text: str, profiles: tuple[str, ...]) -> 
         ("8 8b-h100", "is not of the form"),
         ("0x8b-h100", "between 1 and 2000"),
         ("1999x8b-h100+2x8b-h100", "between 1 and 2000"),
+        ("8b-h100:encode", "role 'encode' is not simulated; there are prefill, decode"),
+        ("8b-h100:", "is not of the form"),
     ],
 )
 def test_what_is_no_fleet_is_refused(text: str, problem: str) -> None:

@@ -3,11 +3,12 @@ from __future__ import annotations
 import pytest
 
 from epp.config.build import read_configuration
+from epp.simulation.fleet.servers import parse_fleet
 from epp.simulation.laboratory.candidates import DEFAULT, candidates, prefill_rate
-from epp.simulation.policies import POLICIES
+from epp.simulation.policies.catalogue import DISAGGREGATED, POLICIES
 from epp.simulation.profiles import PROFILES
 
-FOUND = candidates(("32b-h100-tp2", "8b-h100"))
+FOUND = candidates(parse_fleet("32b-h100-tp2+8b-h100:prefill"))
 
 
 @pytest.mark.parametrize("name", FOUND)
@@ -22,6 +23,11 @@ def test_there_is_the_default_and_what_others_ship() -> None:
     assert FOUND[DEFAULT] == ""
     assert set(POLICIES) < set(FOUND)
     assert len(set(FOUND.values())) == len(FOUND)
+
+
+def test_without_roles_nobody_is_disaggregated() -> None:
+    found = candidates(parse_fleet("32b-h100-tp2+8b-h100"))
+    assert set(FOUND) - set(found) == set(DISAGGREGATED)
 
 
 def test_sticky_is_fitted_to_the_slowest_server() -> None:

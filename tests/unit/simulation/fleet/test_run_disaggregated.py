@@ -1,0 +1,137 @@
+"""Runs in which one server computes the prompt and another answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import cycle
+from random import Random
+from typing import Any
+
+import pytest
+
+from epp.config.build import read_configuration
+from epp.simulation.fleet.clients import Clients
+from epp.simulation.fleet.faults import Fault
+from epp.simulation.fleet.records import RunRecords
+from epp.simulation.fleet.run import FleetRun, RunSettings
+from epp.simulation.fleet.servers import FleetSettings, parse_fleet
+from epp.simulation.fleet.transfers import LinkSettings
+from epp.simulation.policies import policy
+from epp.simulation.workloads.arrivals import Load, Timed
+from epp.simulation.workloads.turns import Session, Texts, Turn
+
+FLEET = parse_fleet("2x8b-h100:prefill+2x8b-h100:decode")
+PREFILLERS, DECODERS = {0, 1}, {2, 3}
+SETTINGS = RunSettings(
+    FleetSettings(FLEET.profiles, roles=FLEET.roles),
+    warmup_seconds=0.0,
+    window_seconds=20.0,
+    drain_seconds=40.0,
+)
+OFTEN = Timed(tuple(n * 0.1 for n in range(200)))
+
+
+def sessions(tokens: int = 6000, output: int = 60) -> Iterable[Session]:
+    """Prompts that share nothing."""
+    texts = Texts()
+    return ((Turn((texts.new(tokens),), output),) for _ in cycle([0]))
+
+
+def a_run(
+    name: str = "prefill-decode-by-cost",
+    load: Load = OFTEN,
+    asked: Iterable[Session] | None = None,
+    **changed: Any,
+) -> FleetRun:
+    clients = Clients(sessions() if asked is None else asked, load, Random(1))
+    return FleetRun(replace(SETTINGS, **changed), read_configuration(policy(name)), clients)
+
+
+def assert_idle(run: FleetRun) -> None:
+    assert len(run.picker.director) == 0
+    assert run.picker.ledger.leases_held == 0
+    for server in run.servers:
+        assert (server.engine.running, server.engine.waiting) == (0, 0)
+        assert server.engine.cache.held == 0
+
+
+def prefill_seconds(records: RunRecords, servers: set[int]) -> float:
+    return sum(records.servers[n].prefilling for n in servers)
+
+
+@pytest.mark.parametrize("name", ["prefill-decode", "prefill-decode-by-cost"])
+def test_one_computes_the_prompt_and_another_answers(name: str) -> None:
+    run = a_run(name, load=Timed(tuple(n * 0.1 for n in range(50))))
+    records = run.run()
+    assert len(records.requests) == 50
+    assert all(record.served for record in records.requests)
+    assert {record.server for record in records.requests} == DECODERS
+    # The decoders compute the last token of each prompt and no more.
+    assert prefill_seconds(records, PREFILLERS) > 20 * prefill_seconds(records, DECODERS)
+    assert records.output_tokens == 50 * 60  # prefills make none
+    assert_idle(run)
+
+
+def test_a_short_prompt_is_computed_where_it_is_answered() -> None:
+    records = a_run(asked=sessions(tokens=500)).run()
+    assert all(record.served for record in records.requests)
+    assert prefill_seconds(records, PREFILLERS) == 0.0
+
+
+def test_answers_are_not_held_up_by_prompts() -> None:
+    """What disaggregation is for: even gaps between tokens, at the price of a later first one."""
+    together = FleetSettings(FLEET.profiles)
+    shared = a_run("marginal-cost", fleet=together).run()
+    apart = a_run().run()
+    assert apart.gaps.quantile(0.99) < shared.gaps.quantile(0.99) / 3
+
+
+def first_token(**changed: Any) -> float:
+    [record] = a_run(load=Timed((0.0,)), **changed).run().requests
+    return record.ttft_seconds
+
+
+def test_keys_and_values_take_their_time_on_the_way() -> None:
+    def over(bytes_per_second: float) -> float:
+        links = LinkSettings(bytes_per_second, setup_seconds=0.0)
+        return first_token(fleet=replace(SETTINGS.fleet, links=links))
+
+    sent = 6000 * 131_072  # tokens, bytes of each
+    assert over(1e9) - over(1e12) == pytest.approx(sent / 1e9, rel=0.01)
+
+
+def test_what_the_decoder_has_cached_is_not_sent() -> None:
+    texts = Texts()
+    begun, follows = texts.new(6000), texts.new(3000)
+    asked = [(Turn((begun,), 5),), (Turn((begun, follows), 5),)]
+    one_decoder = parse_fleet("8b-h100:prefill+8b-h100:decode")
+    slow = LinkSettings(bytes_per_second=1e9, setup_seconds=0.0)
+    fleet = FleetSettings(one_decoder.profiles, roles=one_decoder.roles, links=slow)
+    _, second = a_run(load=Timed((0.0, 10.0)), asked=asked, fleet=fleet).run().requests
+    assert second.cached_tokens == 6000  # by the server that computed the prompt
+    sent = 3000 * 131_072 / 1e9
+    assert sent < second.ttft_seconds < sent + 0.2
+
+
+@pytest.mark.parametrize("sees_tokens", [True, False])
+@pytest.mark.parametrize("server", [0, 2])
+def test_a_crash_of_either_loses_what_it_had_and_nothing_is_held_afterwards(
+    server: int, sees_tokens: bool
+) -> None:
+    faults = (Fault(5.02, "crash", server, 5.0),)
+    run = a_run(faults=faults, sees_tokens=sees_tokens)
+    records = run.run()
+    assert len(records.requests) == 200
+    assert all(record.served or record.lost for record in records.requests)
+    assert 0 < sum(record.lost for record in records.requests) < 20
+    assert_idle(run)
+
+
+def test_without_a_server_for_prompts_the_decoders_compute_them() -> None:
+    faults = tuple(Fault(0.0, "remove", n) for n in PREFILLERS)
+    run = a_run(faults=faults, load=Timed(tuple(1.0 + n * 0.2 for n in range(50))))
+    records = run.run()
+    assert all(record.served for record in records.requests)
+    assert prefill_seconds(records, PREFILLERS) == 0.0
+    assert_idle(run)
