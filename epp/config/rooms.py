@@ -191,13 +191,14 @@ class EngineConfig(Strict):
         self.mapping()  # raises for a wrong spec
 
     def mapping(self) -> EngineMapping:
-        known = ENGINES.get(self.name)  # the document has no word for generated tokens
+        known = ENGINES.get(self.name)  # the document has no word for tokens
         return EngineMapping(
             name=self.name,
             waiting=_series(self.queued_requests_spec),
             running=_series(self.running_requests_spec),
             kv_cache_usage=_series(self.kv_usage_spec),
             generated_tokens=known.generated_tokens if known else None,
+            first_tokens=known.first_tokens if known else None,
             adapters=_series(self.lora_spec),
             cache_info=_series(self.cache_info_spec),
             cache_block_size_label=self.cache_block_size_label_name,

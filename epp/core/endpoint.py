@@ -28,6 +28,8 @@ class EndpointMetrics:
     kv_cache_usage_read_at: float = NEVER
     generated_tokens: float = 0.0  # since the server started, summed over ranks
     generated_tokens_read_at: float = NEVER
+    first_tokens: float = 0.0  # requests that had one since the server started, over ranks
+    first_tokens_read_at: float = NEVER
     running_adapters: frozenset[str] = frozenset()  # LoRA adapters of running requests
     waiting_adapters: frozenset[str] = frozenset()  # of waiting ones; vLLM 0.32 lists all in both
     max_adapters: int = 0  # adapters that fit one batch; 0 is unknown

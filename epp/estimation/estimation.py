@@ -14,6 +14,7 @@ from epp.core.decision import Lease
 from epp.core.endpoint import Endpoint
 from epp.core.estimate import PoolEstimate
 from epp.core.request import RequestFacts
+from epp.estimation.first_tokens import Counted
 from epp.estimation.lessons import Lessons, Usage
 from epp.estimation.recent import EventRate, RecentMean, RecentPrompts
 from epp.estimation.residency import Residency, Tier
@@ -170,6 +171,7 @@ class Estimation:
             server.prefills.finish(stay, now)
         self._watch(server)
         life = server.measured(stay, now)
+        stay.ended_at = now
         server.leave(stay, now)
         self._lessons.life(life, usage, server.counts_tokens(now), now)
         return proven
@@ -191,6 +193,18 @@ class Estimation:
             now = endpoint.metrics.generated_tokens_read_at
             if self._lessons.window(endpoint, window, server.own_share, now):
                 server.counted_at = now
+        if server is not None and (counted := server.counted()) is not None:
+            self._count(server, counted, endpoint.metrics.first_tokens_read_at)
+
+    def _count(self, server: Server, counted: Counted, now: float) -> None:
+        """A server's counter says whose prefills are over, where no first token is seen."""
+        gap, stays = server.counting_gap_seconds, counted.stays
+        before = stays[-1].order + 1 if stays else 0
+        self._ended += _leases(server.prefills.counted(before, counted.since, gap, now))
+        self._watch(server)
+        if stays and not any(stay.shows_first_token for stay in stays):
+            seconds = server.since_counted(counted, now)
+            self._lessons.counted(stays, server.in_flight, seconds, gap, now)
 
     def restarted(self, endpoint: Endpoint) -> None:
         """Its server lost what it had cached and loaded. Its speed is the same."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import Final, Protocol
 
 from epp.core.endpoint import Endpoint
@@ -17,6 +17,7 @@ from epp.estimation.timing import Timing
 from epp.estimation.tokens import KeptShares, TokenRatios
 
 AWAITING_USAGE: Final = 4096  # lives; the oldest leaves
+LEAST_GAPS: Final = 4.0  # between two counts of first tokens, that prefills are expected to take
 CROWDED_CACHE: Final = 0.9  # with a queue: first tokens then wait for room, not for compute
 
 
@@ -54,6 +55,23 @@ class Lessons:
             self.timing.learn_prefill(endpoint, tokens, in_flight, seconds, now)
         else:
             self._learn_load(stay, seconds - self.timing.expected_prefill(endpoint, tokens))
+
+    def counted(
+        self, stays: Sequence[Stay], in_flight: float, seconds: float, gap: float, now: float
+    ) -> None:
+        """A server had so many seconds for these prefills, known to about half of `gap`.
+
+        Chosen by what is expected of them, never by what they took, which would be the slow ones.
+        """
+        endpoint = stays[0].endpoint
+        tokens = sum(stay.uncached_tokens for stay in stays)
+        expected = self.timing.expected_prefill(endpoint, tokens)
+        metrics = endpoint.metrics
+        crowded = metrics.waiting > 0 and metrics.kv_cache_usage > CROWDED_CACHE
+        unusual = any(stay.moved or stay.adapter_tier is not Tier.RESIDENT for stay in stays)
+        if crowded or unusual or seconds <= 0.0 or not expected >= LEAST_GAPS * gap:
+            return
+        self.timing.learn_prefill(endpoint, tokens, in_flight, seconds, now)
 
     def window(self, endpoint: Endpoint, window: Window, own_share: float, now: float) -> bool:
         """A server's counter says what it generated; of that the share is ours.

@@ -2,7 +2,9 @@
 
 Where the first token is seen, that is the end of a prefill. Elsewhere a virtual clock tells it:
 the server computes one prompt after the other, each as long as the law says. Whatever shows a
-later prompt to be done proves all earlier ones, since engines admit first come first served.
+later prompt to be done proves all earlier ones, since engines admit first come first served. Where
+the server counts first tokens, what takes longer than from one reading to the next ends when it is
+counted, and the clock is put right at every reading.
 """
 
 from __future__ import annotations
@@ -26,13 +28,15 @@ class ServerPrefills:
         self._unclocked: deque[Stay] = deque()  # placed before anything was known of the speed
         self._started_at = UNKNOWN  # of the first clocked one
         self._queued_seconds = 0.0  # of all clocked ones
+        self._counted_from = math.inf  # seconds of a prefill whose end is counted, at least
 
     @property
     def due_at(self) -> float:
-        """When the clock ends the next prefill; infinity if it has none."""
+        """When the clock ends the next prefill; infinity if it has none to end."""
         if not self._clocked:
             return math.inf
-        return self._started_at + self._clocked[0].prefill_seconds
+        seconds = self._clocked[0].prefill_seconds
+        return math.inf if seconds >= self._counted_from else self._started_at + seconds
 
     def add(self, stay: Stay, now: float) -> None:
         """`now` is not before `due_at`: what is due has been taken out."""
@@ -63,6 +67,24 @@ class ServerPrefills:
 
     def take_proven(self, order: int, now: float) -> list[Stay]:
         """Those picked before `order` whose end is not seen by itself."""
+        return self._take_before(order, now, now)
+
+    def counted(self, order: int, since: float, gap_seconds: float, now: float) -> list[Stay]:
+        """The server has counted the first tokens of those picked before `order`, and no others.
+
+        The last of them came after `since`. The next reading comes in about `gap_seconds`.
+        """
+        done = self._take_before(order, since, now)
+        self._counted_from = gap_seconds
+        if self._clocked and (seconds := self._clocked[0].prefill_seconds) >= gap_seconds:
+            late = now - self._started_at - seconds
+            if late > 0.0:
+                self._started_at += late  # it is not done yet
+                self._show()
+        return done
+
+    def _take_before(self, order: int, earliest: float, now: float) -> list[Stay]:
+        """The last of them ended between `earliest` and `now`, where the clock has it if it can."""
         done: list[Stay] = []
         while self._unclocked and self._unclocked[0].order < order:
             stay = self._unclocked.popleft()
@@ -72,9 +94,10 @@ class ServerPrefills:
         if clocked and clocked[0].order < order:
             while clocked and clocked[0].order < order:
                 stay = clocked.popleft()
+                self._started_at += stay.prefill_seconds
                 self._queued_seconds -= stay.prefill_seconds
                 self._end(stay, done)
-            self._started_at = now  # the clock was late
+            self._started_at = min(now, max(earliest, self._started_at))
             self._show()
         return done
 

@@ -8,6 +8,7 @@ from typing import Final
 from epp.core.endpoint import Endpoint
 from epp.core.estimate import UNKNOWN
 from epp.estimation.decoding import Decoding, Window
+from epp.estimation.first_tokens import Counted, FirstTokenCounter
 from epp.estimation.prefills import ServerPrefills
 from epp.estimation.stay import Life, Stay
 
@@ -23,6 +24,7 @@ class Server:
         self._endpoint = endpoint
         self.counted_at = UNKNOWN  # when a window last told how fast it decodes
         self._decoding = Decoding()
+        self._counter = FirstTokenCounter()
         self._placed = 0  # ever
         self._own = 0
         self._request_seconds = 0.0  # of all in flight, foreign ones included
@@ -39,6 +41,7 @@ class Server:
         self._advance(now)
         self._own += 1
         self._placed += 1
+        self._counter.placed(stay)
         if stay.prefilling:
             self.prefills.add(stay, now)
         self._endpoint.estimate.tokens_since_reading += stay.uncached_tokens
@@ -50,6 +53,8 @@ class Server:
         self._own -= 1
         if stay.prefilling:
             self.prefills.drop(stay, now)
+        if stay.ended_at == math.inf:
+            self._counter.left(stay)
 
     def mark(self, stay: Stay, now: float) -> None:
         """From here on it is measured."""
@@ -75,6 +80,21 @@ class Server:
         return self._decoding.read(
             metrics, prefills.done_tokens, prefills.pending_tokens, self._placed
         )
+
+    def counted(self) -> Counted | None:
+        """Whose first tokens the scrape that just came has counted, and the one before had not."""
+        return self._counter.read(self._endpoint.metrics, self._endpoint.load.foreign)
+
+    @property
+    def counting_gap_seconds(self) -> float:
+        """Between two counts of first tokens; infinity where they do not say when one came."""
+        return self._counter.gap_seconds
+
+    def since_counted(self, counted: Counted, now: float) -> float:
+        """Seconds that the server had for the prefills of these alone."""
+        seconds = counted.seconds(now, self._first_token_at)
+        self._first_token_at = max(self._first_token_at, (counted.since + now) / 2.0)
+        return seconds
 
     def counts_tokens(self, now: float) -> bool:
         """Whether its scrapes tell how fast it decodes."""

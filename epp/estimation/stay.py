@@ -33,6 +33,7 @@ class Stay:
     prefilled_mark: float = 0.0  # at the beginning of what is measured: the pick or first token
     in_flight_mark: float = 0.0
     since: float = 0.0  # when these marks were read
+    ended_at: float = math.inf  # with success
     ahead_tokens: float = 0.0  # to be computed there when it was picked, its own included
 
     @property

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -21,15 +22,30 @@ START_SECONDS = 60.0  # under a second on a machine that is not busy
 STOP_SECONDS = 5.0
 
 
+# Below what Linux gives to connections and to who asks for any port, so that nobody is given one
+# between the probe and the start of the server. Each process of one run of tests has a range.
+FIRST_PORT = 10_000
+PORTS_OF_A_PROCESS = 2_500
+MOST_PROCESSES = 9
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % MOST_PROCESSES
+_BEGIN = 37 * os.getpid() % PORTS_OF_A_PROCESS  # tests of another clone begin elsewhere
+_OFFSETS = cycle((_BEGIN + n) % PORTS_OF_A_PROCESS for n in range(PORTS_OF_A_PROCESS))
+
+
 def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """Different ones, and others than those of the calls before as long as there are."""
+    found: list[int] = []
+    for offset in islice(_OFFSETS, PORTS_OF_A_PROCESS):
+        if len(found) == count:
+            break
+        port = FIRST_PORT + PORTS_OF_A_PROCESS * _WORKER + offset
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+    if len(found) < count:
+        raise RuntimeError(f"{count} free ports are wanted and {len(found)} found")
+    return found
 
 
 class ServerProcess:

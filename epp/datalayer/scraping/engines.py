@@ -36,6 +36,7 @@ class EngineMapping:
     running: SeriesSpec | None = None
     kv_cache_usage: SeriesSpec | None = None
     generated_tokens: SeriesSpec | None = None  # a counter
+    first_tokens: SeriesSpec | None = None  # a counter of requests that had one
     adapters: SeriesSpec | None = None  # the value is the unix time of the last update
     cache_info: SeriesSpec | None = None  # a constant whose labels carry the facts
     cache_block_size_label: str = "block_size"
@@ -51,7 +52,7 @@ class EngineMapping:
     def __post_init__(self) -> None:
         specs = (
             *(self.waiting, self.running, self.kv_cache_usage, self.generated_tokens),
-            self.adapters,
+            *(self.first_tokens, self.adapters),
             *(self.cache_info, self.cache_block_size, self.cache_num_blocks, self.started_at),
             *(spec for _, spec in self.custom),
         )
@@ -72,11 +73,11 @@ class EngineMapping:
     def dependable(self) -> frozenset[str]:
         """Families that a server always shows.
 
-        Adapters appear with the first request for one, a counter in some engines with the first
+        Adapters appear with the first request for one, counters in some engines with the first
         token; several processes have no one start.
         """
         absent = {spec.family for _, spec in self.custom}
-        late = (self.adapters, self.generated_tokens, self.started_at)
+        late = (self.adapters, self.generated_tokens, self.first_tokens, self.started_at)
         absent |= {spec.family for spec in late if spec is not None}
         return frozenset(self.families) - absent
 
@@ -109,6 +110,7 @@ def _vllm() -> EngineMapping:
         running=parse_series("vllm:num_requests_running"),
         kv_cache_usage=parse_series("vllm:kv_cache_usage_perc"),
         generated_tokens=parse_series("vllm:generation_tokens_total"),
+        first_tokens=parse_series("vllm:time_to_first_token_seconds_count"),
         adapters=parse_series("vllm:lora_requests_info"),
         cache_info=parse_series("vllm:cache_config_info"),
         started_at=parse_series("process_start_time_seconds"),

@@ -107,6 +107,7 @@ class PageScan:
         running = _total(self._values(mapping.running))
         usage = _fullest(self._values(mapping.kv_cache_usage))
         generated = self._values(mapping.generated_tokens)
+        first = self._values(mapping.first_tokens)
         adapters = self._live_adapters()
         cache = self._cache_config()
         started = self._values(mapping.started_at)
@@ -121,6 +122,8 @@ class PageScan:
             kv_cache_usage_read_at=was.kv_cache_usage_read_at if usage is None else now,
             generated_tokens=was.generated_tokens if generated is None else sum(generated),
             generated_tokens_read_at=was.generated_tokens_read_at if generated is None else now,
+            first_tokens=was.first_tokens if first is None else sum(first),
+            first_tokens_read_at=was.first_tokens_read_at if first is None else now,
             running_adapters=was.running_adapters if adapters is None else adapters.running,
             waiting_adapters=was.waiting_adapters if adapters is None else adapters.waiting,
             max_adapters=was.max_adapters if adapters is None else adapters.limit,

@@ -46,6 +46,7 @@ class FleetEngine:
         self.running_seen = self.waiting_seen = 0
         self.usage_seen = 0.0
         self.generated_seen = 0  # tokens of all answers so far
+        self.first_tokens_seen = 0  # requests that had one so far
         self.preemptions = self.adapter_loads = 0
         self.steps = 0
 
@@ -147,6 +148,7 @@ class FleetEngine:
         self.running_seen = len(self._running)
         self.waiting_seen = len(self._waiting)
         self.usage_seen = self.cache.held / self.cache.capacity
+        self.first_tokens_seen += len(self.first_tokens)
         self.generated_seen += self.decoded + len(self.first_tokens) + len(self.resumed)
         self._start(now)
 

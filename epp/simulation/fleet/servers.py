@@ -151,6 +151,8 @@ class Server:
             kv_cache_usage_read_at=now,
             generated_tokens=float(engine.generated_seen),
             generated_tokens_read_at=now,
+            first_tokens=float(engine.first_tokens_seen),
+            first_tokens_read_at=now,
             running_adapters=adapters,
             waiting_adapters=adapters,
             max_adapters=self.settings.max_adapters,

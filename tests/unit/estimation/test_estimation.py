@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -258,6 +259,49 @@ def test_the_counter_of_tokens_tells_how_fast_decodes_are_before_any_answer_ends
     each = pool.decode_seconds / pool.output_tokens, pool.decode_slope_seconds / pool.output_tokens
     assert each == pytest.approx((SINGLE, slope), rel=0.05)
     assert pool.output_tokens == pytest.approx(tokens / 60, rel=0.2)
+
+
+def counting(endpoint: Endpoint, at: float, count: int) -> EndpointMetrics:
+    return replace(endpoint.metrics, first_tokens=float(count), first_tokens_read_at=at)
+
+
+def test_the_counter_of_first_tokens_tells_prefills_where_none_is_seen() -> None:
+    """Long prompts one after the other, scraped every tenth of a second."""
+    room, endpoint = Estimation(), an_endpoint()
+    now = lived(room, endpoint, ENOUGH_ANSWERS, shown=False)  # what lives teach comes first
+    length, done, gap = 20_000, 7, 0.1
+    endpoint.metrics = counting(endpoint, now, done)
+    room.read(endpoint)
+    stays = [placed(room, endpoint, now, length) for _ in range(2 * ENOUGH_PREFILLS)]
+    start = now
+    slower = 3.0  # than the lives said
+    while done < 7 + len(stays):
+        now += gap
+        done = 7 + int((now - start) / (length * TOKEN * slower) + 1e-9)
+        endpoint.metrics = counting(endpoint, now, done)
+        room.read(endpoint)
+        left = [stay for stay in stays if stay.prefilling]
+        assert stays[len(stays) - len(left) :] == left
+        assert len(left) == len(stays) - (done - 7)
+        assert room.over(now) == [] or done > 7
+    assert endpoint.estimate.clear_at <= now
+    pool = room.pool(1, now)
+    assert pool is not None
+    assert pool.prefill_seconds + length * pool.prefill_token_seconds == pytest.approx(
+        length * TOKEN * slower, rel=0.05
+    )
+
+
+def test_first_tokens_of_strangers_teach_nothing() -> None:
+    room, endpoint = Estimation(), an_endpoint()
+    now = lived(room, endpoint, ENOUGH_ANSWERS, shown=False)
+    endpoint.load.foreign = 3.0
+    endpoint.metrics = counting(endpoint, now, 0)
+    room.read(endpoint)
+    stay = placed(room, endpoint, now, 20_000)
+    endpoint.metrics = counting(endpoint, now + 0.1, 5)
+    room.read(endpoint)
+    assert stay.prefilling
 
 
 def test_where_tokens_are_counted_an_end_says_nothing_of_decodes() -> None:

@@ -99,9 +99,52 @@ def test_who_leaves_is_not_waited_for(left: int, clear_at: float) -> None:
     assert prefills.done_tokens == 0
 
 
+def test_what_the_server_counts_is_over_and_what_it_does_not_is_not() -> None:
+    endpoint = an_endpoint()
+    prefills = ServerPrefills(endpoint)
+    first, second, third = placed(prefills, endpoint, 1.0, 2.0, 4.0)
+    assert prefills.counted(0, 9.9, 0.1, 10.0) == []
+    assert prefills.take_due(99.0) == []  # all of them are counted
+    assert endpoint.estimate.clear_at == 17.0
+    # The first took twice as long as the clock has it.
+    assert prefills.counted(0, 11.7, 0.1, 11.8) == []
+    assert endpoint.estimate.clear_at == pytest.approx(17.8)
+    assert prefills.counted(1, 11.9, 0.1, 12.0) == [first]
+    assert endpoint.estimate.clear_at == pytest.approx(11.9 + 6.0)
+    # And the second half as long.
+    assert prefills.counted(2, 12.8, 0.1, 12.9) == [second]
+    assert endpoint.estimate.clear_at == pytest.approx(12.9 + 4.0)
+    prefills.finish(third, 16.0)
+    assert endpoint.estimate.clear_at == UNKNOWN
+
+
+def test_the_clock_ends_what_is_shorter_than_the_time_between_counts() -> None:
+    endpoint = an_endpoint()
+    prefills = ServerPrefills(endpoint)
+    long, short = placed(prefills, endpoint, 1.0, 0.1)
+    prefills.counted(0, 9.5, 0.5, 10.0)
+    assert prefills.due_at == math.inf
+    assert prefills.counted(1, 10.5, 0.5, 11.0) == [long]
+    assert prefills.due_at == 11.1
+    assert prefills.take_due(11.1) == [short]
+
+
+def test_a_counter_that_says_no_more_leaves_it_to_the_clock() -> None:
+    endpoint = an_endpoint()
+    prefills = ServerPrefills(endpoint)
+    [stay] = placed(prefills, endpoint, 1.0)
+    prefills.counted(0, 9.9, 0.1, 10.0)
+    prefills.counted(0, 10.0, math.inf, 20.0)
+    assert prefills.take_due(20.0) == [stay]
+
+
 KIND = st.one_of(st.sampled_from([SHOWN, UNCLOCKED]), st.floats(0.0, 3.0))
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["add", "due", "prove", "finish", "drop"]), KIND, st.integers(0, 40)),
+    st.tuples(
+        st.sampled_from(["add", "due", "prove", "count", "finish", "drop"]),
+        KIND,
+        st.integers(0, 40),
+    ),
     max_size=60,
 )
 
@@ -124,6 +167,9 @@ def test_what_is_held_is_always_what_has_not_ended(
             prefills.take_due(now)
         elif step == "prove":
             prefills.take_proven(number, now)
+        elif step == "count":
+            gap = kind if isinstance(kind, float) else math.inf
+            prefills.counted(number, now - 0.1, gap, now)
         elif held:
             stay = held[number % len(held)]
             if step == "finish":

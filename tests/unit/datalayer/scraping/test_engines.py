@@ -50,12 +50,13 @@ def test_a_family_with_several_meanings_is_asked_for_once() -> None:
     )
 
 
-def test_adapters_the_start_and_the_generated_tokens_may_be_absent() -> None:
+def test_adapters_the_start_and_counters_may_be_absent() -> None:
     vllm = ENGINES["vllm"]
     assert set(vllm.families) - vllm.dependable == {
         "vllm:lora_requests_info",
         "process_start_time_seconds",
         "vllm:generation_tokens_total",
+        "vllm:time_to_first_token_seconds_count",
     }
 
 

@@ -49,17 +49,19 @@ def read(page: bytes, engine: str = "vllm", previous: EndpointMetrics = UNKNOWN)
 NO_LORA = (frozenset[str](), 0, NEVER)
 LORA = (frozenset({"ad1"}), 2, AT)
 RECORDED = [
-    pytest.param("plain", (0, 0, 0.0, 31356.0), NO_LORA, (32, 1024), 1795182219.41, id="plain"),
     pytest.param(
-        *("loaded-lora", (3, 3, 0.33333333333333337, 2326.0), LORA, (32, 64), 1795186013.69),
+        "plain", (0, 0, 0.0, 31356.0, 982.0), NO_LORA, (32, 1024), 1795182219.41, id="plain"
+    ),
+    pytest.param(
+        *("loaded-lora", (3, 3, 0.33333333333333337, 2326.0, 39.0), LORA, (32, 64), 1795186013.69),
         id="loaded",
     ),
     pytest.param(
-        "idle-lora-dp2", (0, 0, 0.0, 0.0), NO_LORA, (32, 256), 1795185934.93, id="idle-dp2"
+        "idle-lora-dp2", (0, 0, 0.0, 0.0, 0.0), NO_LORA, (32, 256), 1795185934.93, id="idle-dp2"
     ),
     pytest.param(
         "after-load-lora-dp2",
-        (0, 0, 0.0, 3840.0),
+        (0, 0, 0.0, 3840.0, 60.0),
         LORA,
         (32, 256),
         1795185934.93,
@@ -73,7 +75,7 @@ RECORDED = [
 def test_recorded_pages(
     name: str,
     form: Callable[[bytes], bytes],
-    load: tuple[int, int, float, float],
+    load: tuple[int, int, float, float, float],
     lora: tuple[frozenset[str], int, float],
     cache: tuple[int, int],
     started_at: float,
@@ -87,6 +89,8 @@ def test_recorded_pages(
         kv_cache_usage_read_at=AT,
         generated_tokens=load[3],
         generated_tokens_read_at=AT,
+        first_tokens=load[4],
+        first_tokens_read_at=AT,
         running_adapters=lora[0],
         waiting_adapters=lora[0],
         max_adapters=lora[1],

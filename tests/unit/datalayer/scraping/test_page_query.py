@@ -33,7 +33,8 @@ def test_the_requests_as_sent() -> None:
     assert line == (
         b"GET /metrics/?name%5B%5D=vllm:num_requests_waiting"
         b"&name%5B%5D=vllm:num_requests_running&name%5B%5D=vllm:kv_cache_usage_perc"
-        b"&name%5B%5D=vllm:generation_tokens_total&name%5B%5D=vllm:lora_requests_info"
+        b"&name%5B%5D=vllm:generation_tokens_total"
+        b"&name%5B%5D=vllm:time_to_first_token_seconds_count&name%5B%5D=vllm:lora_requests_info"
         b"&name%5B%5D=vllm:cache_config_info&name%5B%5D=process_start_time_seconds HTTP/1.1"
     )
 
