@@ -20,6 +20,7 @@ from epp.simulation.laboratory.cell import Cell, simulate
 from epp.simulation.laboratory.study import (
     FLEETS,
     LOADS,
+    ORACLE,
     OURS,
     PEERS,
     REPORTED_SEEDS,
@@ -84,6 +85,8 @@ def report(path: Path, policies: Sequence[str]) -> list[Place]:
                 best = max(shares)
                 row = [f"**{100 * s:.1f}**" if s == best else f"{100 * s:.1f}" for s in shares]
                 print(f"| {place.workload} | {place.load} |", " | ".join(row), "|")
+    if any(key[3] == ORACLE for key in runs):
+        _print_gap(runs, cells, seeds)
     inferior: list[Place] = []
     for name, higher in FIGURES.items():
         verdicts = [
@@ -96,6 +99,26 @@ def report(path: Path, policies: Sequence[str]) -> list[Place]:
         if name == "goodput":
             inferior = proven(verdicts)["inferior"]
     return inferior
+
+
+def _print_gap(
+    runs: dict[Key, dict[str, float]], cells: Sequence[Place], seeds: Sequence[int]
+) -> None:
+    print("\n### ours against the oracle, which knows all and does not plan\n")
+    print("| fleet | workload | load % | good %: oracle | ours | mean answer s: oracle | ours | |")
+    print("|---|---|---|---|---|---|---|---|")
+    longer: list[float] = []
+    for place in cells:
+        good, seconds = (
+            [_mean(runs, place, p, seeds, name) for p in (ORACLE, OURS)]
+            for name in ("good_share", "seconds_mean")
+        )
+        longer.append(seconds[1] / seconds[0] - 1.0)
+        where = f"| {place.fleet} | {place.workload} | {place.load}"
+        shares = " | ".join(f"{100 * share:.1f}" for share in good)
+        times = " | ".join(f"{mean:.2f}" for mean in seconds)
+        print(f"{where} | {shares} | {times} | {100 * longer[-1]:+.1f} % |")
+    print(f"\nmean answers longer than the oracle's: {100 * sum(longer) / len(longer):+.1f} %")
 
 
 def _print_verdicts(name: str, verdicts: Sequence[Verdict]) -> None:
@@ -139,14 +162,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/policy-study.jsonl"))
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--seeds", type=int, nargs="+", default=REPORTED_SEEDS)
-    parser.add_argument("--policies", nargs="+", default=(*PEERS, OURS))
+    parser.add_argument("--policies", nargs="+", default=(*PEERS, OURS, ORACLE))
     parser.add_argument("--workloads", nargs="+", default=WORKLOADS)
     parser.add_argument("--fleets", nargs="+", default=FLEETS)
     parser.add_argument("--loads", type=int, nargs="+", default=LOADS)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
     if given.action == "report":
-        inferior = report(given.out, given.policies)
+        inferior = report(given.out, [name for name in given.policies if name != ORACLE])
         sys.exit(f"less goodput than a peer: {inferior}" if inferior else 0)
     chosen = (
         places(**QUICK)  # type: ignore[arg-type]

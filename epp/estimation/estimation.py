@@ -14,7 +14,6 @@ from epp.core.decision import Lease
 from epp.core.endpoint import Endpoint
 from epp.core.estimate import PoolEstimate
 from epp.core.request import RequestFacts
-from epp.estimation.first_tokens import Counted
 from epp.estimation.lessons import Lessons, Usage
 from epp.estimation.recent import EventRate, RecentMean, RecentPrompts
 from epp.estimation.residency import Residency, Tier
@@ -193,12 +192,18 @@ class Estimation:
             now = endpoint.metrics.generated_tokens_read_at
             if self._lessons.window(endpoint, window, server.own_share, now):
                 server.counted_at = now
-        if server is not None and (counted := server.counted()) is not None:
-            self._count(server, counted, endpoint.metrics.first_tokens_read_at)
+        if server is not None:
+            self._count(server, endpoint.metrics.first_tokens_read_at)
 
-    def _count(self, server: Server, counted: Counted, now: float) -> None:
+    def _count(self, server: Server, now: float) -> None:
         """A server's counter says whose prefills are over, where no first token is seen."""
-        gap, stays = server.counting_gap_seconds, counted.stays
+        counted, gap = server.counted(), server.counting_gap_seconds
+        if counted is None:
+            if gap == math.inf:
+                server.prefills.uncounted()
+                self._watch(server)
+            return
+        stays = counted.stays
         before = stays[-1].order + 1 if stays else 0
         self._ended += _leases(server.prefills.counted(before, counted.since, gap, now))
         self._watch(server)

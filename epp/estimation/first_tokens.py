@@ -2,7 +2,8 @@
 
 Engines compute prompts first come first served, so each count is of the oldest request that is not
 counted yet, whatever else is known of it. Counts of strangers cannot be told from ours: while there
-are any, the counter says nothing.
+are any, the counter says nothing. Nor where more are counted than were asked for: a request for
+several answers has several first tokens.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from epp.core.endpoint import NEVER, EndpointMetrics
 from epp.estimation.stay import Stay
 
 STRANGERS: Final = 0.5  # requests of others in flight, smoothed: from here on there are some
+MOST_SURPLUS: Final = 0.1  # part of the counts that are of nobody: above it none are believed
+SURPLUS_MEMORY: Final = 64.0  # counts
 LONGEST_GAP_SECONDS: Final = 5.0  # between two readings, for the second to say when
 LONGEST_LINE: Final = 4096  # requests; where nobody reads the counter any more, the oldest leave
 
@@ -43,6 +46,7 @@ class FirstTokenCounter:
         self._line: deque[Stay] = deque(maxlen=LONGEST_LINE)  # placed and not counted so far
         self._count = 0.0
         self._read_at = NEVER
+        self._surplus = 0.0  # smoothed part of the counts that are of nobody
 
     def placed(self, stay: Stay) -> None:
         if self._read_at != NEVER:
@@ -68,10 +72,13 @@ class FirstTokenCounter:
             # Those whose prefill is over were counted before, as far as anybody knows.
             self._line = deque([stay for stay in line if stay.prefilling], LONGEST_LINE)
             return None
-        counted: list[Stay] = []
-        while line and more > 0:
-            counted.append(line.popleft())
-            more -= 1
+        counted = [line.popleft() for _ in range(min(more, len(line)))]
+        if more > 0:
+            share = min(1.0, more / SURPLUS_MEMORY)
+            self._surplus += share * (1.0 - len(counted) / more - self._surplus)
+        if self._surplus > MOST_SURPLUS:
+            self.gap_seconds = math.inf
+            return None
         while line and line[0].ended_at < before:
             counted.append(line.popleft())  # it must have been counted, as somebody else
         return Counted(tuple(counted), before)

@@ -14,6 +14,7 @@ from collections import deque
 
 from epp.core.endpoint import Endpoint
 from epp.core.estimate import UNKNOWN
+from epp.estimation.first_tokens import LONGEST_GAP_SECONDS
 from epp.estimation.stay import Stay
 
 
@@ -29,6 +30,7 @@ class ServerPrefills:
         self._started_at = UNKNOWN  # of the first clocked one
         self._queued_seconds = 0.0  # of all clocked ones
         self._counted_from = math.inf  # seconds of a prefill whose end is counted, at least
+        self._counted_until = UNKNOWN  # without another count the clock ends these, too
 
     @property
     def due_at(self) -> float:
@@ -36,7 +38,8 @@ class ServerPrefills:
         if not self._clocked:
             return math.inf
         seconds = self._clocked[0].prefill_seconds
-        return math.inf if seconds >= self._counted_from else self._started_at + seconds
+        due_at = self._started_at + seconds
+        return due_at if seconds < self._counted_from else max(due_at, self._counted_until)
 
     def add(self, stay: Stay, now: float) -> None:
         """`now` is not before `due_at`: what is due has been taken out."""
@@ -75,13 +78,17 @@ class ServerPrefills:
         The last of them came after `since`. The next reading comes in about `gap_seconds`.
         """
         done = self._take_before(order, since, now)
-        self._counted_from = gap_seconds
+        self._counted_from, self._counted_until = gap_seconds, now + LONGEST_GAP_SECONDS
         if self._clocked and (seconds := self._clocked[0].prefill_seconds) >= gap_seconds:
             late = now - self._started_at - seconds
             if late > 0.0:
                 self._started_at += late  # it is not done yet
                 self._show()
         return done
+
+    def uncounted(self) -> None:
+        """The server's counter says nothing of our requests any more."""
+        self._counted_from = math.inf
 
     def _take_before(self, order: int, earliest: float, now: float) -> list[Stay]:
         """The last of them ended between `earliest` and `now`, where the clock has it if it can."""

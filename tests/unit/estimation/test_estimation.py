@@ -302,6 +302,7 @@ def test_first_tokens_of_strangers_teach_nothing() -> None:
     endpoint.metrics = counting(endpoint, now + 0.1, 5)
     room.read(endpoint)
     assert stay.prefilling
+    assert room.over(now + 60.0) == [stay.lease]  # the clock ends it
 
 
 def test_where_tokens_are_counted_an_end_says_nothing_of_decodes() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from epp.core.decision import Lease
 from epp.core.endpoint import Endpoint
 from epp.core.estimate import UNKNOWN
+from epp.estimation.first_tokens import LONGEST_GAP_SECONDS
 from epp.estimation.prefills import ServerPrefills
 from epp.estimation.residency import Tier
 from epp.estimation.stay import Stay
@@ -104,7 +105,7 @@ def test_what_the_server_counts_is_over_and_what_it_does_not_is_not() -> None:
     prefills = ServerPrefills(endpoint)
     first, second, third = placed(prefills, endpoint, 1.0, 2.0, 4.0)
     assert prefills.counted(0, 9.9, 0.1, 10.0) == []
-    assert prefills.take_due(99.0) == []  # all of them are counted
+    assert prefills.take_due(14.0) == []  # all of them are counted
     assert endpoint.estimate.clear_at == 17.0
     # The first took twice as long as the clock has it.
     assert prefills.counted(0, 11.7, 0.1, 11.8) == []
@@ -123,7 +124,7 @@ def test_the_clock_ends_what_is_shorter_than_the_time_between_counts() -> None:
     prefills = ServerPrefills(endpoint)
     long, short = placed(prefills, endpoint, 1.0, 0.1)
     prefills.counted(0, 9.5, 0.5, 10.0)
-    assert prefills.due_at == math.inf
+    assert prefills.take_due(10.9) == []
     assert prefills.counted(1, 10.5, 0.5, 11.0) == [long]
     assert prefills.due_at == 11.1
     assert prefills.take_due(11.1) == [short]
@@ -134,8 +135,18 @@ def test_a_counter_that_says_no_more_leaves_it_to_the_clock() -> None:
     prefills = ServerPrefills(endpoint)
     [stay] = placed(prefills, endpoint, 1.0)
     prefills.counted(0, 9.9, 0.1, 10.0)
-    prefills.counted(0, 10.0, math.inf, 20.0)
-    assert prefills.take_due(20.0) == [stay]
+    assert prefills.take_due(11.0) == []
+    prefills.uncounted()
+    assert prefills.take_due(11.0) == [stay]
+
+
+def test_without_another_count_the_clock_goes_on() -> None:
+    endpoint = an_endpoint()
+    prefills = ServerPrefills(endpoint)
+    [stay] = placed(prefills, endpoint, 1.0)
+    prefills.counted(0, 9.9, 0.1, 10.0)
+    assert prefills.due_at == 10.0 + LONGEST_GAP_SECONDS
+    assert prefills.take_due(10.0 + LONGEST_GAP_SECONDS) == [stay]
 
 
 KIND = st.one_of(st.sampled_from([SHOWN, UNCLOCKED]), st.floats(0.0, 3.0))
