@@ -125,7 +125,9 @@ class Load(Protocol):
 class PrefixIndex(Protocol):
     def add(self, endpoint: Endpoint, blocks: Sequence[int]) -> Sequence[int]: ...
     def remove(self, endpoint: Endpoint, blocks: Sequence[int]) -> None: ...
-    def age(self, endpoint: Endpoint, tokens: int) -> None: ...
+    def recognize(self, blocks: Sequence[int], prompt: bytes) -> None: ...
+    def answered(self, facts: RequestFacts, endpoint: Endpoint, tokens: int | None) -> None: ...
+    def reported(self, request_id: str, endpoint: Endpoint, tokens: int) -> None: ...
 
 
 class Estimates(Protocol):
@@ -285,8 +287,9 @@ class Director:
             succeeded = ending.cause is Cause.NATURAL and ending.status < 300
             proven = self.estimates.finished(flight.stay, succeeded, ending.usage, now)
             self._end_prefills(proven)
-        if ending.usage is not None:
-            self.index.age(flight.serves, ending.usage.completion_tokens)
+        if flight.succeeded or ending.usage is not None:
+            tokens = None if ending.usage is None else ending.usage.completion_tokens
+            self.index.answered(facts, flight.serves, tokens)
         self._end_early(flight)
         return self.something_changed(now)
 
@@ -294,7 +297,7 @@ class Director:
         """Usage that came after the end, as the access log has it."""
         served = self.estimates.reported(request_id, usage, now)
         if served is not None:
-            self.index.age(served, usage.completion_tokens)
+            self.index.reported(request_id, served, usage.completion_tokens)
 
     def pass_time(self, now: float) -> None:
         """Prefills that are taken to be over by now end."""
@@ -379,6 +382,9 @@ class Director:
         facts.prompt_tokens = int(text_tokens * ratio + 0.5) + payload.media_tokens
         facts.prefix_blocks, tokens = reading.hash_prompt(facts.target_model, payload)
         facts.prefix_tokens = int(tokens * ratio)
+        if facts.prefix_blocks:
+            facts.prefix_bytes = len(payload.prompt)
+            self.index.recognize(facts.prefix_blocks, payload.prompt)
 
     def _rank(self, facts: RequestFacts, named: str, model: str) -> None:
         facts.objective = self.router.objective_of(named, model)

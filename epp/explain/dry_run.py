@@ -134,7 +134,13 @@ class _Nowhere:
     def remove(self, endpoint: Endpoint, blocks: Sequence[int]) -> None:
         return
 
-    def age(self, endpoint: Endpoint, tokens: int) -> None:
+    def recognize(self, blocks: Sequence[int], prompt: bytes) -> None:
+        return
+
+    def answered(self, facts: RequestFacts, endpoint: Endpoint, tokens: int | None) -> None:
+        return
+
+    def reported(self, request_id: str, endpoint: Endpoint, tokens: int) -> None:
         return
 
 

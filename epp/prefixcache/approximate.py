@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from epp.core.endpoint import Endpoint
-from epp.prefixcache.blocks import sizes_from_last, tokens_in
+from epp.core.request import RequestFacts
+from epp.prefixcache.answers import AnsweredPrompts
+from epp.prefixcache.blocks import BYTES_PER_TOKEN, sizes_from_last, tokens_in
 from epp.prefixcache.recency import RecentBlocks
 from epp.prefixcache.settings import PrefixCacheSettings
 
@@ -48,6 +50,7 @@ class ApproximateIndex:
         self._free: list[int] = []  # positions that no holder has
         self._live = 0  # mask of the caches that count
         self._leaving: deque[_Cache] = deque()
+        self._answers = AnsweredPrompts()
         self._nameless = 0  # the last block without a hash; those are negative
 
     def reconfigure(self, settings: PrefixCacheSettings) -> bool:
@@ -59,6 +62,7 @@ class ApproximateIndex:
         if anew:
             for endpoint in list(self._caches):
                 self.forget(endpoint)
+            self._answers.clear()
         self._settings = settings
         self._block_tokens = settings.block_tokens
         return anew
@@ -130,23 +134,33 @@ class ApproximateIndex:
         self._sweep(budget)
         return fresh
 
-    def age(self, endpoint: Endpoint, tokens: int) -> None:
-        """An answer filled as much of the server's cache: what is least recent there is gone.
+    def answered(self, facts: RequestFacts, endpoint: Endpoint, tokens: int | None) -> None:
+        """With success; its server has the answer cached beside the prompt.
 
-        No prompt has these tokens, so they are blocks without a hash. A server without any prompt
-        has nothing to lose.
+        `tokens` are those of the answer; None if they may be `reported` later.
         """
-        cache = self._caches.get(endpoint)
-        if cache is None or tokens <= 0:
+        most = self._settings.max_tokens
+        answer = 0 if tokens is None else self._age(endpoint, tokens)
+        if facts.prefix_blocks and (most is None or facts.prefix_bytes <= most * BYTES_PER_TOKEN):
+            self._answers.answered(facts, endpoint, tokens, answer, self._block_tokens)
+
+    def reported(self, request_id: str, endpoint: Endpoint, tokens: int) -> None:
+        """How long an answer was that has ended before."""
+        self._answers.reported(request_id, tokens, self._age(endpoint, tokens))
+
+    def recognize(self, blocks: Sequence[int], prompt: bytes) -> None:
+        """A prompt that will be looked up.
+
+        Where it goes on from one that was answered, the server of that answer is credited with it,
+        too, if it still has the old prompt.
+        """
+        found = self._answers.continued(blocks, prompt, self._block_tokens)
+        if found is None:
             return
-        size, cache.rest = divmod(cache.rest + tokens, self._block_tokens)
-        if not size:
-            return
-        self._nameless -= 1
-        cache.blocks.touch((self._nameless,), (size,))
-        excess = cache.blocks.size - self._capacity(endpoint)
-        if excess > 0:
-            self._release(cache.blocks.drop_oldest(excess, DROPPED_PER_ADD), cache.bit)
+        cache = self._caches.get(found.endpoint)
+        if cache is not None and self._holders_of(blocks[found.known_blocks - 1]) & cache.bit:
+            self._release(cache.blocks.discard(found.replaced), cache.bit)
+            self.add(found.endpoint, blocks[: found.blocks])
 
     def remove(self, endpoint: Endpoint, blocks: Sequence[int]) -> None:
         """Take credit back. Blocks that are not credited are passed over.
@@ -174,6 +188,25 @@ class ApproximateIndex:
         cache = self._caches[endpoint] = _Cache(1 << position)
         self._live |= cache.bit
         return cache
+
+    def _age(self, endpoint: Endpoint, tokens: int) -> int:
+        """An answer filled as much of the server's cache: what is least recent there is gone.
+
+        No prompt has these tokens so far, so they are a block without a hash, which is returned; 0
+        if none was needed. A server without any prompt has nothing to lose.
+        """
+        cache = self._caches.get(endpoint)
+        if cache is None or tokens <= 0:
+            return 0
+        size, cache.rest = divmod(cache.rest + tokens, self._block_tokens)
+        if not size:
+            return 0
+        self._nameless -= 1
+        cache.blocks.touch((self._nameless,), (size,))
+        excess = cache.blocks.size - self._capacity(endpoint)
+        if excess > 0:
+            self._release(cache.blocks.drop_oldest(excess, DROPPED_PER_ADD), cache.bit)
+        return self._nameless
 
     def _capacity(self, endpoint: Endpoint) -> int:
         """The server's cache in units of our first block; it reports its own, smaller ones."""

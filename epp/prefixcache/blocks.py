@@ -48,6 +48,16 @@ def tokens_in(blocks: int, block_tokens: int) -> int:
     return block_tokens * (GROUP * ((1 << doublings) - 1) + (rest << doublings))
 
 
+def whole_blocks(size_bytes: int, block_tokens: int) -> tuple[int, int]:
+    """How many blocks of a text so long are not cut, and the bytes in them."""
+    block = block_tokens * BYTES_PER_TOKEN
+    blocks = start = 0
+    while size_bytes - start >= GROUP * block:
+        blocks, start, block = blocks + GROUP, start + GROUP * block, 2 * block
+    rest = (size_bytes - start) // block
+    return blocks + rest, start + rest * block
+
+
 @lru_cache(maxsize=4096)
 def sizes_from_last(blocks: int) -> tuple[int, ...]:
     """Of the first so many blocks in units of the first one, the last block first."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from epp.core.endpoint import Endpoint
+from epp.core.request import RequestFacts
 from epp.shadow.comparison import Shadows
 
 P = TypeVar("P")
@@ -16,7 +17,9 @@ Hash = Callable[[str, P], tuple[Sequence[int], int]]  # of model and payload: bl
 class PrefixIndex(Protocol):
     def add(self, endpoint: Endpoint, blocks: Sequence[int]) -> Sequence[int]: ...
     def remove(self, endpoint: Endpoint, blocks: Sequence[int]) -> None: ...
-    def age(self, endpoint: Endpoint, tokens: int) -> None: ...
+    def recognize(self, blocks: Sequence[int], prompt: bytes) -> None: ...
+    def answered(self, facts: RequestFacts, endpoint: Endpoint, tokens: int | None) -> None: ...
+    def reported(self, request_id: str, endpoint: Endpoint, tokens: int) -> None: ...
 
 
 def paid_hashing(hash_prompt: Hash[P], shadows: Shadows, clock: Callable[[], float]) -> Hash[P]:
@@ -52,7 +55,17 @@ class PaidIndex:
         self._index.remove(endpoint, blocks)
         self._shadows.pay_for_prefixes(self._clock() - start)
 
-    def age(self, endpoint: Endpoint, tokens: int) -> None:
+    def recognize(self, blocks: Sequence[int], prompt: bytes) -> None:
         start = self._clock()
-        self._index.age(endpoint, tokens)
+        self._index.recognize(blocks, prompt)
+        self._shadows.pay_for_prefixes(self._clock() - start)
+
+    def answered(self, facts: RequestFacts, endpoint: Endpoint, tokens: int | None) -> None:
+        start = self._clock()
+        self._index.answered(facts, endpoint, tokens)
+        self._shadows.pay_for_prefixes(self._clock() - start)
+
+    def reported(self, request_id: str, endpoint: Endpoint, tokens: int) -> None:
+        start = self._clock()
+        self._index.reported(request_id, endpoint, tokens)
         self._shadows.pay_for_prefixes(self._clock() - start)

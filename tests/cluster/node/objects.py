@@ -31,9 +31,10 @@ async def pods(api: Api, namespace: str, release: str) -> list[Object]:
 
 
 def container(pod: Object, name: str = "epp") -> Object:
-    """Its status."""
-    [found] = [one for one in pod["status"]["containerStatuses"] if one["name"] == name]
-    return dict(found)
+    """Its status; that it is not ready, where the node has said nothing so far."""
+    said = pod["status"].get("containerStatuses", ())
+    found = [dict(one) for one in said if one["name"] == name]
+    return found[0] if found else {"name": name, "ready": False, "restartCount": 0}
 
 
 async def rolled_out(api: Api, namespace: str, deployment: str) -> bool:

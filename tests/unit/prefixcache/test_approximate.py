@@ -222,11 +222,11 @@ def test_answers_push_out_what_is_least_recent() -> None:
     index = an_index(capacity=10)
     index.add(A, (1, 2, 3))
     index.add(A, (4, 5))
-    index.age(A, 5 * UNIT)
+    index.reported("", A, 5 * UNIT)
     assert index.match((1, 2, 3), [A]) == in_tokens({A: 3})
-    index.age(A, UNIT)
+    index.reported("", A, UNIT)
     assert index.match((1, 2, 3), [A]) == in_tokens({A: 2})
-    index.age(A, 9 * UNIT)
+    index.reported("", A, 9 * UNIT)
     assert index.match((1,), [A]) == index.match((4,), [A]) == {}
     assert index.tokens_of(A) <= 10 * UNIT
 
@@ -234,24 +234,24 @@ def test_answers_push_out_what_is_least_recent() -> None:
 def test_short_answers_add_up_to_a_block() -> None:
     index = an_index(capacity=2)
     index.add(A, (1, 2))
-    index.age(A, UNIT - 1)
+    index.reported("", A, UNIT - 1)
     assert index.match((1, 2), [A]) == in_tokens({A: 2})
-    index.age(A, 1)
+    index.reported("", A, 1)
     assert index.match((1, 2), [A]) == in_tokens({A: 1})
 
 
 def test_a_server_without_prompts_has_nothing_to_lose() -> None:
     index = an_index()
-    index.age(A, 1000)
+    index.reported("", A, 1000)
     index.add(A, (1,))
-    index.age(A, 0)
+    index.reported("", A, 0)
     assert (len(index), index.tokens_of(A)) == (1, UNIT)
 
 
 def test_answers_leave_with_their_server() -> None:
     index = an_index()
     index.add(A, (1,))
-    index.age(A, 5 * UNIT)
+    index.reported("", A, 5 * UNIT)
     index.forget(A)
     index.add(B, (2,))
     assert (len(index), index.match((1, 2), [A, B])) == (1, {})
