@@ -65,6 +65,8 @@ COMPILED = (
     "simulation/fleet/run.py",
     "simulation/fleet/segments.py",
     "simulation/fleet/servers.py",
+    "simulation/fleet/settings.py",
+    "simulation/fleet/transfers.py",
     "simulation/profiles.py",
     "simulation/scheduler.py",
     "telemetry/buckets.py",

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 
 from epp.simulation.laboratory.cell import Cell, simulate
@@ -88,6 +89,8 @@ def report(path: Path, policies: Sequence[str]) -> list[Place]:
     if any(key[3] == ORACLE for key in runs):
         _print_gap(runs, cells, seeds)
     inferior: list[Place] = []
+    if OURS not in policies or len(policies) < 2:
+        return inferior  # nobody to compare with
     for name, higher in FIGURES.items():
         verdicts = [
             judge(
@@ -161,6 +164,7 @@ def main() -> None:
     parser.add_argument("action", choices=["run", "report"])
     parser.add_argument("--out", type=Path, default=Path("build/policy-study.jsonl"))
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--light", action="store_true", help="first tokens are not seen")
     parser.add_argument("--seeds", type=int, nargs="+", default=REPORTED_SEEDS)
     parser.add_argument("--policies", nargs="+", default=(*PEERS, OURS, ORACLE))
     parser.add_argument("--workloads", nargs="+", default=WORKLOADS)
@@ -178,7 +182,10 @@ def main() -> None:
     )
     seeds = given.seeds[:3] if given.quick else given.seeds
     wanted = [
-        (key_of(place, policy, seed), place.cell(policy, seed))
+        (
+            key_of(place, policy, seed),
+            replace(place.cell(policy, seed), sees_tokens=not given.light),
+        )
         for place in chosen
         for seed in seeds
         for policy in given.policies

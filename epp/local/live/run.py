@@ -22,7 +22,8 @@ from epp.simulation.fleet.clients import Ask, Clients
 from epp.simulation.fleet.outcome import Outcome, outcome_of
 from epp.simulation.fleet.prompts import BASE_MODEL
 from epp.simulation.fleet.records import Record, RunRecords, ServerUse
-from epp.simulation.fleet.run import ASK_AGAIN_SECONDS, RunSettings
+from epp.simulation.fleet.run import ASK_AGAIN_SECONDS
+from epp.simulation.fleet.settings import RunSettings
 from epp.simulation.laboratory.cell import Cell, objectives_of, prepared
 from epp.simulation.workloads.turns import Turn
 

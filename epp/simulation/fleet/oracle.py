@@ -8,9 +8,9 @@ bound, since it does not plan for requests still to come.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final, Protocol
 
 from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
@@ -23,26 +23,85 @@ from epp.simulation.fleet.requests import FleetRequest
 from epp.simulation.fleet.servers import Server
 
 RECENT_ANSWERS: Final = 200
+FIRST_ANSWER_TOKENS: Final = 200  # taken for one, while none has ended
 
 
-@dataclass(slots=True)
-class Knowledge:
-    """The run is its only writer."""
+class Onlooker(Protocol):
+    """What a run tells of its requests."""
 
-    servers: dict[str, Server] = field(default_factory=dict)  # by name
-    asked: dict[str, FleetRequest] = field(default_factory=dict)  # by request id, not yet sent
-    on_the_way: dict[str, list[FleetRequest]] = field(default_factory=dict)  # by server's name
-    answers: deque[int] = field(default_factory=lambda: deque([200], RECENT_ANSWERS))  # tokens
+    def begins(self, servers: Sequence[Server]) -> None: ...
+    def asks(self, request_id: str, request: FleetRequest) -> None: ...
+    def decided(self, request_id: str) -> None: ...
+    def sent(self, server: Server, request: FleetRequest) -> None: ...
+    def arrived(self, server: Server, request: FleetRequest) -> None: ...
+    def answered(self, request: FleetRequest) -> None: ...
+
+
+class Nobody:
+    """Looks on."""
+
+    def begins(self, servers: Sequence[Server]) -> None:
+        return
+
+    def asks(self, request_id: str, request: FleetRequest) -> None:
+        return
+
+    def decided(self, request_id: str) -> None:
+        return
+
+    def sent(self, server: Server, request: FleetRequest) -> None:
+        return
+
+    def arrived(self, server: Server, request: FleetRequest) -> None:
+        return
+
+    def answered(self, request: FleetRequest) -> None:
+        return
+
+
+class Oracle:
+    """An onlooker whose profile decides."""
+
+    def __init__(self) -> None:
+        scorer = WeightedScorer("oracle", OracleScorer(self.costs))
+        self.profile = Profile("oracle", (), (scorer,), MaxScorePicker())
+        self._servers: dict[str, Server] = {}  # by name
+        self._asked: dict[str, FleetRequest] = {}  # by request id, not yet decided
+        self._on_the_way: dict[str, list[FleetRequest]] = {}  # by server's name
+        self._lengths = deque([FIRST_ANSWER_TOKENS], RECENT_ANSWERS)
+
+    def __len__(self) -> int:
+        """Requests that it remembers."""
+        return len(self._asked) + sum(map(len, self._on_the_way.values()))
+
+    def begins(self, servers: Sequence[Server]) -> None:
+        self._servers = {server.name: server for server in servers}
+        self._on_the_way = {server.name: [] for server in servers}
+
+    def asks(self, request_id: str, request: FleetRequest) -> None:
+        self._asked[request_id] = request
+
+    def decided(self, request_id: str) -> None:
+        del self._asked[request_id]
+
+    def sent(self, server: Server, request: FleetRequest) -> None:
+        self._on_the_way[server.name].append(request)
+
+    def arrived(self, server: Server, request: FleetRequest) -> None:
+        self._on_the_way[server.name].remove(request)
+
+    def answered(self, request: FleetRequest) -> None:
+        self._lengths.append(request.output_tokens)
 
     def costs(self, facts: RequestFacts, endpoints: Sequence[Endpoint]) -> list[float]:
         """Seconds of all requests together."""
-        request = self.asked[facts.request_id]
-        output = sum(self.answers) / len(self.answers)
+        request = self._asked[facts.request_id]
+        output = sum(self._lengths) / len(self._lengths)
         return [
             cost(
-                self.servers[endpoint.name].engine,
+                self._servers[endpoint.name].engine,
                 request,
-                self.on_the_way.get(endpoint.name, ()),
+                self._on_the_way[endpoint.name],
                 output,
                 facts.attempted_at,
             )
@@ -140,12 +199,7 @@ class OracleScorer(Scorer):
 
     type_name: ClassVar[str] = "oracle-scorer"
 
-    knowledge: Knowledge
+    costs: Callable[[RequestFacts, Sequence[Endpoint]], list[float]]
 
     def score(self, request: RequestFacts, endpoints: Sequence[Endpoint]) -> Sequence[float]:
-        return lower_is_better(self.knowledge.costs(request, endpoints))
-
-
-def oracle_profile(knowledge: Knowledge) -> Profile:
-    scorer = WeightedScorer("oracle", OracleScorer(knowledge))
-    return Profile("oracle", (), (scorer,), MaxScorePicker())
+        return lower_is_better(self.costs(request, endpoints))

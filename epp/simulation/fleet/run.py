@@ -26,11 +26,12 @@ from epp.payloads.payload import Payload
 from epp.simulation.fleet.clients import Ask, Clients
 from epp.simulation.fleet.engine import FleetEngine
 from epp.simulation.fleet.faults import Fault, late_servers
-from epp.simulation.fleet.oracle import Knowledge, oracle_profile
+from epp.simulation.fleet.oracle import Nobody, Onlooker, Oracle
 from epp.simulation.fleet.prompts import payload_of
 from epp.simulation.fleet.records import Record, RunRecords, ServerUse
 from epp.simulation.fleet.requests import FleetRequest
-from epp.simulation.fleet.servers import FleetSettings, Server
+from epp.simulation.fleet.servers import Server
+from epp.simulation.fleet.settings import RunSettings
 from epp.simulation.fleet.transfers import Links
 from epp.simulation.profiles import PROFILES
 from epp.simulation.workloads.turns import Turn
@@ -40,34 +41,6 @@ LOOK_AGAIN_SECONDS: Final = 0.25  # as the switchboard does while somebody waits
 # Until the client of a request that got no answer goes on; without it one that is refused at once
 # would ask for ever at the same moment.
 ASK_AGAIN_SECONDS: Final = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class RunSettings:
-    """How one run is made."""
-
-    fleet: FleetSettings
-    warmup_seconds: float = 30.0  # requests asked before are not measured
-    window_seconds: float = 60.0
-    drain_seconds: float = 60.0  # for measured requests to end; the rest counts as not served
-    scrape_seconds: float = 0.05  # interval of each endpoint, each at its own phase
-    network_seconds: float = 0.0005  # one way, gateway included
-    sees_tokens: bool = True  # full mode; in light mode neither first tokens nor answers are seen
-    usage_seconds: float = 0.1  # in light mode: after the end, by the access log
-    oracle: bool = False  # in place of the configuration's profile: who knows all decides
-    bytes_per_token: float = 4.0  # of prompts: the picker counts bytes
-    faults: tuple[Fault, ...] = ()
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        if self.oracle and any(self.fleet.roles):
-            raise ValueError("the oracle knows no roles of servers")
-        servers = len(self.fleet.profiles)
-        for fault in self.faults:
-            if fault.server >= servers:
-                raise ValueError(
-                    f"fault {fault.kind}:{fault.server}: the fleet has servers 0 to {servers - 1}"
-                )
 
 
 @dataclass(slots=True, eq=False)
@@ -115,10 +88,10 @@ class FleetRun:
             new_request_id=lambda: "",
             read_payload=lambda _arrival: self._asked,
         )
-        self._knowledge = Knowledge() if settings.oracle else None
-        if self._knowledge is not None:
-            profile = oracle_profile(self._knowledge)
-            configuration = replace(configuration, profile=profile, staged=None)
+        self._onlooker: Onlooker = Nobody()
+        if settings.oracle:
+            oracle = self._onlooker = Oracle()
+            configuration = replace(configuration, profile=oracle.profile, staged=None)
         self.picker: Picker = compose(configuration, outside)
         self.servers = [
             Server(n, profile, settings.fleet, Random(self._rng.random()))
@@ -126,8 +99,7 @@ class FleetRun:
         ]
         self.records.servers = [ServerUse(answers=s.role != "prefill") for s in self.servers]
         self._links = Links(settings.fleet.links, len(self.servers))
-        if self._knowledge is not None:
-            self._knowledge.servers = {server.name: server for server in self.servers}
+        self._onlooker.begins(self.servers)
         late = late_servers(settings.faults)
         self._in_pool = [server for server in self.servers if server.number not in late]
         self._by_name = {server.name: server for server in self.servers}
@@ -181,8 +153,7 @@ class FleetRun:
             self._open += 1
         self._asked = payload_of(turn, self.settings.bytes_per_token)
         arrival = self._arrival(turn)
-        if self._knowledge is not None:
-            self._knowledge.asked[arrival.headers["x-request-id"]] = request
+        self._onlooker.asks(arrival.headers["x-request-id"], request)
         begun = self.picker.director.begin(arrival, at)
         flight = Flight(turn, session, record, begun.facts, request)
         if isinstance(begun.outcome, Waiting):
@@ -222,8 +193,7 @@ class FleetRun:
     # The picker.
 
     def _settle(self, flight: Flight, outcome: Outcome) -> None:
-        if self._knowledge is not None:
-            del self._knowledge.asked[flight.facts.request_id]
+        self._onlooker.decided(flight.facts.request_id)
         match outcome:
             case Placed():
                 self._send(flight, outcome)
@@ -238,8 +208,7 @@ class FleetRun:
         record = flight.record
         server = flight.server = self._by_name[placed.decision.ordered[0].name]
         record.server = server.number
-        if self._knowledge is not None:
-            self._knowledge.on_the_way.setdefault(server.name, []).append(flight.request)
+        self._onlooker.sent(server, flight.request)
         record.waited_seconds = placed.record.waited_seconds
         record.expected_cached_tokens = placed.record.cached_tokens
         network = self.settings.network_seconds
@@ -292,9 +261,8 @@ class FleetRun:
         self._at(arrived, self._deliver, flight)
 
     def _deliver(self, flight: Flight) -> None:
-        if self._knowledge is not None:
-            assert flight.server is not None
-            self._knowledge.on_the_way[flight.server.name].remove(flight.request)
+        assert flight.server is not None
+        self._onlooker.arrived(flight.server, flight.request)
         if self._submit(flight, flight.request):
             seen = self.settings.sees_tokens
             director = self.picker.director
@@ -356,8 +324,7 @@ class FleetRun:
     def _end(self, flight: Flight) -> None:
         request, record = flight.request, flight.record
         record.ended_at = self.now
-        if self._knowledge is not None:
-            self._knowledge.answers.append(request.output_tokens)
+        self._onlooker.answered(request)
         computed = flight.prefill or request  # sidecars report what the prefill found cached
         record.cached_tokens = computed.cached_tokens
         record.preemptions = request.preemptions

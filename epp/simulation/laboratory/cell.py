@@ -9,8 +9,9 @@ from epp.config.build import read_configuration
 from epp.simulation.fleet.clients import Clients
 from epp.simulation.fleet.faults import Fault
 from epp.simulation.fleet.outcome import Objectives, Outcome, outcome_of
-from epp.simulation.fleet.run import FleetRun, RunSettings
+from epp.simulation.fleet.run import FleetRun
 from epp.simulation.fleet.servers import FleetSettings, parse_fleet
+from epp.simulation.fleet.settings import RunSettings
 from epp.simulation.fleet.transfers import LinkSettings
 from epp.simulation.workloads.arrivals import ClosedLoop, OpenLoop, Timed
 from epp.simulation.workloads.catalogue import CATALOGUE, Workload

@@ -17,9 +17,10 @@ from epp.simulation.fleet.clients import Clients
 from epp.simulation.fleet.engine import FleetEngine
 from epp.simulation.fleet.records import RunRecords
 from epp.simulation.fleet.requests import FleetRequest
-from epp.simulation.fleet.run import FleetRun, RunSettings
+from epp.simulation.fleet.run import FleetRun
 from epp.simulation.fleet.segments import Segment
 from epp.simulation.fleet.servers import FleetSettings
+from epp.simulation.fleet.settings import RunSettings
 from epp.simulation.laboratory.cell import Cell, simulate
 from epp.simulation.laboratory.staircase import staircase
 from epp.simulation.policies.catalogue import policy

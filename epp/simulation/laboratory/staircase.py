@@ -11,8 +11,9 @@ from epp.config.build import read_configuration
 from epp.simulation.fleet.clients import Clients
 from epp.simulation.fleet.outcome import quantile
 from epp.simulation.fleet.records import Record
-from epp.simulation.fleet.run import FleetRun, RunSettings
+from epp.simulation.fleet.run import FleetRun
 from epp.simulation.fleet.servers import FleetSettings
+from epp.simulation.fleet.settings import RunSettings
 from epp.simulation.workloads.arrivals import Timed
 from epp.simulation.workloads.catalogue import CATALOGUE
 

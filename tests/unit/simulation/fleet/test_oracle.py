@@ -11,12 +11,13 @@ from epp.config.build import read_configuration
 from epp.simulation.fleet.clients import Clients
 from epp.simulation.fleet.engine import FleetEngine
 from epp.simulation.fleet.faults import Fault
-from epp.simulation.fleet.oracle import cost
+from epp.simulation.fleet.oracle import Oracle, cost
 from epp.simulation.fleet.records import RunRecords
 from epp.simulation.fleet.requests import FleetRequest
-from epp.simulation.fleet.run import FleetRun, RunSettings
+from epp.simulation.fleet.run import FleetRun
 from epp.simulation.fleet.segments import Segment
 from epp.simulation.fleet.servers import FleetSettings
+from epp.simulation.fleet.settings import RunSettings
 from epp.simulation.policies import policy
 from epp.simulation.workloads.arrivals import Timed
 from epp.simulation.workloads.turns import Session, Texts, Turn
@@ -141,10 +142,8 @@ def test_it_decides_better_than_chance() -> None:
 def test_it_keeps_nothing_of_what_has_ended() -> None:
     faults = (Fault(5.0, "crash", 0, 3.0), Fault(9.0, "remove", 1))
     run, _ = a_run(oracle=True, faults=faults)
-    knowledge = run._knowledge
-    assert knowledge is not None
-    assert not knowledge.asked
-    assert not any(knowledge.on_the_way.values())
+    assert isinstance(run._onlooker, Oracle)
+    assert len(run._onlooker) == 0
 
 
 def test_it_knows_no_roles() -> None:

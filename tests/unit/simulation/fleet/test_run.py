@@ -13,9 +13,10 @@ from epp.config.build import read_configuration
 from epp.simulation.fleet.clients import Clients
 from epp.simulation.fleet.faults import Fault
 from epp.simulation.fleet.records import Record, RunRecords
-from epp.simulation.fleet.run import FleetRun, RunSettings
+from epp.simulation.fleet.run import FleetRun
 from epp.simulation.fleet.segments import Segment
 from epp.simulation.fleet.servers import FleetSettings
+from epp.simulation.fleet.settings import RunSettings
 from epp.simulation.policies import policy
 from epp.simulation.workloads.arrivals import ClosedLoop, Load, Timed
 from epp.simulation.workloads.turns import Session, Texts, Turn

@@ -14,8 +14,9 @@ from epp.config.build import read_configuration
 from epp.simulation.fleet.clients import Clients
 from epp.simulation.fleet.faults import Fault
 from epp.simulation.fleet.records import RunRecords
-from epp.simulation.fleet.run import FleetRun, RunSettings
+from epp.simulation.fleet.run import FleetRun
 from epp.simulation.fleet.servers import FleetSettings, parse_fleet
+from epp.simulation.fleet.settings import RunSettings
 from epp.simulation.fleet.transfers import LinkSettings
 from epp.simulation.policies import policy
 from epp.simulation.workloads.arrivals import Load, Timed
