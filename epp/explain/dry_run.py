@@ -24,6 +24,7 @@ from epp.estimation.estimation import Estimation
 from epp.estimation.stay import Stay
 from epp.explain.document import tried
 from epp.explain.snapshot import Snapshot, capture
+from epp.prefixcache.approximate import ApproximateIndex
 from epp.routing.router import ModelRouter
 from epp.shadow.comparison import Look
 
@@ -61,7 +62,7 @@ def explain(picker: Picker, arrival: Arrival, now: float, seed: int) -> Explaine
         router=ModelRouter(picker.routing, lambda _rewrite, _model, _target: None),
         queue=trial,
         load=_Nowhere(),
-        index=_Nowhere(),
+        index=_Unchanged(picker.index),
         estimates=_Unlearning(picker.estimation),
         read_payload=picker.director.read_payload,
         reading=picker.director.reading,
@@ -117,7 +118,7 @@ class _Trial:
 
 
 class _Nowhere:
-    """Load and credit that nobody holds: the director's `Load` and `PrefixIndex`."""
+    """Load that nobody holds: the director's `Load`."""
 
     def prefilled(self, lease: Lease) -> bool:
         return False
@@ -128,6 +129,13 @@ class _Nowhere:
     def release(self, lease: Lease) -> bool:
         return False
 
+
+@dataclass(frozen=True, slots=True)
+class _Unchanged:
+    """What the index knows, without credit: the director's `PrefixIndex`."""
+
+    index: ApproximateIndex
+
     def add(self, endpoint: Endpoint, blocks: Sequence[int]) -> Sequence[int]:
         return ()
 
@@ -135,7 +143,7 @@ class _Nowhere:
         return
 
     def recognize(self, blocks: Sequence[int], prompt: bytes) -> None:
-        return
+        self.index.recognize(blocks, prompt)
 
     def answered(self, facts: RequestFacts, endpoint: Endpoint, tokens: int | None) -> None:
         return

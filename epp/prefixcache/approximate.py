@@ -6,14 +6,14 @@ after a gap. Memory is bounded by one LRU a server, of the size of the server's 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
-from epp.prefixcache.answers import AnsweredPrompts
+from epp.prefixcache.answers import AnsweredPrompts, Continued
 from epp.prefixcache.blocks import BYTES_PER_TOKEN, sizes_from_last, tokens_in
 from epp.prefixcache.recency import RecentBlocks
 from epp.prefixcache.settings import PrefixCacheSettings
@@ -21,6 +21,8 @@ from epp.prefixcache.settings import PrefixCacheSettings
 # What one `add` drops at most beyond as many blocks as it brings. So a cache that left or shrank
 # never stalls the loop, and what waits to be dropped cannot pile up.
 DROPPED_PER_ADD: Final = 512
+
+MOST_CONTINUED: Final = 4096  # prompts between the time that they are recognized and added
 
 # One dictionary of millions of blocks takes most of a second to grow. Of thousands of small ones
 # each grows at another time.
@@ -51,6 +53,7 @@ class ApproximateIndex:
         self._live = 0  # mask of the caches that count
         self._leaving: deque[_Cache] = deque()
         self._answers = AnsweredPrompts()
+        self._continued: OrderedDict[int, Continued] = OrderedDict()  # by last block of the prompt
         self._nameless = 0  # the last block without a hash; those are negative
 
     def reconfigure(self, settings: PrefixCacheSettings) -> bool:
@@ -63,6 +66,7 @@ class ApproximateIndex:
             for endpoint in list(self._caches):
                 self.forget(endpoint)
             self._answers.clear()
+            self._continued.clear()
         self._settings = settings
         self._block_tokens = settings.block_tokens
         return anew
@@ -95,7 +99,17 @@ class ApproximateIndex:
                 tokens = int(tokens_in(depth, self._block_tokens) * token_ratio)
                 self._tell(found, left, asked, tokens)
             alive = still
+        if found and (goes_on := self._continued.get(blocks[-1])) is not None:
+            self._tell_answer(found, goes_on, token_ratio)
         return found
+
+    def _tell_answer(
+        self, found: dict[Endpoint, int], goes_on: Continued, token_ratio: float
+    ) -> None:
+        known = int(tokens_in(goes_on.known_blocks, self._block_tokens) * token_ratio)
+        if known <= found.get(goes_on.endpoint, 0):
+            answered = int(tokens_in(goes_on.blocks, self._block_tokens) * token_ratio)
+            found[goes_on.endpoint] = max(found[goes_on.endpoint], answered)
 
     def _holders_of(self, block: int) -> int:
         return self._holders[block % SHARDS].get(block, 0)
@@ -121,6 +135,9 @@ class ApproximateIndex:
         Touched from the last to the first, so that the tail is forgotten before its prefix.
         """
         cache = self._caches.get(endpoint) or self._enter(endpoint)
+        goes_on = self._continued.pop(blocks[-1], None) if blocks else None
+        if goes_on is not None and goes_on.endpoint is endpoint:
+            self._release(cache.blocks.discard(goes_on.replaced), cache.bit)
         fresh = cache.blocks.touch(blocks[::-1], sizes_from_last(len(blocks)))
         bit, shards = cache.bit, self._holders
         for block in fresh:
@@ -149,18 +166,16 @@ class ApproximateIndex:
         self._answers.reported(request_id, tokens, self._age(endpoint, tokens))
 
     def recognize(self, blocks: Sequence[int], prompt: bytes) -> None:
-        """A prompt that will be looked up.
+        """A prompt that will be looked up, and maybe added.
 
-        Where it goes on from one that was answered, the server of that answer is credited with it,
-        too, if it still has the old prompt.
+        Where it goes on from one that was answered, `match` counts the answer, too, on the server
+        that gave it, if that one still has the old prompt.
         """
         found = self._answers.continued(blocks, prompt, self._block_tokens)
-        if found is None:
-            return
-        cache = self._caches.get(found.endpoint)
-        if cache is not None and self._holders_of(blocks[found.known_blocks - 1]) & cache.bit:
-            self._release(cache.blocks.discard(found.replaced), cache.bit)
-            self.add(found.endpoint, blocks[: found.blocks])
+        if found is not None:
+            self._continued[blocks[-1]] = found
+            if len(self._continued) > MOST_CONTINUED:
+                self._continued.popitem(last=False)
 
     def remove(self, endpoint: Endpoint, blocks: Sequence[int]) -> None:
         """Take credit back. Blocks that are not credited are passed over.
