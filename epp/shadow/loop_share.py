@@ -15,15 +15,19 @@ class LoopShare:
     Whether a decision is looked at never depends on what it would cost, and little on when it
     comes: as long as half of what can be saved is there, all are; with less, each has the same
     chance as the next one, which falls to where the earnings pay for it.
+
+    Who owes as much as it can pauses until half of what can be saved is there again. Else upkeep
+    that costs more than is earned would take all of it, and nothing would ever be compared.
     """
 
-    __slots__ = ("_at", "_left", "share")
+    __slots__ = ("_at", "_left", "_pauses", "share")
 
     def __init__(self, share: float, now: float) -> None:
         """`now`, here and below, is in seconds of the same monotonic clock."""
         self.share = share
         self._left = share * SAVED_SECONDS
         self._at = now
+        self._pauses = False
 
     @property
     def left(self) -> float:
@@ -33,12 +37,14 @@ class LoopShare:
     def may_compare(self, now: float, drawn: float) -> bool:
         """`drawn` is at least 0 and below 1, evenly."""
         self._earn(now)
-        return 2.0 * self._left > drawn * self.share * SAVED_SECONDS and self._left > 0.0
+        if self._pauses or self._left <= 0.0:
+            return False
+        return 2.0 * self._left > drawn * self.share * SAVED_SECONDS
 
     def may_keep_up(self, now: float) -> bool:
         """Whether there is time for what cannot be made up for later, as what is remembered."""
         self._earn(now)
-        return self._left > -self.share * SAVED_SECONDS
+        return not self._pauses
 
     def spend(self, seconds: float) -> None:
         self._left -= seconds
@@ -47,3 +53,4 @@ class LoopShare:
         most = self.share * SAVED_SECONDS
         self._left = min(most, self._left + self.share * (now - self._at))
         self._at = now
+        self._pauses = 2.0 * self._left < most if self._pauses else self._left <= -most

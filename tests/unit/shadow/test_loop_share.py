@@ -64,6 +64,19 @@ def test_the_first_of_a_burst_have_hardly_more_of_it_than_the_last() -> None:
     assert all(abs(count - mean) < 0.2 * mean for count in looked)
 
 
+def test_upkeep_that_costs_more_than_the_share_leaves_some_for_comparing() -> None:
+    rng, budget = random.Random(4), LoopShare(0.01, 0.0)
+    looked: list[int] = []
+    for n in range(60_000):  # a thousand a second, of which upkeep alone takes five times the share
+        if budget.may_compare(n * 0.001, rng.random()):
+            looked.append(n)
+            budget.spend(2e-5)
+        if budget.may_keep_up(n * 0.001):
+            budget.spend(5e-5)
+    for second in range(5, 55, 5):
+        assert any(1000 * second <= n < 1000 * (second + 5) for n in looked)
+
+
 def test_dear_and_cheap_decisions_are_looked_at_alike() -> None:
     rng, budget = random.Random(4), LoopShare(0.01, 0.0)
     looked = {5e-5: 0, 2e-3: 0}
