@@ -42,7 +42,7 @@ class RequestFacts:
     deadline: float = math.inf  # monotonic seconds; waiting ends there at the latest
     prefix_blocks: Sequence[int] = ()  # hash chain of the prompt, first block first
     prefix_tokens: int = 0  # tokens in these blocks
-    prefix_bytes: int = 0  # of the prompt that they are made of
+    prefix_bytes: int = 0  # of the prompt, with what is beyond these blocks
     cached_tokens: Mapping[Endpoint, int] = field(default_factory=dict)  # of them, at this attempt
     ttft_slo_seconds: float = math.inf  # wanted time to the first token; infinite if none is named
     waiting_since: float | None = None  # monotonic seconds; None if it never had to wait

@@ -188,12 +188,13 @@ class Estimation:
             if adapter not in seen and len(seen) < SEEN_ADAPTERS:
                 seen[adapter] = None
         server = self._servers.get(endpoint)
-        if server is not None and (window := server.window()) is not None:
+        if server is None:
+            return
+        if (window := server.window()) is not None:
             now = endpoint.metrics.generated_tokens_read_at
             if self._lessons.window(endpoint, window, server.own_share, now):
                 server.counted_at = now
-        if server is not None:
-            self._count(server, endpoint.metrics.first_tokens_read_at)
+        self._count(server, endpoint.metrics.first_tokens_read_at)
 
     def _count(self, server: Server, now: float) -> None:
         """A server's counter says whose prefills are over, where no first token is seen."""

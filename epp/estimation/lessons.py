@@ -47,9 +47,7 @@ class Lessons:
     def prefill(self, stay: Stay, in_flight: float, seconds: float, now: float) -> None:
         """The server had so many seconds for this prefill alone."""
         endpoint, tokens = stay.endpoint, stay.uncached_tokens
-        metrics = endpoint.metrics
-        crowded = metrics.waiting > 0 and metrics.kv_cache_usage > CROWDED_CACHE
-        if crowded or stay.moved:
+        if _crowded(endpoint) or stay.moved:
             return
         if stay.adapter_tier is Tier.RESIDENT:
             self.timing.learn_prefill(endpoint, tokens, in_flight, seconds, now)
@@ -66,10 +64,8 @@ class Lessons:
         endpoint = stays[0].endpoint
         tokens = sum(stay.uncached_tokens for stay in stays)
         expected = self.timing.expected_prefill(endpoint, tokens)
-        metrics = endpoint.metrics
-        crowded = metrics.waiting > 0 and metrics.kv_cache_usage > CROWDED_CACHE
         unusual = any(stay.moved or stay.adapter_tier is not Tier.RESIDENT for stay in stays)
-        if crowded or unusual or seconds <= 0.0 or not expected >= LEAST_GAPS * gap:
+        if _crowded(endpoint) or unusual or seconds <= 0.0 or not expected >= LEAST_GAPS * gap:
             return
         self.timing.learn_prefill(endpoint, tokens, in_flight, seconds, now)
 
@@ -137,3 +133,9 @@ class Lessons:
         self.tokens.learn(stay.model, usage.prompt_tokens, stay.rule_tokens)
         if usage.cached_tokens is not None and not stay.moved:
             self.kept.learn(stay.endpoint, usage.cached_tokens, stay.believed_tokens)
+
+
+def _crowded(endpoint: Endpoint) -> bool:
+    """Whether requests wait there for memory."""
+    metrics = endpoint.metrics
+    return metrics.waiting > 0 and metrics.kv_cache_usage > CROWDED_CACHE

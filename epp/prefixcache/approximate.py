@@ -106,10 +106,12 @@ class ApproximateIndex:
     def _tell_answer(
         self, found: dict[Endpoint, int], goes_on: Continued, token_ratio: float
     ) -> None:
+        """The server that has the old prompt has what it said to it."""
+        cached = found.get(goes_on.endpoint, 0)
         known = int(tokens_in(goes_on.known_blocks, self._block_tokens) * token_ratio)
-        if known <= found.get(goes_on.endpoint, 0):
+        if cached and cached >= known:
             answered = int(tokens_in(goes_on.blocks, self._block_tokens) * token_ratio)
-            found[goes_on.endpoint] = max(found[goes_on.endpoint], answered)
+            found[goes_on.endpoint] = max(cached, answered)
 
     def _holders_of(self, block: int) -> int:
         return self._holders[block % SHARDS].get(block, 0)

@@ -96,10 +96,11 @@ class FleetEngine:
 
     def unfinished_prefill(self) -> tuple[int, int]:
         """Of the prompt that the present step does not end: tokens left, and computed before."""
-        for request, count in self._prefills[-1:]:
-            computed = request.computed + count
-            return max(0, request.prompt_tokens - computed), computed
-        return 0, 0
+        if not self._prefills:
+            return 0, 0
+        request, count = self._prefills[-1]
+        computed = request.computed + count
+        return max(0, request.prompt_tokens - computed), computed
 
     def queued(self) -> list[FleetRequest]:
         """Those that are not in the batch, in order."""
@@ -356,9 +357,8 @@ class FleetEngine:
             return 0  # until something is released, room only shrinks
         known = request.prompt_tokens + request.generated
         found = self._found(request, (known - 1) // size)
-        cached = start = found.stored * size
-        if request.received_tokens > start:
-            start = max(start, min(request.received_tokens, known - 1))
+        cached = found.stored * size
+        start = max(cached, min(request.received_tokens, known - 1))
         count = min(known - start, room)
         if not cache.begin(found, -(-(start + count) // size) - found.stored):
             self._blocked, self._blocked_at = request, cache.releases

@@ -186,11 +186,10 @@ def _memory(
     needed = output_tokens + sum(r.prompt_tokens - engine.cached_tokens(r) for r in ahead)
     needed += request.prompt_tokens - engine.cached_tokens(request)
     missing = needed / size - engine.cache.free
-    running = engine.running
-    if missing <= 0.0 or not running:
+    held = engine.cache.held
+    if missing <= 0.0 or not held:
         return 0.0
-    freed_per_second = engine.cache.held / running * running / (output_tokens * step)
-    return missing / freed_per_second if freed_per_second > 0.0 else 0.0
+    return missing / held * output_tokens * step  # by then all that is held has been freed once
 
 
 @dataclass(frozen=True, slots=True)

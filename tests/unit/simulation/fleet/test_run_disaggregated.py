@@ -21,6 +21,7 @@ from epp.simulation.fleet.transfers import LinkSettings
 from epp.simulation.policies import policy
 from epp.simulation.workloads.arrivals import Load, Timed
 from epp.simulation.workloads.turns import Session, Texts, Turn
+from tests.unit.simulation.fleet.test_run import assert_idle
 
 FLEET = parse_fleet("2x8b-h100:prefill+2x8b-h100:decode")
 PREFILLERS, DECODERS = {0, 1}, {2, 3}
@@ -47,14 +48,6 @@ def a_run(
 ) -> FleetRun:
     clients = Clients(sessions() if asked is None else asked, load, Random(1))
     return FleetRun(replace(SETTINGS, **changed), read_configuration(policy(name)), clients)
-
-
-def assert_idle(run: FleetRun) -> None:
-    assert len(run.picker.director) == 0
-    assert run.picker.ledger.leases_held == 0
-    for server in run.servers:
-        assert (server.engine.running, server.engine.waiting) == (0, 0)
-        assert server.engine.cache.held == 0
 
 
 def prefill_seconds(records: RunRecords, servers: set[int]) -> float:
