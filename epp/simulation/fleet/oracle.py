@@ -123,11 +123,12 @@ def cost(
     decoding = engine.decoding
 
     left, computed = engine.unfinished_prefill()
-    tokens, pairs = float(left), left * (computed + left / 2.0)
+    queued, pairs = 0.0, left * (computed + left / 2.0)
     for other in ahead:
         missing, read = _prefill(engine, other)
-        tokens += missing
+        queued += missing
         pairs += read
+    tokens = left + queued
     own, own_pairs = _prefill(engine, request)
     # A prefill rides on steps that have a floor anyhow: what counts is by how much they are longer.
     step = profile.step_seconds(decoding, decoding, engine.decode_context, 0.0)
@@ -146,7 +147,7 @@ def cost(
     decode = output_tokens * (step + row) + in_flight * output_tokens * row
     total = first_token + in_flight * work + decode
 
-    total += _memory(engine, ahead, request, output_tokens, step)
+    total += _memory(engine, queued + own + output_tokens, output_tokens * step)
     if request.adapter:
         load_seconds, has_to_wait = engine.adapter_waits(request.adapter)
         total += load_seconds * (1.0 + in_flight)
@@ -174,22 +175,13 @@ def _longer(engine: FleetEngine, tokens: float, pairs: float) -> float:
     return seconds + profile.step_seconds(decoding + int(rest), 0, 0.0, 0.0) - plain
 
 
-def _memory(
-    engine: FleetEngine,
-    ahead: Sequence[FleetRequest],
-    request: FleetRequest,
-    output_tokens: float,
-    step: float,
-) -> float:
-    """Seconds until enough requests have ended that it has room, and those before it."""
-    size = engine.settings.block_size_tokens
-    needed = output_tokens + sum(r.prompt_tokens - engine.cached_tokens(r) for r in ahead)
-    needed += request.prompt_tokens - engine.cached_tokens(request)
-    missing = needed / size - engine.cache.free
-    held = engine.cache.held
-    if missing <= 0.0 or not held:
+def _memory(engine: FleetEngine, needed_tokens: float, answer_seconds: float) -> float:
+    """Seconds until enough requests have ended that all of these tokens have room."""
+    cache = engine.cache
+    missing = needed_tokens / engine.settings.block_size_tokens - cache.free
+    if missing <= 0.0 or not cache.held:
         return 0.0
-    return missing / held * output_tokens * step  # by then all that is held has been freed once
+    return missing / cache.held * answer_seconds  # in that time all that is held is freed once
 
 
 @dataclass(frozen=True, slots=True)
