@@ -20,7 +20,8 @@ SILENCE_SECONDS: Final = 5.0
 
 # An engine whose queue stands has no more places if its batch stays as large as it was though
 # requests end: each place that becomes free is taken. One that works off prompts, or a huge one,
-# queues too, but its batch grows, or shrinks as requests end.
+# queues too, but its batch grows, or shrinks as requests end. One that only prefills for others
+# takes as many prompts in every step as its budget of tokens holds: what ends there shows nothing.
 STEPS_OF_EVIDENCE: Final = 3
 PLENTY_OF_KV_CACHE: Final = 0.9  # above, a queue may be one for memory
 
@@ -74,7 +75,7 @@ class Ledger:
         lease.held = False
         self.leases_held -= 1
         endpoint = lease.endpoint
-        if endpoint in self._queues:
+        if endpoint in self._queues and not lease.early:
             self._ended[endpoint] = self._ended.get(endpoint, 0) + 1
         self._add(lease, -1)
         return True

@@ -243,6 +243,8 @@ class StagedAttempt:
             if run.role is Role.ENCODE and run.picked:
                 tokens = uncached = -(-facts.media_tokens // len(run.picked))
             leases += [self.around.reserve(endpoint, tokens, uncached) for endpoint in run.picked]
+        for lease in leases:
+            lease.early = True
         return tuple(leases)
 
 

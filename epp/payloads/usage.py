@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,13 +31,15 @@ class Usage:
             return self.reported_total_tokens
         return self.prompt_tokens + self.completion_tokens
 
-    def merge(self, report: Mapping[str, Any]) -> None:
+    def merge(self, report: dict[str, Any]) -> None:
         """`report` is the `usage` object of OpenAI chat, OpenAI responses or Anthropic."""
-        self.prompt_tokens = _count(report, "prompt_tokens", "input_tokens") or self.prompt_tokens
-        self.completion_tokens = (
-            _count(report, "completion_tokens", "output_tokens") or self.completion_tokens
+        prompt = _count(report.get("prompt_tokens")) or _count(report.get("input_tokens"))
+        completion = _count(report.get("completion_tokens")) or _count(report.get("output_tokens"))
+        self.prompt_tokens = prompt or self.prompt_tokens
+        self.completion_tokens = completion or self.completion_tokens
+        self.reported_total_tokens = (
+            _count(report.get("total_tokens")) or self.reported_total_tokens
         )
-        self.reported_total_tokens = _count(report, "total_tokens") or self.reported_total_tokens
         for key in ("prompt_tokens_details", "input_tokens_details"):
             details = report.get(key)
             if isinstance(details, dict) and (cached := _number(details.get("cached_tokens"))) >= 0:
@@ -47,12 +48,13 @@ class Usage:
             self.cached_tokens = read
 
 
-def find_report(data: bytes) -> Mapping[str, Any] | None:
+def find_report(data: bytes) -> dict[str, Any] | None:
     """The `usage` object of a JSON document: its own, or that of the response or message in it.
 
     Where only the end of a document is there, the last report that can be read.
     """
-    if _REPORT.search(data) is None:
+    first = data.find(USAGE_KEY)  # far faster than the expression
+    if first < 0 or _REPORT.search(data, first) is None:
         return None
     try:
         return _report_of(orjson.loads(data))
@@ -66,7 +68,7 @@ def find_report(data: bytes) -> Mapping[str, Any] | None:
     return None
 
 
-def _report_of(document: object) -> Mapping[str, Any] | None:
+def _report_of(document: object) -> dict[str, Any] | None:
     if not isinstance(document, dict):
         return None
     for holder in (document, document.get("response"), document.get("message")):
@@ -75,7 +77,7 @@ def _report_of(document: object) -> Mapping[str, Any] | None:
     return None
 
 
-def _load(data: bytes, start: int) -> Mapping[str, Any] | None:
+def _load(data: bytes, start: int) -> dict[str, Any] | None:
     try:
         report = orjson.loads(data[start : value_end(data, start)])
     except (NotAnObject, orjson.JSONDecodeError):
@@ -83,12 +85,15 @@ def _load(data: bytes, start: int) -> Mapping[str, Any] | None:
     return report if isinstance(report, dict) else None
 
 
-def _count(report: Mapping[str, Any], *keys: str) -> int:
-    return max(0, *(_number(report.get(key)) for key in keys))
+def _count(value: object) -> int:
+    """0 for what is no count."""
+    return max(0, _number(value))
 
 
 def _number(value: object) -> int:
     """-1 for what is no count. Some servers send counts as text."""
+    if isinstance(value, int):
+        return -1 if isinstance(value, bool) or value < 0 else value
     if isinstance(value, str) and value.isdecimal() and len(value) < 16:
         return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else -1
+    return -1

@@ -6,6 +6,7 @@ that a short request costs. These have the same use and feed the same registry.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
@@ -52,15 +53,20 @@ class Level:
 class Distribution:
     """Values sorted into buckets; a value equal to a bound belongs below it."""
 
-    __slots__ = ("bounds", "counts", "sum")
+    __slots__ = ("_edges", "_latest", "counts", "sum")
 
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
+    def __init__(self, edges: list[float]) -> None:
+        """`edges` are the bounds, in ascending order between both infinities."""
+        self._edges = edges
+        self._latest = 0  # where the value before this one belonged, as the next mostly does
+        self.counts = [0] * (len(edges) - 1)
         self.sum = 0.0
 
     def observe(self, value: float) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
+        edges, bucket = self._edges, self._latest
+        if not edges[bucket] < value <= edges[bucket + 1]:
+            bucket = self._latest = bisect_left(edges, value, 1, len(edges) - 1) - 1
+        self.counts[bucket] += 1
         self.sum += value
 
 
@@ -152,8 +158,9 @@ class Histogram(Family[Distribution]):
         registry: CollectorRegistry,
         buckets: Sequence[float],
     ) -> None:
-        self._bounds = tuple(float(bound) for bound in buckets)
-        texts = (floatToGoString(bound) for bound in self._bounds)  # type: ignore[no-untyped-call]
+        bounds = [float(bound) for bound in buckets]
+        self._edges = [-math.inf, *bounds, math.inf]
+        texts = (floatToGoString(bound) for bound in bounds)  # type: ignore[no-untyped-call]
         self._bound_texts: list[str] = [*texts, "+Inf"]
         super().__init__(name, text, labels, registry)
 
@@ -162,7 +169,7 @@ class Histogram(Family[Distribution]):
         self.labels().observe(value)
 
     def _make(self) -> Distribution:
-        return Distribution(self._bounds)
+        return Distribution(self._edges)
 
     def _add(self, metric: Metric, labels: dict[str, str], child: Distribution) -> None:
         total = 0

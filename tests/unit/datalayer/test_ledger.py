@@ -223,6 +223,16 @@ def test_a_queue_shows_nothing_while_nothing_ends() -> None:
     assert endpoint.load.places == 0
 
 
+def test_a_prefill_that_ended_shows_no_place() -> None:
+    ledger, endpoint = Ledger(), an_endpoint()
+    for waiting, running in FULL:
+        ledger.read(endpoint, a_state(waiting, running), own_at_start=0)
+        lease = ledger.reserve(endpoint, 1, 1)
+        lease.early = True
+        ledger.release(lease)
+    assert endpoint.load.places == 0
+
+
 @pytest.mark.parametrize("change", [{"kv_cache_usage": 0.97}, {"max_adapters": 1}])
 def test_a_queue_for_memory_or_an_adapter_is_none_for_places(change: dict[str, float]) -> None:
     ledger, endpoint = Ledger(), an_endpoint()
