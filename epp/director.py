@@ -15,6 +15,7 @@ from epp.core.decision import Answer, Lease, Outcome, Placed, Waiting
 from epp.core.endpoint import Endpoint
 from epp.core.refusal import Reason, Refused
 from epp.core.request import DEFAULT_FLOW, RequestFacts
+from epp.core.stages import Role
 from epp.core.stopwatch import Lap
 from epp.estimation.stay import Stay
 from epp.payloads.payload import Payload
@@ -140,6 +141,7 @@ class Estimates(Protocol):
     ) -> Stay: ...
     def moved(self, stay: Stay, endpoint: Endpoint, now: float) -> None: ...
     def first_token(self, stay: Stay, now: float) -> Sequence[Lease]: ...
+    def prefilled(self, stay: Stay, succeeded: bool, now: float) -> Sequence[Lease]: ...
     def finished(
         self, stay: Stay, succeeded: bool, usage: Usage | None, now: float
     ) -> Sequence[Lease]: ...
@@ -166,7 +168,8 @@ class Flight:
     credited_beside: tuple[tuple[Endpoint, Sequence[int]], ...]  # the same of earlier stages
     picked: Endpoint
     serves: Endpoint
-    stay: Stay | None  # None where it has more than one lease, or none
+    stay: Stay | None  # where it is answered; None if that holds no lease
+    early_stays: tuple[Stay, ...]  # of who computes the prompt for it
     told: str  # host:port that the gateway knows `serves` by
     succeeded: bool = False  # so far as its response was seen
 
@@ -254,7 +257,7 @@ class Director:
         if not succeeded:
             for endpoint, blocks in flight.credited_beside:
                 self.index.remove(endpoint, blocks)
-        return not body_follows and self._end_early(flight)
+        return not body_follows and self._end_early(flight, succeeded, now)
 
     def first_token(self, facts: RequestFacts, now: float) -> bool:
         """A server has computed the prompt. Never told where the response is not seen.
@@ -265,9 +268,11 @@ class Director:
         if flight is None:
             return False
         self._end_prefills(flight.leases)
+        for early in flight.early_stays:
+            self._end_prefills(self.estimates.first_token(early, now))
         if flight.stay is not None:
             self._end_prefills(self.estimates.first_token(flight.stay, now))
-        return self._end_early(flight)
+        return self._end_early(flight, True, now)
 
     def finish(
         self, facts: RequestFacts, ending: Ending, now: float
@@ -283,14 +288,14 @@ class Director:
             return []
         for lease in flight.leases:
             self.load.release(lease)
+        succeeded = ending.cause is Cause.NATURAL and ending.status < 300
         if flight.stay is not None:
-            succeeded = ending.cause is Cause.NATURAL and ending.status < 300
             proven = self.estimates.finished(flight.stay, succeeded, ending.usage, now)
             self._end_prefills(proven)
         if flight.succeeded or ending.usage is not None:
             tokens = None if ending.usage is None else ending.usage.completion_tokens
             self.index.answered(facts, flight.serves, tokens)
-        self._end_early(flight)
+        self._end_early(flight, succeeded, now)
         return self.something_changed(now)
 
     def reported(self, request_id: str, usage: Usage, now: float) -> None:
@@ -320,23 +325,36 @@ class Director:
         for lease in leases:
             self.load.prefilled(lease)
 
-    def _end_early(self, flight: Flight) -> bool:
+    def _end_early(self, flight: Flight, succeeded: bool, now: float) -> bool:
         """The stages before the answer are over. Whether that is news."""
         if not flight.early_leases:
             return False
         for lease in flight.early_leases:
             self.load.release(lease)
         flight.early_leases = ()
+        for stay in flight.early_stays:
+            self._end_prefills(self.estimates.prefilled(stay, succeeded, now))
+        flight.early_stays = ()
         return True
 
     def _take_off(self, facts: RequestFacts, placed: Placed, now: float) -> None:
         decision = placed.decision
         picked, stay = decision.ordered[0], None
         told = decision.common_authority or picked.authority
-        if len(decision.leases) == 1 and not decision.early_leases:
+        early, estimates = decision.early_leases, self.estimates
+        if decision.leases:
             believed = placed.record.cached_tokens
-            stay = self.estimates.placed(facts, decision.leases[0], believed, now)
-        flight = Flight(decision.leases, decision.early_leases, (), (), picked, picked, stay, told)
+            stay = estimates.placed(facts, decision.leases[0], believed, now)
+        early_stays: tuple[Stay, ...] = ()
+        if early:
+            early_stays = tuple(
+                [
+                    estimates.placed(facts, lease, lease.prompt_tokens - lease.uncached_tokens, now)
+                    for lease in early
+                    if lease.role is Role.PREFILL
+                ]
+            )
+        flight = Flight(decision.leases, early, (), (), picked, picked, stay, early_stays, told)
         self._flights[facts] = flight
         if facts.prefix_blocks:
             flight.credited = self.index.add(picked, facts.prefix_blocks)

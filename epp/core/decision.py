@@ -24,7 +24,7 @@ class Lease:
     prompt_tokens: int
     uncached_tokens: int  # of the prompt: what the endpoint has to compute, as far as we know
     prefilling: bool = True  # no first token so far
-    early: bool = False  # of a stage before the answer, which takes no place in a batch for long
+    role: Role = Role.DECODE  # what the endpoint does for the request
     held: bool = True
 
 

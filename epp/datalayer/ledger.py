@@ -11,6 +11,7 @@ from typing import Final
 
 from epp.core.decision import Lease
 from epp.core.endpoint import NEVER, Endpoint, EndpointMetrics
+from epp.core.stages import Role
 
 # One reading can catch requests of ours between our count and the engine's, which looks like a
 # foreign one for a moment. Half of a surprise is believed at once, the rest if it stays. The first
@@ -75,7 +76,7 @@ class Ledger:
         lease.held = False
         self.leases_held -= 1
         endpoint = lease.endpoint
-        if endpoint in self._queues and not lease.early:
+        if endpoint in self._queues and lease.role is Role.DECODE:
             self._ended[endpoint] = self._ended.get(endpoint, 0) + 1
         self._add(lease, -1)
         return True

@@ -14,11 +14,12 @@ from epp.core.decision import Lease
 from epp.core.endpoint import Endpoint
 from epp.core.estimate import PoolEstimate
 from epp.core.request import RequestFacts
+from epp.core.stages import Role
 from epp.estimation.lessons import Lessons, Usage
 from epp.estimation.recent import EventRate, RecentMean, RecentPrompts
 from epp.estimation.residency import Residency, Tier
 from epp.estimation.server import Server
-from epp.estimation.stay import Stay
+from epp.estimation.stay import Life, Stay
 
 SEEN_ADAPTERS: Final = 4096
 
@@ -93,8 +94,12 @@ class Estimation:
         return leases
 
     def placed(self, facts: RequestFacts, lease: Lease, believed_tokens: int, now: float) -> Stay:
-        """`believed_tokens` of the prompt are cached there, as far as the index knows."""
-        endpoint, uncached = lease.endpoint, lease.uncached_tokens
+        """`believed_tokens` of the prompt are cached there, as far as the index knows.
+
+        Told of every server that computes a prompt or answers; a request counts where it is
+        answered.
+        """
+        endpoint, decodes = lease.endpoint, lease.role is Role.DECODE
         server = self._server(endpoint, now)
         adapter = facts.adapter
         self._order += 1
@@ -109,14 +114,16 @@ class Estimation:
             rule_tokens=facts.prompt_tokens / facts.token_ratio,
             believed_tokens=believed_tokens,
             shows_first_token=facts.shows_first_token,
+            alone=not (decodes and facts.stage_picks),
             placed_at=now,
             order=self._order,
-            prefill_seconds=self._lessons.timing.expected_prefill(endpoint, uncached),
+            prefill_seconds=self._lessons.timing.expected_prefill(endpoint, lease.uncached_tokens),
         )
         self._enter(server, stay, now)
-        self._arrivals.add(now)
-        self._uncached.add(uncached)
-        self._prompts.add(facts.prompt_tokens)
+        if decodes:
+            self._arrivals.add(now)
+            self._uncached.add(stay.new_tokens)
+            self._prompts.add(facts.prompt_tokens)
         return stay
 
     def moved(self, stay: Stay, endpoint: Endpoint, now: float) -> None:
@@ -146,33 +153,29 @@ class Estimation:
             proven.append(stay.lease)
             server.prefills.finish(stay, now)
         self._watch(server)
-        seconds = server.since_first_token(stay, now)
-        self._lessons.prefill(stay, server.in_flight, seconds, now)
+        if stay.alone or stay.uncached_tokens:
+            seconds = server.since_first_token(stay, now)
+            if stay.alone:
+                self._lessons.prefill(stay, server.in_flight, seconds, now)
         server.mark(stay, now)
         return proven
+
+    def prefilled(self, stay: Stay, succeeded: bool, now: float) -> Sequence[Lease]:
+        """A server that does not answer itself has done its part, some time before now.
+
+        Returns other leases whose prefill that proves over.
+        """
+        return self._leave(stay, succeeded, now)[0]
 
     def finished(
         self, stay: Stay, succeeded: bool, usage: Usage | None, now: float
     ) -> Sequence[Lease]:
         """Without success nothing is learned. Returns other leases whose prefill it proves over."""
         self._finishes.add(now)
-        if stay.adapter:
-            self.residency.leave(stay.endpoint, stay.adapter)
-        server = self._servers.get(stay.endpoint)
-        if server is None:
-            return ()
-        if not succeeded:
-            server.leave(stay, now)
-            self._watch(server)
-            return ()
-        proven = _leases(server.prefills.take_proven(stay.order, now))
-        if stay.prefilling:
-            server.prefills.finish(stay, now)
-        self._watch(server)
-        life = server.measured(stay, now)
-        stay.ended_at = now
-        server.leave(stay, now)
-        self._lessons.life(life, usage, server.counts_tokens(now), now)
+        proven, life = self._leave(stay, succeeded, now)
+        if life is not None:
+            counted = self._servers[stay.endpoint].counts_tokens(now)
+            self._lessons.life(life, usage, counted, now)
         return proven
 
     def reported(self, request_id: str, usage: Usage, now: float) -> Endpoint | None:
@@ -228,6 +231,27 @@ class Estimation:
         if server is None:
             server = self._servers[endpoint] = Server(endpoint, now)
         return server
+
+    def _leave(
+        self, stay: Stay, succeeded: bool, now: float
+    ) -> tuple[Sequence[Lease], Life | None]:
+        """Whose prefill that proves over, and after a success what was measured of it."""
+        if stay.adapter:
+            self.residency.leave(stay.endpoint, stay.adapter)
+        server = self._servers.get(stay.endpoint)
+        if server is None:
+            return (), None
+        proven: Sequence[Lease] = ()
+        life: Life | None = None
+        if succeeded:
+            proven = _leases(server.prefills.take_proven(stay.order, now))
+            if stay.prefilling:
+                server.prefills.finish(stay, now)
+            life = server.measured(stay, now)
+            stay.ended_at = now
+        server.leave(stay, now)
+        self._watch(server)
+        return proven, life
 
     def _enter(self, server: Server, stay: Stay, now: float) -> None:
         self._ended += _leases(server.prefills.take_due(now))

@@ -117,6 +117,8 @@ class Lessons:
         stay = life.stay
         if stay.moved or life.seconds <= 0.0 or life.outputs == 0.0:
             return
+        if life.whole and not stay.alone:
+            return  # nobody says how long the others took
         if life.whole and stay.adapter_tier is not Tier.RESIDENT:
             self._learn_load(stay, life.seconds - self.timing.expected_life(life))
         else:
@@ -131,7 +133,8 @@ class Lessons:
         if usage.completion_tokens > 0:
             self.lengths.told(usage.completion_tokens)
         self.tokens.learn(stay.model, usage.prompt_tokens, stay.rule_tokens)
-        if usage.cached_tokens is not None and not stay.moved:
+        # What came from another server is cached where it is decoded, as servers tell it.
+        if usage.cached_tokens is not None and stay.alone and not stay.moved:
             self.kept.learn(stay.endpoint, usage.cached_tokens, stay.believed_tokens)
 
 

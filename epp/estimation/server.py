@@ -41,10 +41,11 @@ class Server:
         self._advance(now)
         self._own += 1
         self._placed += 1
-        self._counter.placed(stay)
+        if stay.alone:
+            self._counter.placed(stay)
         if stay.prefilling:
             self.prefills.add(stay, now)
-        self._endpoint.estimate.tokens_since_reading += stay.uncached_tokens
+        self._endpoint.estimate.tokens_since_reading += stay.new_tokens
         self.mark(stay, now)
         stay.ahead_tokens = float(self.prefills.pending_tokens)
 

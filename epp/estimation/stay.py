@@ -28,6 +28,7 @@ class Stay:
     order: int = 0  # of picks, over all servers
     prefill_seconds: float = math.nan  # expected; NaN where it is not estimated
     prefilling: bool = True
+    alone: bool = True  # no other server works on it before its answer begins
     moved: bool = False  # to another server than the one picked
     first_token_at: float = math.nan
     prefilled_mark: float = 0.0  # at the beginning of what is measured: the pick or first token
@@ -39,6 +40,13 @@ class Stay:
     @property
     def uncached_tokens(self) -> int:
         return self.lease.uncached_tokens
+
+    @property
+    def new_tokens(self) -> int:
+        """Of the prompt, that the server has to hold: it computes them, or gets them computed."""
+        if self.alone:
+            return self.uncached_tokens
+        return max(0, self.prompt_tokens - self.believed_tokens)
 
 
 @dataclass(slots=True, eq=False)

@@ -173,6 +173,9 @@ class _Unlearning:
     def first_token(self, stay: Stay, now: float) -> Sequence[Lease]:
         return ()
 
+    def prefilled(self, stay: Stay, succeeded: bool, now: float) -> Sequence[Lease]:
+        return ()
+
     def finished(
         self, stay: Stay, succeeded: bool, usage: Usage | None, now: float
     ) -> Sequence[Lease]:

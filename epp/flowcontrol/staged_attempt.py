@@ -242,9 +242,10 @@ class StagedAttempt:
             tokens, uncached = facts.prompt_tokens, facts.prompt_tokens - run.cached_tokens
             if run.role is Role.ENCODE and run.picked:
                 tokens = uncached = -(-facts.media_tokens // len(run.picked))
-            leases += [self.around.reserve(endpoint, tokens, uncached) for endpoint in run.picked]
-        for lease in leases:
-            lease.early = True
+            for endpoint in run.picked:
+                lease = self.around.reserve(endpoint, tokens, uncached)
+                lease.role = run.role
+                leases.append(lease)
         return tuple(leases)
 
 

@@ -88,12 +88,15 @@ def endpoint(picker: Picker, name: str) -> Endpoint:
     return next(e for e in picker.store.endpoints if e.name == name)
 
 
-def an_arrival(tokens: int, *, image: bool = False, text: str = "x", **headers: str) -> Arrival:
+def an_arrival(
+    tokens: int, *, image: bool = False, text: str = "x", stream: bool = False, **headers: str
+) -> Arrival:
     """A chat with a prompt of about so many tokens."""
     content: list[object] = [{"type": "text", "text": text * (4 * tokens // len(text))}]
     if image:
         content.append({"type": "image_url", "image_url": {"url": "https://example.com/y.png"}})
-    body = orjson.dumps({"model": "m", "messages": [{"role": "user", "content": content}]})
+    messages = [{"role": "user", "content": content}]
+    body = orjson.dumps({"model": "m", "stream": stream, "messages": messages})
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     fields = {":path": "/v1/chat/completions", ":method": "POST", **given}
     return Arrival(fields, body, complete=True, has_body=True, received_at=0.0)

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from epp.compose import Picker
 from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
 from epp.director import Begun, Cause, Ending
+from epp.payloads.usage import Usage
 from tests.helpers.disaggregation import (
     POOL,
     a_disagg_picker,
@@ -122,6 +127,62 @@ def test_who_encoded_holds_no_prefix() -> None:
     assert "e0" not in holders(picker, begun.facts)
 
 
+TOKEN_SECONDS, ON_THE_WAY = 1e-4, 0.02
+
+
+def served(picker: Picker, count: int, start: float = 0.0) -> float:
+    """Long prompts one after the other, each prefilled apart at the same speed. Returns the end."""
+    now = start
+    for n in range(count):
+        arrival = an_arrival(LONG + 50 * (n % 9), text=f"{n:03}", stream=True)
+        begun = picker.director.begin(arrival, now)
+        decision, _ = decision_of(begun)
+        [early] = decision.early_leases
+        now += ON_THE_WAY + TOKEN_SECONDS * early.uncached_tokens
+        picker.director.first_token(begun.facts, now)
+        now += 1.0
+        picker.director.finish(begun.facts, replace(ENDING, status=200), now)
+    return now
+
+
+def test_how_fast_prompts_are_computed_is_learned_of_who_computes_them() -> None:
+    picker = a_disagg_picker()
+    now = served(picker, 30)
+    pool = picker.estimation.pool(5, now)
+    assert pool is not None
+    assert pool.prefill_token_seconds == pytest.approx(TOKEN_SECONDS, rel=0.05)
+    assert pool.prefill_seconds == pytest.approx(ON_THE_WAY, rel=0.2)
+    begun = picker.director.begin(an_arrival(LONG, text="new", stream=True), now)
+    decision, _ = decision_of(begun)
+    decoder, prefiller = decision.ordered[0], decision.early_leases[0].endpoint
+    assert prefiller.estimate.awaited_tokens == begun.facts.prompt_tokens
+    assert decoder.estimate.awaited_tokens == 0
+
+
+def test_a_request_of_two_servers_counts_once() -> None:
+    split, single = a_disagg_picker(), a_disagg_picker(pool={"d0": "decode"})
+    rates = []
+    for picker in (split, single):
+        for n in range(20):
+            begun = picker.director.begin(an_arrival(LONG, text=str(n), stream=True), float(n))
+            picker.director.first_token(begun.facts, n + 0.1)
+            picker.director.finish(begun.facts, replace(ENDING, status=200), n + 0.5)
+        pool = picker.estimation.pool(1, 20.0)
+        assert pool is not None
+        rates.append((pool.arrival_rate, pool.finish_rate, pool.uncached_tokens))
+    assert rates[0] == rates[1]
+
+
+def test_an_answer_that_shows_no_first_token_teaches_nothing_of_who_answers() -> None:
+    picker = a_disagg_picker()
+    usage = Usage(prompt_tokens=LONG, completion_tokens=50, cached_tokens=LONG)
+    for n in range(40):
+        begun = picker.director.begin(an_arrival(LONG, text=str(n)), 10.0 * n)
+        ending = Ending(Cause.NATURAL, status=200, usage=usage)
+        picker.director.finish(begun.facts, ending, 10.0 * n + 9.0)
+    assert picker.estimation.pool(5, 400.0) is None
+
+
 NAMES = [*POOL, "b0", "x9"]
 STEPS = st.lists(
     st.tuples(
@@ -144,7 +205,12 @@ def test_whatever_happens_every_lease_is_given_back_once(
         now = float(at)
         facts = live[number % len(live)].facts if live else None
         if kind == "begin":
-            arrival = an_arrival(150 * (number % 4), image=number % 3 == 0, text=str(number % 5))
+            arrival = an_arrival(
+                150 * (number % 4),
+                image=number % 3 == 0,
+                text=str(number % 5),
+                stream=number % 2 == 0,
+            )
             live.append(picker.director.begin(arrival, now))
         elif kind == "pool":
             kept = {name: role for n, (name, role) in enumerate(POOL.items()) if number >> n & 1}
@@ -174,3 +240,4 @@ def test_whatever_happens_every_lease_is_given_back_once(
         load = e.load
         assert load.requests == load.prompt_tokens == 0
         assert load.uncached_tokens == load.prefilling_tokens == 0
+    assert all(e.estimate.awaited_tokens == 0 for e in picker.store.endpoints)

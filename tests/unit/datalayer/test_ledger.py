@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from epp.core.endpoint import Endpoint, EndpointMetrics
+from epp.core.stages import Role
 from epp.datalayer.ledger import Ledger
 
 
@@ -228,7 +229,7 @@ def test_a_prefill_that_ended_shows_no_place() -> None:
     for waiting, running in FULL:
         ledger.read(endpoint, a_state(waiting, running), own_at_start=0)
         lease = ledger.reserve(endpoint, 1, 1)
-        lease.early = True
+        lease.role = Role.PREFILL
         ledger.release(lease)
     assert endpoint.load.places == 0
 

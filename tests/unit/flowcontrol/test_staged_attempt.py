@@ -56,8 +56,8 @@ def test_the_deciders_say_which_stages_run(
 def test_only_who_decodes_holds_a_place_to_the_end() -> None:
     picker = a_disagg_picker()
     decision, _ = decision_of(picker.director.begin(an_arrival(LONG, image=True), 1.0))
-    assert [lease.early for lease in decision.leases] == [False]
-    assert {lease.early for lease in decision.early_leases} == {True}
+    assert [lease.role.value for lease in decision.leases] == ["decode"]
+    assert {lease.role.value for lease in decision.early_leases} == {"encode", "prefill"}
 
 
 def test_the_decoder_is_told_where_its_prompt_is_computed() -> None:
