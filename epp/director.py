@@ -345,15 +345,10 @@ class Director:
         if decision.leases:
             believed = placed.record.cached_tokens
             stay = estimates.placed(facts, decision.leases[0], believed, now)
-        early_stays: tuple[Stay, ...] = ()
-        if early:
-            early_stays = tuple(
-                [
-                    estimates.placed(facts, lease, lease.prompt_tokens - lease.uncached_tokens, now)
-                    for lease in early
-                    if lease.role is Role.PREFILL
-                ]
-            )
+        prefills = [lease for lease in early if lease.role is Role.PREFILL]
+        early_stays = tuple(
+            [estimates.placed(facts, p, p.prompt_tokens - p.uncached_tokens, now) for p in prefills]
+        )
         flight = Flight(decision.leases, early, (), (), picked, picked, stay, early_stays, told)
         self._flights[facts] = flight
         if facts.prefix_blocks:

@@ -169,7 +169,7 @@ def main() -> None:
     if compiler() is None:
         print("no C compiler with Python's headers: epp runs interpreted", flush=True)
         sys.exit(1 if arguments.required else 0)
-    print("compiling what runs for every request; this takes about three minutes", flush=True)
+    print("compiling what runs for every request; this takes about four minutes", flush=True)
     target = build_of(PACKAGE)
     target.parent.mkdir(exist_ok=True)
     made_of = fingerprint(PACKAGE)

@@ -153,7 +153,7 @@ class Estimation:
             proven.append(stay.lease)
             server.prefills.finish(stay, now)
         self._watch(server)
-        if stay.alone or stay.uncached_tokens:
+        if stay.alone or stay.uncached_tokens:  # else another server computed the prompt
             seconds = server.since_first_token(stay, now)
             if stay.alone:
                 self._lessons.prefill(stay, server.in_flight, seconds, now)

@@ -130,9 +130,9 @@ def test_who_encoded_holds_no_prefix() -> None:
 TOKEN_SECONDS, ON_THE_WAY = 1e-4, 0.02
 
 
-def served(picker: Picker, count: int, start: float = 0.0) -> float:
+def served(picker: Picker, count: int) -> float:
     """Long prompts one after the other, each prefilled apart at the same speed. Returns the end."""
-    now = start
+    now = 0.0
     for n in range(count):
         arrival = an_arrival(LONG + 50 * (n % 9), text=f"{n:03}", stream=True)
         begun = picker.director.begin(arrival, now)

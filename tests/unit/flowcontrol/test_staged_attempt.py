@@ -53,7 +53,7 @@ def test_the_deciders_say_which_stages_run(
     assert [stage.role.value for stage in record.stages] == ["encode", "prefill"]
 
 
-def test_only_who_decodes_holds_a_place_to_the_end() -> None:
+def test_a_lease_says_what_its_endpoint_does_for_the_request() -> None:
     picker = a_disagg_picker()
     decision, _ = decision_of(picker.director.begin(an_arrival(LONG, image=True), 1.0))
     assert [lease.role.value for lease in decision.leases] == ["decode"]
