@@ -74,19 +74,25 @@ async def test_chat_streamed_and_not(mode: Mode) -> None:
 
 async def test_what_was_learned_of_the_servers_is_on_the_page() -> None:
     async with running_stack(Mode.FULL) as stack, stack.client() as client:
-        for words in range(400, 4400, 400):
+        # Nine teach it, but an answer that reaches the picker in one piece, as on a busy machine,
+        # shows no first token.
+        for turn in range(40):
+            words = 400 * (1 + turn % 10)
             stream = await client.chat.completions.create(
                 model="sim",
-                messages=[{"role": "user", "content": f"{words:04}" * words}],
+                messages=[{"role": "user", "content": f"{turn:02}{words:04}" * words}],
                 max_tokens=4,
                 stream=True,
                 stream_options={"include_usage": True},
             )
             assert [chunk async for chunk in stream]
+            if stack.picker.metric("llm_d_epp_learned_samples") > 8:
+                break
         await eventually(lambda: stack.picker.metric("llm_d_epp_learned_samples") > 8)
         metric = stack.picker.metric
         assert metric("llm_d_epp_learned_prefill_token_seconds", name="pool") > 0
-        assert metric("llm_d_epp_learned_output_tokens") == 4
+        # By usage, or more where a scrape fell between a pick and its answer.
+        assert 4 <= metric("llm_d_epp_learned_output_tokens") < 6
         assert metric("llm_d_epp_endpoint_prefix_tokens") > 4000
         assert metric("llm_d_epp_endpoint_prefill_ratio") > 0
         assert metric("llm_d_epp_model_token_ratio", model_name="sim") > 0
