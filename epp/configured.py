@@ -211,9 +211,9 @@ def _estimate_reader(estimation: Estimation, store: EndpointStore) -> Estimate:
     def estimate(facts: RequestFacts, endpoints: Sequence[Endpoint], now: float) -> None:
         pool = facts.estimate = estimation.pool(len(store.candidates), now)
         adapter = facts.adapter = estimation.adapter_of(facts.target_model)
-        if adapter and pool is not None:
+        if adapter:
             facts.adapter_loads, facts.adapter_waits = estimation.residency.costs(
-                adapter, endpoints, pool.residence_seconds
+                adapter, endpoints, pool
             )
 
     return estimate

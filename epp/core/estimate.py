@@ -83,6 +83,11 @@ class PoolEstimate:
     prompts: PromptSample = NO_PROMPTS
 
     @property
+    def mean_prefill_seconds(self) -> float:
+        """Of a prompt like the recent ones, with what of it was cached."""
+        return self.prefill_seconds + self.prefill_token_seconds * self.uncached_tokens
+
+    @property
     def hits_per_computed_token(self) -> float:
         """Cached tokens of recent prompts for each one to be computed; 0 while none is known."""
         many = len(self.prompts.lengths)

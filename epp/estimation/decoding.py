@@ -24,6 +24,7 @@ class Window:
     prefilled: float  # prompt tokens computed meanwhile, of our requests
     pending: int  # prompt tokens to be computed, the most at the readings in it
     placed: int  # our requests that came meanwhile
+    loads: int = 0  # of adapters, that were pending or began: the server stood still meanwhile
 
 
 class Decoding:
@@ -36,25 +37,32 @@ class Decoding:
         self._prefilled = 0.0
         self._pending = 0
         self._placed = 0
+        self._loads = 0
         self._request_seconds = 0.0
         self._busy = False  # requests ran at every reading
 
     def read(
-        self, metrics: EndpointMetrics, prefilled: float, pending: int, placed: int
+        self,
+        metrics: EndpointMetrics,
+        prefilled: float,
+        pending: int,
+        placed: int,
+        loads: int = 0,
+        pending_loads: int = 0,
     ) -> Window | None:
-        """The window that this reading ends. `prefilled` and `placed` only ever grow."""
+        """The window that this reading ends. `prefilled`, `placed` and `loads` only ever grow."""
         at = metrics.generated_tokens_read_at
         last = self._last
         if at == NEVER or at != metrics.running_read_at:
             return None
         if last is None:
-            self._begin(metrics, prefilled, pending, placed)
+            self._begin(metrics, prefilled, pending, placed, loads - pending_loads)
             return None
         gap = at - last.generated_tokens_read_at
         if gap <= 0.0:
             return None
         if gap > LONGEST_GAP_SECONDS or metrics.generated_tokens < last.generated_tokens:
-            self._begin(metrics, prefilled, pending, placed)
+            self._begin(metrics, prefilled, pending, placed, loads - pending_loads)
             return None
         self._last = metrics
         self._pending = max(self._pending, pending)
@@ -70,16 +78,20 @@ class Decoding:
             prefilled - self._prefilled,
             self._pending,
             placed - self._placed,
+            loads - self._loads,
         )
-        self._begin(metrics, prefilled, pending, placed)
+        self._begin(metrics, prefilled, pending, placed, loads - pending_loads)
         return window
 
-    def _begin(self, metrics: EndpointMetrics, prefilled: float, pending: int, placed: int) -> None:
+    def _begin(
+        self, metrics: EndpointMetrics, prefilled: float, pending: int, placed: int, loads: int
+    ) -> None:
         self._last = metrics
         self._began_at = metrics.generated_tokens_read_at
         self._began_with = metrics.generated_tokens
         self._prefilled = prefilled
         self._pending = pending
         self._placed = placed
+        self._loads = loads
         self._request_seconds = 0.0
         self._busy = metrics.running > 0

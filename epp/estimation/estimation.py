@@ -103,17 +103,22 @@ class Estimation:
         server = self._server(endpoint, now)
         adapter = facts.adapter
         self._order += 1
+        waits, tier = False, Tier.RESIDENT
+        if adapter:
+            waits = self.residency.excess(endpoint, adapter) > 0
+            tier = self.residency.enter(endpoint, adapter)
         stay = Stay(
             endpoint=endpoint,
             lease=lease,
             request_id=facts.request_id,
             model=facts.target_model,
             adapter=adapter,
-            adapter_tier=self.residency.enter(endpoint, adapter) if adapter else Tier.RESIDENT,
+            adapter_tier=tier,
             prompt_tokens=facts.prompt_tokens,
             rule_tokens=facts.prompt_tokens / facts.token_ratio,
             believed_tokens=believed_tokens,
             shows_first_token=facts.shows_first_token,
+            adapter_waits=waits,
             alone=not (decodes and facts.stage_picks),
             placed_at=now,
             order=self._order,
@@ -135,6 +140,7 @@ class Estimation:
             self._watch(left)
         if stay.adapter:
             self.residency.leave(stay.endpoint, stay.adapter)
+            stay.adapter_waits = self.residency.excess(endpoint, stay.adapter) > 0
             stay.adapter_tier = self.residency.enter(endpoint, stay.adapter)
         self._order += 1
         stay.endpoint, stay.order, stay.moved = endpoint, self._order, True
@@ -156,7 +162,8 @@ class Estimation:
         if stay.alone or stay.uncached_tokens:  # else another server computed the prompt
             seconds = server.since_first_token(stay, now)
             if stay.alone:
-                self._lessons.prefill(stay, server.in_flight, seconds, now)
+                others_load = server.prefills.others_load(stay)
+                self._lessons.prefill(stay, server.in_flight, seconds, others_load, now)
         server.mark(stay, now)
         return proven
 

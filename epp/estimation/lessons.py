@@ -44,10 +44,12 @@ class Lessons:
         self._residency = residency
         self._awaiting: OrderedDict[str, Life] = OrderedDict()  # usage, by request id
 
-    def prefill(self, stay: Stay, in_flight: float, seconds: float, now: float) -> None:
-        """The server had so many seconds for this prefill alone."""
+    def prefill(
+        self, stay: Stay, in_flight: float, seconds: float, others_load: bool, now: float
+    ) -> None:
+        """The server had so many seconds for this prefill alone, unless others had it load."""
         endpoint, tokens = stay.endpoint, stay.uncached_tokens
-        if _crowded(endpoint) or stay.moved:
+        if _crowded(endpoint) or stay.moved or stay.adapter_waits or others_load:
             return
         if stay.adapter_tier is Tier.RESIDENT:
             self.timing.learn_prefill(endpoint, tokens, in_flight, seconds, now)
@@ -64,7 +66,7 @@ class Lessons:
         endpoint = stays[0].endpoint
         tokens = sum(stay.uncached_tokens for stay in stays)
         expected = self.timing.expected_prefill(endpoint, tokens)
-        unusual = any(stay.moved or stay.adapter_tier is not Tier.RESIDENT for stay in stays)
+        unusual = any(stay.moved or stay.loads for stay in stays)
         if _crowded(endpoint) or unusual or seconds <= 0.0 or not expected >= LEAST_GAPS * gap:
             return
         self.timing.learn_prefill(endpoint, tokens, in_flight, seconds, now)
@@ -117,7 +119,7 @@ class Lessons:
         stay = life.stay
         if stay.moved or life.seconds <= 0.0 or life.outputs == 0.0:
             return
-        if life.whole and not stay.alone:
+        if life.whole and (stay.adapter_waits or not stay.alone):
             return  # nobody says how long the others took
         if life.whole and stay.adapter_tier is not Tier.RESIDENT:
             self._learn_load(stay, life.seconds - self.timing.expected_life(life))

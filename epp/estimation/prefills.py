@@ -24,6 +24,8 @@ class ServerPrefills:
     def __init__(self, endpoint: Endpoint) -> None:
         self.done_tokens = 0.0  # of all prefills that are over, since the first
         self.pending_tokens = 0  # of those that are not
+        self.pending_loads = 0  # of adapters, that these wait for
+        self.loads = 0  # ever
         self._endpoint = endpoint
         self._clocked: deque[Stay] = deque()
         self._unclocked: deque[Stay] = deque()  # placed before anything was known of the speed
@@ -44,6 +46,10 @@ class ServerPrefills:
     def add(self, stay: Stay, now: float) -> None:
         """`now` is not before `due_at`: what is due has been taken out."""
         self.pending_tokens += stay.uncached_tokens
+        stay.loads_before = self.loads - self.pending_loads
+        if stay.loads:
+            self.loads += 1
+            self.pending_loads += 1
         if stay.shows_first_token:
             self._endpoint.estimate.awaited_tokens += stay.uncached_tokens
         elif math.isnan(stay.prefill_seconds):
@@ -55,6 +61,10 @@ class ServerPrefills:
             self._clocked.append(stay)
             self._queued_seconds += stay.prefill_seconds
             self._show()
+
+    def others_load(self, stay: Stay) -> bool:
+        """Whether the server loaded adapters for others since it came, or was about to."""
+        return self.loads - stay.loads_before > int(stay.loads)
 
     def take_due(self, now: float) -> list[Stay]:
         """Those that the clock says are done."""
@@ -115,8 +125,7 @@ class ServerPrefills:
 
     def drop(self, stay: Stay, now: float) -> None:
         """It left, and nobody knows whether its prompt was computed."""
-        stay.prefilling = False
-        self.pending_tokens -= stay.uncached_tokens
+        self._no_longer_pending(stay)
         if stay.shows_first_token:
             self._endpoint.estimate.awaited_tokens -= stay.uncached_tokens
         elif math.isnan(stay.prefill_seconds):
@@ -130,10 +139,15 @@ class ServerPrefills:
             self._show()
 
     def _end(self, stay: Stay, done: list[Stay]) -> None:
-        stay.prefilling = False
-        self.pending_tokens -= stay.uncached_tokens
+        self._no_longer_pending(stay)
         self.done_tokens += stay.uncached_tokens
         done.append(stay)
+
+    def _no_longer_pending(self, stay: Stay) -> None:
+        stay.prefilling = False
+        self.pending_tokens -= stay.uncached_tokens
+        if stay.loads:
+            self.pending_loads -= 1
 
     def _show(self) -> None:
         clear_at = self._started_at + self._queued_seconds if self._clocked else UNKNOWN

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Final
 
@@ -26,6 +27,22 @@ class RecentMean:
         if self.samples < self._window:
             self.samples += 1
         self.mean += (value - self.mean) / self.samples
+
+
+class RecentMedian:
+    """Of the last `window` values: what a few that are off do not move."""
+
+    __slots__ = ("_values", "median")
+
+    def __init__(self, window: int) -> None:
+        self.median = math.nan  # while there is none
+        self._values: deque[float] = deque(maxlen=window)
+
+    def add(self, value: float) -> None:
+        self._values.append(value)
+        values = sorted(self._values)
+        middle = len(values) // 2
+        self.median = (values[middle] + values[-1 - middle]) / 2.0
 
 
 class EventRate:

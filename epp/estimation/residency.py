@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from itertools import islice
 from typing import Final
 
 from epp.core.endpoint import Endpoint
-from epp.estimation.recent import RecentMean
+from epp.core.estimate import PoolEstimate
+from epp.estimation.recent import RecentMedian
 
 DEFAULT_SLOTS: Final = 4  # adapters in a batch, of a server that does not say
 REMEMBERED: Final = 1024  # adapters of one server
 LOADS: Final = 64  # whose cost is remembered
+# Prompt tokens that could be computed while an adapter is loaded, until that was seen. Engines
+# take tens of milliseconds from the host's memory and 0.1 to several seconds from a disk, and
+# compute about ten thousand tokens a second.
+HOST_LOAD_TOKENS: Final = 512.0
+AWAY_LOAD_TOKENS: Final = 8192.0
 
 
 class Tier(IntEnum):
@@ -40,7 +47,7 @@ class Residency:
         """`listed` says whether the server itself names the adapter among its models."""
         self._listed = listed
         self._servers: dict[Endpoint, _ServerAdapters] = {}
-        self._loads = {Tier.HOST: RecentMean(LOADS), Tier.AWAY: RecentMean(LOADS)}
+        self._loads = {Tier.HOST: RecentMedian(LOADS), Tier.AWAY: RecentMedian(LOADS)}
 
     def tier(self, endpoint: Endpoint, adapter: str) -> Tier:
         if adapter in endpoint.metrics.running_adapters:
@@ -51,9 +58,18 @@ class Residency:
             return Tier.RESIDENT if adapter in latest else Tier.HOST
         return Tier.HOST if self._listed(endpoint, adapter) else Tier.AWAY
 
-    def load_seconds(self, tier: Tier) -> float:
-        """That a server stands still; 0 as long as no load was seen."""
-        return 0.0 if tier is Tier.RESIDENT else max(0.0, self._loads[tier].mean)
+    def load_seconds(self, tier: Tier, token_seconds: float) -> float:
+        """That a server stands still. `token_seconds` is what a prompt token takes to compute.
+
+        In tokens where that is 1 because no speed is known: then no load was measured either.
+        """
+        if tier is Tier.RESIDENT:
+            return 0.0
+        host, away = self._loads[Tier.HOST].median, self._loads[Tier.AWAY].median
+        near = HOST_LOAD_TOKENS * token_seconds if math.isnan(host) else max(0.0, host)
+        if tier is Tier.HOST:
+            return near
+        return max(near, AWAY_LOAD_TOKENS * token_seconds if math.isnan(away) else away)
 
     def loaded(self, tier: Tier, seconds: float) -> None:
         """`seconds` is what a request took beyond what it would have taken otherwise."""
@@ -61,21 +77,29 @@ class Residency:
             self._loads[tier].add(seconds)
 
     def costs(
-        self, adapter: str, endpoints: Sequence[Endpoint], residence_seconds: float
+        self, adapter: str, endpoints: Sequence[Endpoint], pool: PoolEstimate | None
     ) -> tuple[Mapping[Endpoint, float], Mapping[Endpoint, float]]:
-        """By endpoint, where it is not zero: seconds of loading, and of waiting for a slot."""
+        """By endpoint, where it is not zero: seconds of loading, and of waiting for a slot.
+
+        Both in prompt tokens as long as no speed is known.
+        """
+        token_seconds = 1.0 if pool is None else pool.prefill_token_seconds
+        residence = AWAY_LOAD_TOKENS if pool is None else pool.residence_seconds
         loads: dict[Endpoint, float] = {}
         waits: dict[Endpoint, float] = {}
         for endpoint in endpoints:
-            if seconds := self.load_seconds(self.tier(endpoint, adapter)):
+            if seconds := self.load_seconds(self.tier(endpoint, adapter), token_seconds):
                 loads[endpoint] = seconds
-            server = self._servers.get(endpoint)
-            if server is not None and adapter not in server.in_flight:
-                slots = _slots(endpoint)
-                excess = len(server.in_flight) + 1 - slots
-                if excess > 0 and residence_seconds > 0.0:
-                    waits[endpoint] = excess * residence_seconds / slots
+            if excess := self.excess(endpoint, adapter):
+                waits[endpoint] = excess * residence / _slots(endpoint)
         return loads, waits
+
+    def excess(self, endpoint: Endpoint, adapter: str) -> int:
+        """Adapters whose requests must end there before one for this can begin."""
+        server = self._servers.get(endpoint)
+        if server is None or adapter in server.in_flight:
+            return 0
+        return max(0, len(server.in_flight) + 1 - _slots(endpoint))
 
     def enter(self, endpoint: Endpoint, adapter: str) -> Tier:
         """A request for the adapter is sent. Returns where the adapter was before."""

@@ -79,7 +79,12 @@ class Server:
         metrics = self._endpoint.metrics
         prefills = self.prefills
         return self._decoding.read(
-            metrics, prefills.done_tokens, prefills.pending_tokens, self._placed
+            metrics,
+            prefills.done_tokens,
+            prefills.pending_tokens,
+            self._placed,
+            prefills.loads,
+            prefills.pending_loads,
         )
 
     def counted(self) -> Counted | None:

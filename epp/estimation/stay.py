@@ -28,6 +28,8 @@ class Stay:
     order: int = 0  # of picks, over all servers
     prefill_seconds: float = math.nan  # expected; NaN where it is not estimated
     prefilling: bool = True
+    adapter_waits: bool = False  # for a slot that others had when it was placed
+    loads_before: int = 0  # of adapters on its server, that were over when it came
     alone: bool = True  # no other server works on it before its answer begins
     moved: bool = False  # to another server than the one picked
     first_token_at: float = math.nan
@@ -40,6 +42,11 @@ class Stay:
     @property
     def uncached_tokens(self) -> int:
         return self.lease.uncached_tokens
+
+    @property
+    def loads(self) -> bool:
+        """Whether more than its prompt keeps it from its first token, and may keep others."""
+        return self.adapter_waits or self.adapter_tier is not Tier.RESIDENT
 
     @property
     def new_tokens(self) -> int:

@@ -77,8 +77,9 @@ class Timing:
         """A server counted its tokens. Whether that tells how fast it decodes.
 
         A prefill goes on in steps that are seen only at its end: next to a large one nothing does.
+        Nor does anything while an adapter is loaded.
         """
-        if window.running <= 0.0 or window.tokens <= 0.0:
+        if window.running <= 0.0 or window.tokens <= 0.0 or window.loads:
             return False
         token = self.prefill()[1] or ASSUMED_TOKEN_SECONDS
         token *= endpoint.estimate.prefill_ratio / window.seconds

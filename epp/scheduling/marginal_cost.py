@@ -54,7 +54,8 @@ def _in_tokens(request: RequestFacts, endpoint: Endpoint, foreign_tokens: float)
     load = endpoint.load
     in_flight = load.requests + load.foreign
     backlog = load.prefilling_tokens + load.foreign * foreign_tokens
-    return backlog + request.uncached_on(endpoint) * (1.0 + in_flight)
+    cost = backlog + request.uncached_on(endpoint) * (1.0 + in_flight)
+    return cost + _adapter(request, endpoint, in_flight) if request.adapter else cost
 
 
 def _in_seconds(
@@ -78,6 +79,7 @@ def _in_seconds(
     stall = in_flight * token * uncached
     decode = pool.decode_seconds + pool.decode_slope_seconds * (2.0 * in_flight + 1.0)
     cost = wait + work + stall + decode * estimate.decode_ratio
+    cost += min(wait, pool.mean_prefill_seconds)  # see docs/scheduling.md: counts twice
     cost += _later_requests(pool, wait, work, ratio)
     metrics = endpoint.metrics
     capacity = metrics.num_blocks * metrics.block_size_tokens
@@ -88,9 +90,14 @@ def _in_seconds(
         driven_out = worth * needed * _scarcity((used + needed / 2.0) / capacity)
         cost += driven_out * token * (1.0 + in_flight)
     if request.adapter:
-        cost += request.adapter_loads.get(endpoint, 0.0) * (1.0 + in_flight)
-        cost += request.adapter_waits.get(endpoint, 0.0)
+        cost += _adapter(request, endpoint, in_flight)
     return cost
+
+
+def _adapter(request: RequestFacts, endpoint: Endpoint, in_flight: float) -> float:
+    """Everybody there stands still while it is loaded, and only this one waits for a slot."""
+    loading = request.adapter_loads.get(endpoint, 0.0) * (1.0 + in_flight)
+    return loading + request.adapter_waits.get(endpoint, 0.0)
 
 
 def _later_requests(pool: PoolEstimate, wait: float, work: float, stretch: float) -> float:

@@ -28,6 +28,22 @@ def test_a_window_is_what_changed_between_two_scrapes() -> None:
     )
 
 
+def test_loads_that_were_pending_or_began_are_in_the_window() -> None:
+    decoding = Decoding()
+    assert decoding.read(page(0.0, 0.0), 0.0, 0, 0, loads=5, pending_loads=1) is None
+    for at, loads, pending, counted in (
+        (1.0, 5, 0, 1),  # was pending at the beginning
+        (2.0, 5, 0, 0),
+        (3.0, 7, 2, 2),
+        (4.0, 7, 1, 2),  # both are still pending at its beginning
+        (5.0, 7, 0, 1),
+        (6.0, 7, 0, 0),
+    ):
+        window = decoding.read(page(at, 10 * at), 0.0, 0, 0, loads=loads, pending_loads=pending)
+        assert window is not None
+        assert window.loads == counted
+
+
 def test_who_ran_is_unknown_where_once_nobody_did() -> None:
     decoding = Decoding()
     assert decoding.read(page(0.0, 0.0), 0.0, 0, 0) is None

@@ -11,6 +11,7 @@ from epp.core.request import RequestFacts
 from epp.estimation.estimation import Estimation
 from epp.estimation.laws import ENOUGH_ANSWERS, ENOUGH_PREFILLS
 from epp.estimation.lessons import AWAITING_USAGE
+from epp.estimation.residency import AWAY_LOAD_TOKENS
 from epp.estimation.stay import Stay
 from epp.payloads.usage import Usage
 from tests.helpers.build import an_endpoint
@@ -176,7 +177,7 @@ def test_a_retry_elsewhere_moves_the_prefill_and_teaches_nothing() -> None:
         room.finished(stay, True, Usage(1000, 20), n + 0.9)
         assert (picked.estimate.awaited_tokens, served.estimate.awaited_tokens) == (0, 0)
     assert room.pool(2, 99.0) is None
-    assert room.residency.costs("b", [picked, served], 1.0)[1] == {}
+    assert room.residency.costs("b", [picked, served], None)[1] == {}
 
 
 def test_a_queue_before_a_full_cache_teaches_nothing_of_compute() -> None:
@@ -197,8 +198,40 @@ def test_what_loading_an_adapter_costs_is_what_it_took_longer(shown: bool) -> No
     assert pool is not None
     assert pool.prefill_token_seconds == pytest.approx(TOKEN, rel=0.05)
     other = an_endpoint()
-    loads, _ = room.residency.costs("a0", [endpoint, other], 1.0)
+    loads, _ = room.residency.costs("a0", [endpoint, other], pool)
     assert loads == pytest.approx({endpoint: 0.1, other: 0.4}, abs=0.02)
+
+
+def test_what_a_server_computes_while_it_loads_for_others_teaches_nothing() -> None:
+    room, endpoint = Estimation(), an_endpoint(max_adapters=4)
+    now = lived(room, endpoint, 300)
+    for n in range(50):  # 2 s each, and all first tokens of a step come together
+        first = placed(room, endpoint, now, shown=True, adapter=f"a{n}")
+        others = [placed(room, endpoint, now, shown=True) for _ in range(2)]
+        second = placed(room, endpoint, now, shown=True, adapter=f"b{n}")
+        now += 4.0 + 4 * 1000 * TOKEN
+        for stay in (others[0], first, second, others[1]):
+            room.first_token(stay, now)
+            room.finished(stay, True, None, now)
+    pool = room.pool(1, now)
+    assert pool is not None
+    assert pool.prefill_token_seconds == pytest.approx(TOKEN, rel=0.01)
+    loads, _ = room.residency.costs("other", [endpoint], pool)
+    assert loads == {endpoint: pytest.approx(AWAY_LOAD_TOKENS * TOKEN, rel=0.01)}
+
+
+def test_who_waits_for_a_slot_says_nothing_of_loading() -> None:
+    room, endpoint = Estimation(), an_endpoint(max_adapters=1)
+    now = lived(room, endpoint, 300)
+    holder = placed(room, endpoint, now, adapter="holds")
+    room.first_token(holder, now + 1000 * TOKEN + 0.3)
+    stay = placed(room, endpoint, now + 1.0, shown=True, adapter="waits")
+    room.finished(holder, True, None, now + 50.0)
+    room.first_token(stay, now + 51.0)
+    pool = room.pool(1, now)
+    assert pool is not None
+    loads, _ = room.residency.costs("other", [endpoint], pool)
+    assert loads == {endpoint: pytest.approx(0.3, rel=0.01)}  # as the holder's took
 
 
 def test_an_adapter_is_what_a_server_calls_so() -> None:

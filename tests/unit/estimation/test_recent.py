@@ -1,8 +1,17 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from epp.estimation.recent import PROMPTS, WINDOW, EventRate, RecentMean, RecentPrompts
+from epp.estimation.recent import (
+    PROMPTS,
+    WINDOW,
+    EventRate,
+    RecentMean,
+    RecentMedian,
+    RecentPrompts,
+)
 
 
 def test_a_mean_is_plain_until_the_window_is_full_and_then_follows() -> None:
@@ -13,6 +22,19 @@ def test_a_mean_is_plain_until_the_window_is_full_and_then_follows() -> None:
     for _ in range(100):
         mean.add(9.0)
     assert mean.mean == pytest.approx(9.0, abs=0.01)
+
+
+def test_a_median_is_of_the_last_ones_and_few_do_not_move_it() -> None:
+    median = RecentMedian(window=5)
+    assert math.isnan(median.median)
+    seen = []
+    for value in (4.0, 2.0, 99.0, 3.0, 0.0):
+        median.add(value)
+        seen.append(median.median)
+    assert seen == [4.0, 3.0, 4.0, 3.5, 3.0]
+    for _ in range(3):
+        median.add(8.0)
+    assert median.median == 8.0
 
 
 def test_a_rate_is_of_the_last_events_and_falls_without_any() -> None:

@@ -44,6 +44,13 @@ def test_cached_tokens_cost_nothing() -> None:
     assert marginal_costs(request, [warm, cold]) == [400, 1000]
 
 
+def test_an_adapter_counts_in_tokens_too() -> None:
+    there, near = an_endpoint(requests=2), an_endpoint(requests=1)
+    facts = {"adapter_loads": {near: 512.0}, "adapter_waits": {there: 64.0}}
+    request = a_request(prompt_tokens=100, adapter="a", **facts)
+    assert marginal_costs(request, [there, near]) == [300 + 64, 200 + 2 * 512]
+
+
 # In seconds: 10 us a token, 5 ms a prefill, 2 s a decode, 0.1 s more for each in flight.
 POOL = PoolEstimate(
     prefill_seconds=0.005,
@@ -66,23 +73,27 @@ def cost(endpoint: Endpoint, pool: PoolEstimate = POOL, **facts: object) -> floa
 
 
 WORK, DECODE = 0.005 + 0.01, 2.0 + 0.1
+MEAN_WORK = 0.005 + 0.008
 
 
 def test_an_idle_server_costs_the_work_and_the_decode() -> None:
     assert cost(an_endpoint()) == pytest.approx(WORK + DECODE)
 
 
-def test_prefills_that_are_awaited_are_waited_for() -> None:
+@pytest.mark.parametrize("tokens", [30_000, 600])
+def test_prefills_that_are_awaited_are_waited_for(tokens: int) -> None:
     endpoint = an_endpoint()
-    endpoint.estimate.awaited_tokens = 30_000
-    assert cost(endpoint) == pytest.approx(0.3 + WORK + DECODE)
+    endpoint.estimate.awaited_tokens = tokens
+    wait = 1e-5 * tokens
+    twice = min(wait, MEAN_WORK)
+    assert cost(endpoint) == pytest.approx(wait + twice + WORK + DECODE)
 
 
 @pytest.mark.parametrize(("clear_at", "wait"), [(NOW + 0.7, 0.7), (NOW - 0.7, 0.0)])
 def test_the_clock_is_waited_for_while_it_runs(clear_at: float, wait: float) -> None:
     endpoint = an_endpoint()
     endpoint.estimate.clear_at = clear_at
-    assert cost(endpoint) == pytest.approx(wait + WORK + DECODE)
+    assert cost(endpoint) == pytest.approx(wait + min(wait, MEAN_WORK) + WORK + DECODE)
 
 
 def test_those_in_flight_stand_still_and_decode_more_slowly() -> None:
@@ -97,7 +108,8 @@ def test_foreign_requests_are_waited_for_as_ours() -> None:
     ours.load.prefilling_tokens = 800
     request = a_request(prompt_tokens=1000, attempted_at=NOW, estimate=POOL)
     costs = marginal_costs(request, [ours, theirs])
-    assert costs[1] == pytest.approx(WORK + DECODE + 3 * 0.01 + 2 * 3 * 0.1 + 3 * 400 * 1e-5)
+    wait = 3 * 400 * 1e-5
+    assert costs[1] == pytest.approx(WORK + DECODE + 3 * 0.01 + 2 * 3 * 0.1 + 2 * wait)
 
 
 def test_a_slow_server_takes_longer_for_everything() -> None:
@@ -113,7 +125,7 @@ def test_requests_still_to_come_lose_by_a_longer_queue() -> None:
     endpoint = an_endpoint()
     endpoint.estimate.clear_at = NOW + 0.02
     later = 8.0 * ((0.02 + WORK) ** 2 - 0.02**2) / 2
-    assert cost(endpoint, pool) == pytest.approx(0.02 + WORK + DECODE + later)
+    assert cost(endpoint, pool) == pytest.approx(0.02 + MEAN_WORK + WORK + DECODE + later)
 
 
 def test_a_full_cache_is_waited_for_until_others_have_ended() -> None:
