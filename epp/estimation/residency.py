@@ -20,6 +20,7 @@ LOADS: Final = 64  # whose cost is remembered
 # compute about ten thousand tokens a second.
 HOST_LOAD_TOKENS: Final = 512.0
 AWAY_LOAD_TOKENS: Final = 8192.0
+BUSIEST: Final = 5  # requests of an adapter: with more, its slot is as good as never free
 
 
 class Tier(IntEnum):
@@ -90,9 +91,21 @@ class Residency:
         for endpoint in endpoints:
             if seconds := self.load_seconds(self.tier(endpoint, adapter), token_seconds):
                 loads[endpoint] = seconds
-            if excess := self.excess(endpoint, adapter):
-                waits[endpoint] = excess * residence / _slots(endpoint)
+            if seconds := self.slot_wait(endpoint, adapter, residence):
+                waits[endpoint] = seconds
         return loads, waits
+
+    def slot_wait(self, endpoint: Endpoint, adapter: str, residence: float) -> float:
+        """Until an adapter there has no more requests, each of which takes `residence`.
+
+        More of them come meanwhile and go first: the mean busy period of M/G/infinity with as many
+        requests as the adapter with the fewest has now, for each adapter that is too many.
+        """
+        excess = self.excess(endpoint, adapter)
+        if not excess:
+            return 0.0
+        fewest = min(self._servers[endpoint].in_flight.values())
+        return excess * residence * math.expm1(min(fewest, BUSIEST)) / fewest
 
     def excess(self, endpoint: Endpoint, adapter: str) -> int:
         """Adapters whose requests must end there before one for this can begin."""

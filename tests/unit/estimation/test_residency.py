@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 from epp.core.endpoint import Endpoint
 from epp.core.estimate import PoolEstimate
 from epp.estimation.residency import (
@@ -78,14 +80,20 @@ def test_with_all_slots_in_use_an_adapter_waits_for_one() -> None:
     for adapter in ("a", "b", "b"):
         residency.enter(endpoint, adapter)
     assert residency.costs("a", [endpoint], POOL)[1] == {}
-    assert residency.costs("c", [endpoint], POOL)[1] == {endpoint: 1.5}
-    assert residency.costs("c", [endpoint], None)[1] == {endpoint: AWAY_LOAD_TOKENS / 2}
+    alone = math.expm1(1)  # until the one `a` has ended, and those that came meanwhile
+    assert residency.costs("c", [endpoint], POOL)[1] == {endpoint: 3.0 * alone}
+    assert residency.costs("c", [endpoint], None)[1] == {endpoint: AWAY_LOAD_TOKENS * alone}
     assert (residency.excess(endpoint, "a"), residency.excess(endpoint, "c")) == (0, 1)
     residency.enter(endpoint, "c")
-    assert residency.costs("d", [endpoint], POOL)[1] == {endpoint: 3.0}
+    assert residency.costs("d", [endpoint], POOL)[1] == {endpoint: 2 * 3.0 * alone}
     residency.leave(endpoint, "b")
     residency.leave(endpoint, "c")
-    assert residency.costs("d", [endpoint], POOL)[1] == {endpoint: 1.5}  # one `b` is still there
+    residency.enter(endpoint, "a")
+    residency.enter(endpoint, "b")
+    twice = 3.0 * math.expm1(2) / 2
+    assert residency.costs("d", [endpoint], POOL)[1] == {endpoint: twice}
+    residency.leave(endpoint, "b")
+    assert residency.costs("d", [endpoint], POOL)[1] == {endpoint: 3.0 * alone}
     residency.leave(endpoint, "b")
     assert residency.costs("d", [endpoint], POOL)[1] == {}
 

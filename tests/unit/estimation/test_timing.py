@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
 from epp.core.endpoint import Endpoint
 from epp.core.estimate import UNKNOWN
+from epp.estimation.decoding import Window
 from epp.estimation.laws import ENOUGH_ANSWERS, ENOUGH_PREFILLS
 from epp.estimation.stay import Life
 from epp.estimation.timing import Timing
@@ -53,6 +55,24 @@ def test_nothing_seen_is_nothing_known() -> None:
     assert timing.prefill() == (0.0, 0.0, 0.0, UNKNOWN)
     assert timing.decode(100.0) == (0.0, 0.0, 0.0, UNKNOWN)
     assert math.isnan(timing.expected_prefill(A, 100))
+
+
+@pytest.mark.parametrize(
+    ("change", "tells"),
+    [
+        ({}, True),
+        ({"loads": 1}, False),
+        ({"running": 0.0}, False),
+        ({"tokens": 0.0}, False),
+        ({"pending": 100_000}, False),
+        ({"prefilled": 100_000.0}, False),
+    ],
+)
+def test_a_window_tells_of_decodes_where_nothing_else_held_them_up(
+    change: dict[str, float], tells: bool
+) -> None:
+    window = Window(1.0, 400.0, 4.0, 0.0, 0, 0)
+    assert Timing().learn_window(A, replace(window, **change), 1.0) is tells  # type: ignore[arg-type]
 
 
 def test_first_tokens_say_how_long_a_prefill_takes() -> None:
