@@ -173,7 +173,10 @@ def test_what_is_held_is_always_what_has_not_ended(
         if step == "add":
             prefills.take_due(now)
             stays.append(a_stay(endpoint, at, kind, tokens=number))
+            stays[-1].adapter_waits = number % 3 == 0
             prefills.add(stays[-1], now)
+            pending = [stay for stay in held if stay.prefilling and stay.loads]
+            assert prefills.others_load(stays[-1]) == bool(pending)
         elif step == "due":
             prefills.take_due(now)
         elif step == "prove":
@@ -191,6 +194,7 @@ def test_what_is_held_is_always_what_has_not_ended(
         awaited = [stay for stay in held if math.isnan(stay.prefill_seconds)]
         clocked = [stay for stay in held if not math.isnan(stay.prefill_seconds)]
         assert prefills.pending_tokens == sum(stay.uncached_tokens for stay in held)
+        assert prefills.pending_loads == sum(stay.loads for stay in held)
         assert endpoint.estimate.awaited_tokens == sum(stay.uncached_tokens for stay in awaited)
         assert math.isfinite(endpoint.estimate.clear_at) == bool(clocked)
         expected = sum(stay.prefill_seconds for stay in clocked)
@@ -200,4 +204,5 @@ def test_what_is_held_is_always_what_has_not_ended(
         if stay.prefilling:
             prefills.finish(stay, 1e6)
     assert (prefills.pending_tokens, endpoint.estimate.awaited_tokens) == (0, 0)
+    assert (prefills.pending_loads, prefills.loads) == (0, sum(stay.loads for stay in stays))
     assert endpoint.estimate.clear_at == UNKNOWN
