@@ -79,7 +79,8 @@ def _in_seconds(
     stall = in_flight * token * uncached
     decode = pool.decode_seconds + pool.decode_slope_seconds * (2.0 * in_flight + 1.0)
     cost = wait + work + stall + decode * estimate.decode_ratio
-    cost += min(wait, pool.mean_prefill_seconds)  # see docs/scheduling.md: counts twice
+    # Who waits for others sees nothing of an answer. Huge prompts must still wait for each other.
+    cost += min(wait, pool.mean_prefill_seconds)
     cost += _later_requests(pool, wait, work, ratio)
     metrics = endpoint.metrics
     capacity = metrics.num_blocks * metrics.block_size_tokens
