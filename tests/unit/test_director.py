@@ -509,9 +509,10 @@ def test_an_adapter_is_told_by_the_list_of_models() -> None:
     learn(picker, shows_answer=True)
     first, other = picker.store.endpoints
     picker.models.put(first, ({"id": "m"}, {"id": "ad", "parent": "m"}))
-    picker.estimation.residency.loaded(Tier.AWAY, 0.5)
+    for tier, seconds in ((Tier.HOST, 0.1), (Tier.AWAY, 0.5)):
+        picker.estimation.residency.loaded(tier, seconds)
     facts = picker.director.begin(arrival(chat("ad")), LEARNED_UNTIL).facts
-    assert (facts.adapter, facts.adapter_loads) == ("ad", {other: 0.5})
+    assert (facts.adapter, facts.adapter_loads) == ("ad", {first: 0.1, other: 0.5})
     assert picker.director.begin(arrival(chat("m")), LEARNED_UNTIL).facts.adapter == ""
 
 
