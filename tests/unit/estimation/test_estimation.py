@@ -205,7 +205,7 @@ def test_what_loading_an_adapter_costs_is_what_it_took_longer(shown: bool) -> No
 def test_what_a_server_computes_while_it_loads_for_others_teaches_nothing() -> None:
     room, endpoint = Estimation(), an_endpoint(max_adapters=4)
     now = lived(room, endpoint, 300)
-    for n in range(50):  # 2 s each, and all first tokens of a step come together
+    for n in range(50):  # two loads of 2 s, and all first tokens come with the same step
         first = placed(room, endpoint, now, shown=True, adapter=f"a{n}")
         others = [placed(room, endpoint, now, shown=True) for _ in range(2)]
         second = placed(room, endpoint, now, shown=True, adapter=f"b{n}")
