@@ -15,6 +15,17 @@ LONGEST_GAP_SECONDS: Final = 5.0  # between scrapes: who ran meanwhile is not kn
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """What our requests have had one server do. All but what is pending only ever grows."""
+
+    prefilled: float  # prompt tokens
+    pending: int  # prompt tokens
+    placed: int  # requests
+    loads: int  # of adapters, the pending ones included
+    pending_loads: int
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """What one server did between two scrapes."""
 
@@ -24,7 +35,7 @@ class Window:
     prefilled: float  # prompt tokens computed meanwhile, of our requests
     pending: int  # prompt tokens to be computed, the most at the readings in it
     placed: int  # our requests that came meanwhile
-    loads: int = 0  # of adapters, that were pending or began: the server stood still meanwhile
+    loads: int  # of adapters, that were pending or began: the server stood still meanwhile
 
 
 class Decoding:
@@ -34,64 +45,51 @@ class Decoding:
         self._last: EndpointMetrics | None = None
         self._began_at = NEVER
         self._began_with = 0.0  # tokens
-        self._prefilled = 0.0
+        self._began = Progress(0.0, 0, 0, 0, 0)
         self._pending = 0
-        self._placed = 0
-        self._loads = 0
         self._request_seconds = 0.0
         self._busy = False  # requests ran at every reading
 
-    def read(
-        self,
-        metrics: EndpointMetrics,
-        prefilled: float,
-        pending: int,
-        placed: int,
-        loads: int = 0,
-        pending_loads: int = 0,
-    ) -> Window | None:
-        """The window that this reading ends. `prefilled`, `placed` and `loads` only ever grow."""
+    def read(self, metrics: EndpointMetrics, progress: Progress) -> Window | None:
+        """The window that this reading ends."""
         at = metrics.generated_tokens_read_at
         last = self._last
         if at == NEVER or at != metrics.running_read_at:
             return None
         if last is None:
-            self._begin(metrics, prefilled, pending, placed, loads - pending_loads)
+            self._begin(metrics, progress)
             return None
         gap = at - last.generated_tokens_read_at
         if gap <= 0.0:
             return None
         if gap > LONGEST_GAP_SECONDS or metrics.generated_tokens < last.generated_tokens:
-            self._begin(metrics, prefilled, pending, placed, loads - pending_loads)
+            self._begin(metrics, progress)
             return None
         self._last = metrics
-        self._pending = max(self._pending, pending)
+        self._pending = max(self._pending, progress.pending)
         self._request_seconds += gap * (last.running + metrics.running) / 2.0
         self._busy = self._busy and metrics.running > 0
         seconds = at - self._began_at
         if seconds < LEAST_SECONDS:
             return None
+        began = self._began
         window = Window(
             seconds,
             metrics.generated_tokens - self._began_with,
             self._request_seconds / seconds if self._busy else 0.0,
-            prefilled - self._prefilled,
+            progress.prefilled - began.prefilled,
             self._pending,
-            placed - self._placed,
-            loads - self._loads,
+            progress.placed - began.placed,
+            progress.loads - began.loads + began.pending_loads,
         )
-        self._begin(metrics, prefilled, pending, placed, loads - pending_loads)
+        self._begin(metrics, progress)
         return window
 
-    def _begin(
-        self, metrics: EndpointMetrics, prefilled: float, pending: int, placed: int, loads: int
-    ) -> None:
+    def _begin(self, metrics: EndpointMetrics, progress: Progress) -> None:
         self._last = metrics
         self._began_at = metrics.generated_tokens_read_at
         self._began_with = metrics.generated_tokens
-        self._prefilled = prefilled
-        self._pending = pending
-        self._placed = placed
-        self._loads = loads
+        self._began = progress
+        self._pending = progress.pending
         self._request_seconds = 0.0
         self._busy = metrics.running > 0

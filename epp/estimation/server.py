@@ -7,7 +7,7 @@ from typing import Final
 
 from epp.core.endpoint import Endpoint
 from epp.core.estimate import UNKNOWN
-from epp.estimation.decoding import Decoding, Window
+from epp.estimation.decoding import Decoding, Progress, Window
 from epp.estimation.first_tokens import Counted, FirstTokenCounter
 from epp.estimation.prefills import ServerPrefills
 from epp.estimation.stay import Life, Stay
@@ -76,16 +76,15 @@ class Server:
 
     def window(self) -> Window | None:
         """What the scrape that just came says of the time since an earlier one."""
-        metrics = self._endpoint.metrics
         prefills = self.prefills
-        return self._decoding.read(
-            metrics,
+        progress = Progress(
             prefills.done_tokens,
             prefills.pending_tokens,
             self._placed,
             prefills.loads,
             prefills.pending_loads,
         )
+        return self._decoding.read(self._endpoint.metrics, progress)
 
     def counted(self) -> Counted | None:
         """Whose first tokens the scrape that just came has counted, and the one before had not."""

@@ -71,7 +71,7 @@ def test_nothing_seen_is_nothing_known() -> None:
 def test_a_window_tells_of_decodes_where_nothing_else_held_them_up(
     change: dict[str, float], tells: bool
 ) -> None:
-    window = Window(1.0, 400.0, 4.0, 0.0, 0, 0)
+    window = Window(1.0, 400.0, 4.0, 0.0, 0, 0, 0)
     assert Timing().learn_window(A, replace(window, **change), 1.0) is tells  # type: ignore[arg-type]
 
 
