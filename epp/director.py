@@ -362,7 +362,6 @@ class Director:
         """Who asks for what: payload, priority, flow, target model. Raises Refused."""
         facts, reading = begun.facts, self.reading
         named = reading.control(arrival, "inference-objective") or ""
-        self._rank(facts, named, "")  # for a body that cannot be read, too
         facts.flow = (
             reading.control(arrival, "inference-fairness-id")
             or _first(arrival.headers, reading.flow_headers)
@@ -371,10 +370,15 @@ class Director:
         facts.ttft_slo_seconds = _slo_seconds(reading.control(arrival, "slo-ttft-ms"))
         facts.session = _first(arrival.headers, reading.session_headers)
         if not arrival.has_body:
+            self._rank(facts, named, "")
             return
         if (preferences := arrival.headers.get("prefer")) is not None:
             facts.only_if_cached = _prefers_cached(preferences)
-        payload = self.read_payload(arrival)
+        try:
+            payload = self.read_payload(arrival)
+        except Refused:
+            self._rank(facts, named, "")
+            raise
         begun.api = payload.api
         self._rank(facts, named, payload.model)
         facts.model = facts.target_model = payload.model

@@ -16,7 +16,7 @@ from epp.scheduling.marginal_cost import cost_difference
 from epp.scheduling.memory import Memory, joined
 from epp.scheduling.profile import Profile
 from epp.shadow.book import ShadowBook
-from epp.shadow.comparison import NOTHING_CACHED, Judge, Shadow, Shadowing, Shadows
+from epp.shadow.comparison import Judge, Shadow, Shadowing, Shadows
 
 # Puts on a request what was learned that matters for these endpoints.
 Estimate = Callable[[RequestFacts, Sequence[Endpoint], float], None]
@@ -100,9 +100,7 @@ def _judge(beside: Beside) -> Judge:
             estimate(facts, both, now)
         if differ:
             blocks, match = facts.prefix_blocks, index.match
-            facts.cached_tokens = (
-                match(blocks, both, facts.token_ratio) if blocks else NOTHING_CACHED
-            )
+            facts.cached_tokens = match(blocks, both, facts.token_ratio) if blocks else {}
         return cost_difference(facts, record.candidates, first, picked)
 
     return judged

@@ -85,7 +85,7 @@ def _timed(around: Surroundings, stopwatch: Stopwatch) -> Surroundings:
 
     def match(
         blocks: Sequence[int], endpoints: Sequence[Endpoint], token_ratio: float
-    ) -> Mapping[Endpoint, int]:
+    ) -> dict[Endpoint, int]:
         began = stopwatch.clock()
         matched = matches(blocks, endpoints, token_ratio)
         timer.ran_since(began, len(endpoints), len(matched))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -17,6 +16,7 @@ from epp.bodyrouting.metrics import BodyRouterMetrics
 from epp.bodyrouting.settings import RoutingSettings
 from epp.core.refusal import Reason, Refused
 from epp.extproc.actions import EndStream
+from epp.extproc.body_deadlines import BodyDeadlines
 from epp.extproc.events import Closed, HalfClosed
 from epp.extproc.messages import MalformedMessage
 from epp.extproc.order import OutOfTurn
@@ -42,6 +42,7 @@ class BodyRouter:
         self.base_models = base_models
         self.metrics = metrics
         self.codec = BodyCodec(settings.headers())
+        self.body_deadlines = BodyDeadlines(time.monotonic, settings.body_timeout_seconds)
         self.streams = 0  # open now
 
     def open(self, stream: Stream, _metadata: Metadata) -> BodySession:
@@ -50,16 +51,16 @@ class BodyRouter:
 
 
 class BodySession:
-    """Implements the transport's `Session`."""
+    """Implements the transport's `Session`, and `BodyReader`."""
 
-    __slots__ = ("_exchange", "_router", "_spent_seconds", "_stream", "_timer")
+    __slots__ = ("_awaits_body", "_exchange", "_router", "_spent_seconds", "_stream")
 
     def __init__(self, router: BodyRouter, stream: Stream) -> None:
         self._router = router
         self._stream = stream
         self._exchange = BodyExchange(router.settings, router.base_models)
         self._spent_seconds = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._awaits_body = False
 
     def received(self, message: bytes) -> None:
         start = time.perf_counter()
@@ -76,8 +77,9 @@ class BodySession:
 
     def closed(self) -> None:
         self._router.streams -= 1
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._awaits_body:
+            self._awaits_body = False
+            self._router.body_deadlines.leave(self)
         self._step(Closed(), time.perf_counter())
 
     def _step(self, event: Event, start: float) -> None:
@@ -95,7 +97,7 @@ class BodySession:
             return
         self._spent_seconds += time.perf_counter() - start
         self._write_down(actions)
-        self._set_timer()
+        self._follow_body()
 
     def _perform(self, action: Action) -> None:
         if isinstance(action, EndStream):
@@ -114,15 +116,17 @@ class BodySession:
                 fields = {"outcome": action.outcome.value, "headers": dict(action.headers)}
                 log.debug("request", extra=fields)
 
-    def _set_timer(self) -> None:
-        if self._exchange.open:
-            if self._timer is None:
-                seconds = self._router.settings.body_timeout_seconds
-                self._timer = asyncio.get_running_loop().call_later(seconds, self._expired)
-        elif self._timer is not None:
-            self._timer.cancel()
+    def _follow_body(self) -> None:
+        if self._exchange.open is self._awaits_body:
+            return
+        self._awaits_body = self._exchange.open
+        if self._awaits_body:
+            self._router.body_deadlines.enter(self)
+        else:
+            self._router.body_deadlines.leave(self)
 
-    def _expired(self) -> None:
+    def body_expired(self) -> None:
+        self._awaits_body = False
         self._step(Expired(), time.perf_counter())
 
     def _fail(self, dropped: Iterable[Action]) -> None:

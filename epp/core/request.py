@@ -43,7 +43,7 @@ class RequestFacts:
     prefix_blocks: Sequence[int] = ()  # hash chain of the prompt, first block first
     prefix_tokens: int = 0  # tokens in these blocks
     prefix_bytes: int = 0  # of the prompt, with what is beyond these blocks
-    cached_tokens: Mapping[Endpoint, int] = field(default_factory=dict)  # of them, at this attempt
+    cached_tokens: dict[Endpoint, int] = field(default_factory=dict)  # of them, at this attempt
     ttft_slo_seconds: float = math.inf  # wanted time to the first token; infinite if none is named
     waiting_since: float | None = None  # monotonic seconds; None if it never had to wait
     attempted_at: float = 0.0  # monotonic seconds of the present attempt to place
@@ -53,8 +53,8 @@ class RequestFacts:
     # At this attempt, where a scorer reads costs:
     estimate: PoolEstimate | None = None  # None: too little is known
     adapter: str = ""  # the target model, if it is a LoRA adapter
-    adapter_loads: Mapping[Endpoint, float] = field(default_factory=dict)  # seconds, if not zero
-    adapter_waits: Mapping[Endpoint, float] = field(default_factory=dict)  # seconds, for a slot
+    adapter_loads: dict[Endpoint, float] = field(default_factory=dict)  # seconds, if not zero
+    adapter_waits: dict[Endpoint, float] = field(default_factory=dict)  # seconds, for a slot
     laps: list[Lap] | None = None  # where the plugins of each attempt are timed; None: nowhere
 
     def uncached_on(self, endpoint: Endpoint) -> int:

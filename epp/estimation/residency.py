@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from itertools import islice
 from typing import Final
@@ -79,7 +79,7 @@ class Residency:
 
     def costs(
         self, adapter: str, endpoints: Sequence[Endpoint], pool: PoolEstimate | None
-    ) -> tuple[Mapping[Endpoint, float], Mapping[Endpoint, float]]:
+    ) -> tuple[dict[Endpoint, float], dict[Endpoint, float]]:
         """By endpoint, where it is not zero: seconds of loading, and of waiting for a slot.
 
         Both in prompt tokens as long as no speed is known.

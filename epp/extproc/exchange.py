@@ -5,7 +5,7 @@ State lives only here. Replies of one direction always come in the order headers
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, assert_never
 
@@ -380,7 +380,7 @@ class Exchange:
 
 
 # What each event of the legal order leads to.
-HANDLERS: Final[Mapping[type[Event], Callable[..., list[Action]]]] = {
+HANDLERS: Final[dict[type[Event], Callable[..., list[Action]]]] = {
     RequestHeaders: Exchange._begin_reading,
     RequestBody: Exchange._read_body,
     RequestTrailers: Exchange._read_trailers,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,18 +40,17 @@ _BUG_REPLY: Final = tuple(Codec({}, "", "").encode(immediate(_BUG)))
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
     limits: Limits = Limits()
-    body_timeout_seconds: float = 600.0  # from the headers to the end of the request body
     instance: str = ""  # of this process, in the facts that come back in the access log
     nonce: str = ""  # secret of this process, in the same place
 
 
 class ExtProcSession:
-    """Implements the transport's `Session` and the switchboard's `Waiter`."""
+    """Implements the transport's `Session`, the switchboard's `Waiter`, and `BodyReader`."""
 
     __slots__ = (
+        "_awaits_body",
         "_begun",
         "_board",
-        "_body_timer",
         "_codec",
         "_exchange",
         "_held",
@@ -71,40 +68,46 @@ class ExtProcSession:
         self._exchange = Exchange(settings.limits)
         self._begun: Begun | None = None
         self._held = False  # the begun request is not finished yet
-        self._body_timer: asyncio.TimerHandle | None = None
+        self._awaits_body = False
 
     def received(self, message: bytes) -> None:
-        start = time.perf_counter()
+        start = self._board.now()
         try:
             event = self._codec.decode(message)
         except MalformedMessage as error:
             self._abort(Status.INVALID_ARGUMENT, str(error))
             return
         if event is not None:
-            self._step(event)
-            self._board.observer.spent(type(event), time.perf_counter() - start)
+            self._step(event, start)
+            self._board.observer.spent(type(event), self._board.now() - start)
 
     def half_closed(self) -> None:
-        self._step(HalfClosed())
+        self._step(HalfClosed(), self._board.now())
 
     def closed(self) -> None:
-        if self._body_timer is not None:
-            self._body_timer.cancel()
-        self._step(Closed())
+        if self._awaits_body:
+            self._awaits_body = False
+            self._board.body_deadlines.leave(self)
+        self._step(Closed(), self._board.now())
 
     def settle(self, outcome: Outcome) -> None:
         assert self._begun is not None
         self._begun.outcome = outcome
         if isinstance(outcome, Placed):
             self._board.placed(outcome.decision)
-        self._board.observer.settled(self._begun, outcome, self._board.now())
-        self._step(_event_of(self._begun, outcome))
+        now = self._board.now()
+        self._board.observer.settled(self._begun, outcome, now)
+        self._step(_event_of(self._begun, outcome), now)
 
-    def _step(self, event: Event) -> None:
+    def body_expired(self) -> None:
+        self._awaits_body = False
+        if self._exchange.reading:
+            self._step(ReadingExpired(), self._board.now())
+
+    def _step(self, event: Event, now: float) -> None:
         """When performing an action fails, the rest is dropped but the accounting still ends."""
         try:
-            actions = self._exchange.receive(event, self._board.now())
-            for action in actions:
+            for action in self._exchange.receive(event, now):
                 if (perform := OURS.get(type(action))) is not None:
                     perform(self, action)
                     continue
@@ -115,14 +118,14 @@ class ExtProcSession:
         except Exception:
             log.exception("bug: a request failed inside the picker")
             self._fail()
-        if self._exchange.reading and self._body_timer is None:
-            self._body_timer = asyncio.get_running_loop().call_later(
-                self._settings.body_timeout_seconds, self._body_expired
-            )
+        if self._exchange.reading and not self._awaits_body:
+            self._awaits_body = True
+            self._board.body_deadlines.enter(self)
 
     def _begin(self, action: Begin) -> None:
-        if self._body_timer is not None:
-            self._body_timer.cancel()
+        if self._awaits_body:
+            self._awaits_body = False
+            self._board.body_deadlines.leave(self)
         board, arrival = self._board, action.arrival
         now = board.now()
         trace: TracePart | None = None
@@ -133,8 +136,9 @@ class ExtProcSession:
         self._begun = board.director.begin(arrival, now)
         self._begun.trace = trace
         self._held = True
-        self._board.observer.began(self._begun, self._board.now() - now)
-        self._take(self._begun, self._begun.outcome)
+        decided = board.now()
+        board.observer.began(self._begun, decided - now)
+        self._take(self._begun, self._begun.outcome, decided)
 
     def _responding(self, action: Responding) -> None:
         assert self._begun is not None
@@ -156,19 +160,15 @@ class ExtProcSession:
     def _end_stream(self, _action: EndStream) -> None:
         self._stream.finish()
 
-    def _take(self, begun: Begun, outcome: Outcome | Waiting) -> None:
+    def _take(self, begun: Begun, outcome: Outcome | Waiting, now: float) -> None:
         if isinstance(outcome, Waiting):
             self._board.wait(begun.facts, self)
-            self._step(Deferred(outcome.deadline))
+            self._step(Deferred(outcome.deadline), now)
         else:
             if isinstance(outcome, Placed):
                 self._board.placed(outcome.decision)
-            self._board.observer.settled(begun, outcome, self._board.now())
-            self._step(_event_of(begun, outcome))
-
-    def _body_expired(self) -> None:
-        if self._exchange.reading:
-            self._step(ReadingExpired())
+            self._board.observer.settled(begun, outcome, now)
+            self._step(_event_of(begun, outcome), now)
 
     def _fail(self) -> None:
         """A bug of ours: the client gets a 500 and no broken stream, and nothing stays held."""
@@ -192,7 +192,7 @@ class ExtProcSession:
 
 
 # What is done here; every other action is a message for the gateway.
-OURS: Final[Mapping[type[Action], Callable[..., None]]] = {
+OURS: Final[dict[type[Action], Callable[..., None]]] = {
     Begin: ExtProcSession._begin,
     Responding: ExtProcSession._responding,
     FirstToken: ExtProcSession._first_token,

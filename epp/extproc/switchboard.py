@@ -14,6 +14,7 @@ from epp.core.decision import Endpoints, Outcome
 from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
 from epp.director import Begun, Director, Ending
+from epp.extproc.body_deadlines import BodyDeadlines
 from epp.extproc.events import Event
 from epp.telemetry.trace_context import TracePart
 
@@ -71,6 +72,7 @@ class Switchboard:
         self.observer = observer
         self.now = now
         self.tracer = tracer
+        self.body_deadlines = BodyDeadlines(now)
         self._next_deadline = next_deadline
         self._look_at = look_at
         self._waiters: dict[RequestFacts, Waiter] = {}

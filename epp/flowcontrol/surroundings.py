@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -38,9 +38,7 @@ class Surroundings:
     candidates: Callable[[], Sequence[Endpoint]]  # the endpoints that can be reached
     with_room: Callable[[Sequence[Endpoint], float], Sequence[Endpoint]] | None  # None: all
     # None: who decides does not look at prefixes, though others may.
-    match_prefix: (
-        Callable[[Sequence[int], Sequence[Endpoint], float], Mapping[Endpoint, int]] | None
-    )
+    match_prefix: Callable[[Sequence[int], Sequence[Endpoint], float], dict[Endpoint, int]] | None
     reserve: Callable[[Endpoint, int, int], Lease]  # tokens of the prompt, of them not cached
     rng: random.Random
     estimate: Callable[[RequestFacts, Sequence[Endpoint], float], None] | None = None

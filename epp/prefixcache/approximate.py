@@ -7,7 +7,7 @@ after a gap. Memory is bounded by one LRU a server, of the size of the server's 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -82,7 +82,7 @@ class ApproximateIndex:
 
     def match(
         self, blocks: Sequence[int], endpoints: Sequence[Endpoint], token_ratio: float = 1.0
-    ) -> Mapping[Endpoint, int]:
+    ) -> dict[Endpoint, int]:
         """Cached tokens from the first on, by endpoint; endpoints without any are left out.
 
         The last block counts whole, even if the prompt ends in it. `token_ratio` is how many

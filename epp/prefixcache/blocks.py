@@ -8,7 +8,7 @@ before it.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from xxhash import xxh3_64_intdigest, xxh64_intdigest
 
@@ -30,7 +30,8 @@ def hash_chain(
     length = len(prompt) if max_tokens is None else min(len(prompt), max_tokens * BYTES_PER_TOKEN)
     if length < len(prompt):
         prompt = prompt[:length]
-    link = xxh64_intdigest(f"{model}\0{salt}".encode("utf-8", "surrogatepass"))
+    # Not annotated as an int: compiled, that would be unpacked and packed again for every block.
+    link: Any = xxh64_intdigest(f"{model}\0{salt}".encode("utf-8", "surrogatepass"))
     chain: list[int] = []
     start = 0
     while start < length:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class RecentBlocks:
@@ -22,10 +23,11 @@ class RecentBlocks:
     def __len__(self) -> int:
         return len(self._newer) + len(self._older)
 
-    def touch(self, blocks: Sequence[int], sizes: Sequence[int]) -> list[int]:
+    def touch(self, blocks: Sequence[Any], sizes: Sequence[Any]) -> list[int]:
         """Make them the most recent, the last of them most of all. Returns those that are new.
 
-        A block always comes with the same size.
+        A block always comes with the same size. Both are integers, which compiled code would unpack
+        and pack again at each use if they were called so.
         """
         newer, older = self._newer, self._older
         fresh: list[int] = []

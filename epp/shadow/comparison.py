@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -22,7 +22,6 @@ from epp.shadow.book import Account
 from epp.shadow.draws import NotedDraws, RepeatedDraws
 
 NO_ROOM: Final = "no endpoint has room"
-NOTHING_CACHED: Final[Mapping[Endpoint, int]] = {}
 
 
 class Attempt(Protocol):
@@ -198,7 +197,7 @@ class Shadows:
         """Leaves the request as it was. `record` is of the decision that counts."""
         cached, estimate, adapter = facts.cached_tokens, facts.estimate, facts.adapter
         loads, waits = facts.adapter_loads, facts.adapter_waits
-        facts.cached_tokens = NOTHING_CACHED
+        facts.cached_tokens = {}
         try:
             other = shadow.attempt.consider(facts, now, rng, [])
             if other is None:

@@ -8,8 +8,8 @@ import pytest
 
 from epp.core.decision import Endpoints, Lease
 from epp.extproc.actions import Action, AnswerResponseHeaders, Immediate, SendBody
+from epp.extproc.body_deadlines import BodyDeadlines
 from epp.extproc.codec import Codec
-from epp.extproc.session import SessionSettings
 from epp.extproc.tracing import RequestTracer
 from epp.extproc.transport.interfaces import Status
 from epp.telemetry.spans import Span
@@ -88,11 +88,30 @@ async def test_the_timer_refuses_who_waited_long_enough() -> None:
 
 async def test_a_body_that_does_not_arrive_is_refused() -> None:
     desk = Desk()
-    session, stream = desk.open(SessionSettings(body_timeout_seconds=0.01))
+    deadlines = BodyDeadlines(asyncio.get_running_loop().time, 0.01)
+    desk.board.body_deadlines = deadlines
+    session, stream = desk.open()
     session.received(full_request()[0])
     async with asyncio.timeout(5):
         await stream.ended.wait()
     assert stream.replies[0].immediate_response.status.code == 408
+    assert not deadlines
+
+
+async def test_no_deadline_outlives_its_body() -> None:
+    desk = Desk()
+    deadlines = desk.board.body_deadlines
+    begun, _ = desk.open()
+    gone, _ = desk.open()
+    for session in (begun, gone):
+        session.received(full_request()[0])
+    assert len(deadlines) == 2
+    for message in full_request()[1:]:
+        begun.received(message)
+    assert len(deadlines) == 1
+    gone.closed()
+    assert not deadlines
+    begun.closed()
 
 
 async def test_an_endpoint_is_looked_at_when_its_state_becomes_uncertain() -> None:
