@@ -19,7 +19,8 @@ RUN /opt/epp/bin/pip install --constraint constraints.txt --editable '.[kubernet
     && /opt/compiler/bin/pip install --constraint constraints.txt --editable '.[kubernetes,tracing]' \
        mypy setuptools types-grpcio types-protobuf types-PyYAML
 COPY epp epp
-COPY scripts/compile.py scripts/native_constructors.py scripts/
+COPY scripts/compile.py scripts/extensions.py scripts/native_constructors.py \
+     scripts/training_run.py scripts/
 RUN /opt/compiler/bin/python scripts/compile.py --required \
     && /opt/epp/bin/python -m compileall -q epp build /opt/epp/lib \
     && rm -rf scripts \

@@ -16,7 +16,8 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+HERE = Path(__file__).parent
+ROOT = HERE.parent
 sys.path.insert(0, str(ROOT))
 os.environ["EPP_COMPILED"] = "never"
 
@@ -104,16 +105,16 @@ RARELY CPy_AttributeError(const char *, const char *, const char *, const char *
                           struct _object *);
 """
 
-SETUP = """\
-from mypyc.build import mypycify
-from setuptools import setup
+# GCC first makes modules that count which way their code goes, has them serve some seconds of load,
+# and lays out the code for that. Functions that were not called then are compiled as ever.
+WATCHED = ("-fprofile-generate",)
+FOR_WHAT_WAS_SEEN = (
+    *("-fprofile-use", "-fprofile-partial-training", "-fprofile-correction"),
+    "-Wno-missing-profile",
+)
 
-modules = {modules!r}
-extensions = mypycify(modules, opt_level="2", debug_level="0", group_name={group!r})
-for extension in extensions:
-    extension.extra_compile_args += {flags!r}
-setup(name="epp-compiled", packages=[], ext_modules=extensions)
-"""
+# These say how it is compiled.
+SCRIPTS = ("compile.py", "extensions.py", "native_constructors.py", "training_run.py")
 
 
 def modules() -> list[str]:
@@ -129,30 +130,59 @@ def compiler() -> str | None:
     return shutil.which(shlex.split(command)[0]) if header.is_file() else None
 
 
-def compile_into(folder: Path) -> bool:
-    """A copy of the package with the compiled modules beside their sources. Whether it worked."""
+def is_gcc() -> bool:
+    command = compiler()
+    assert command is not None
+    shown = subprocess.run([command, "--version"], capture_output=True, text=True, check=False)
+    return "Free Software Foundation" in shown.stdout
+
+
+class CompilingFailed(Exception):
+    """The message is the end of what was printed."""
+
+
+def run(folder: Path, *command: str | Path, **environment: str) -> None:
+    log = folder / "log"
+    with log.open("w") as output:
+        try:
+            result = subprocess.run(
+                [sys.executable, *command],
+                cwd=folder,
+                env={**os.environ, **environment},
+                stdout=output,
+                stderr=output,
+                timeout=60 * MINUTES,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as late:
+            raise CompilingFailed(str(late)) from None
+    if result.returncode:
+        raise CompilingFailed(log.read_text()[-3000:])
+
+
+def compile_into(folder: Path) -> None:
+    """A copy of the package with the compiled modules beside their sources."""
     shutil.copytree(PACKAGE, folder / "epp", ignore=shutil.ignore_patterns("__pycache__"))
     for module in modules():
         copy = folder / module
         copy.write_text(with_constructors(copy.read_text()))
     shutil.copy(ROOT / "pyproject.toml", folder)
     (folder / "README.md").touch()  # pyproject.toml names it
-    setup = SETUP.format(modules=modules(), group=GROUP, flags=list(FLAGS))
-    (folder / "setup.py").write_text(setup)
     (folder / "rarely_called.h").write_text(RARELY_CALLED)
-    command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace", "-j2"]
-    log = folder / "log"
-    with log.open("w") as output:
-        result = subprocess.run(
-            command, cwd=folder, stdout=output, stderr=output, timeout=60 * MINUTES, check=False
-        )
-    if result.returncode:
-        print(f"compiling failed:\n{log.read_text()[-3000:]}", file=sys.stderr)
-        return False
-    for leftover in ("build", "setup.py", "rarely_called.h", "pyproject.toml", "README.md"):
+    extensions = HERE / "extensions.py"
+    run(folder, extensions, "--write", GROUP, *modules())
+    learned: tuple[str, ...] = ()
+    if is_gcc():
+        run(folder, extensions, "--", *FLAGS, *WATCHED)
+        try:
+            run(folder, HERE / "training_run.py", PYTHONPATH=str(folder), EPP_COMPILED="never")
+            learned = FOR_WHAT_WAS_SEEN
+        except CompilingFailed as error:
+            print(f"no load to learn from, so it will be slower by some percent:\n{error}")
+    run(folder, extensions, "--", *FLAGS, *learned)
+    for leftover in ("build", "extensions.json", "rarely_called.h", "pyproject.toml", "README.md"):
         path = folder / leftover
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return True
 
 
 def main() -> None:
@@ -161,23 +191,24 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ["EPP_COMPILED"] = ""
     build = current_build(PACKAGE)
-    scripts = (Path(__file__), Path(__file__).with_name("native_constructors.py"))
-    myself = "".join(script.read_text() for script in scripts)
+    myself = "".join((HERE / script).read_text() for script in SCRIPTS)
     if build is not None and (build / MADE_BY).read_text() == myself:
         print("the compiled build is current")
         return
     if compiler() is None:
         print("no C compiler with Python's headers: epp runs interpreted", flush=True)
         sys.exit(1 if arguments.required else 0)
-    print("compiling what runs for every request; this takes about four minutes", flush=True)
+    print("compiling what runs for every request; this takes some minutes", flush=True)
     target = build_of(PACKAGE)
     target.parent.mkdir(exist_ok=True)
     made_of = fingerprint(PACKAGE)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="compiling-") as scratch:
         folder = Path(scratch, "made")
         folder.mkdir()
-        if not compile_into(folder):
-            print("epp runs interpreted", flush=True)
+        try:
+            compile_into(folder)
+        except CompilingFailed as error:
+            print(f"compiling failed, so epp runs interpreted:\n{error}", flush=True)
             sys.exit(1 if arguments.required else 0)
         (folder / MADE_BY).write_text(myself)
         (folder / STAMP).write_text(made_of)
