@@ -35,14 +35,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=REPORTED_SEEDS)
     parser.add_argument("--workloads", nargs="+", default=WORKLOADS)
+    parser.add_argument("--policies", nargs="+", default=POLICIES)
     given = parser.parse_args()
     for workload in given.workloads:
-        print(f"\n| {workload} at {LOAD} % |", " | ".join(POLICIES), "|")
-        print("|---|" + "---|" * len(POLICIES))
+        print(f"\n| {workload} at {LOAD} % |", " | ".join(given.policies), "|")
+        print("|---|" + "---|" * len(given.policies))
         for title, change in CONDITIONS.items():
-            arms = {name: _cell(workload, name, change) for name in POLICIES}
+            arms = {name: _cell(workload, name, change) for name in given.policies}
             found = compare(arms, given.seeds)
-            shares = [100 * found.figure(name, "good_share").mean for name in POLICIES]
+            shares = [100 * found.figure(name, "good_share").mean for name in given.policies]
             print(f"| {title} |", " | ".join(f"{share:.1f}" for share in shares), "|", flush=True)
 
 

@@ -32,11 +32,12 @@ def read_varint(message: bytes, at: int) -> tuple[int, int]:
     value = message[at]
     if value < 0x80:
         return value, at + 1
-    value &= 0x7F
-    for shift in (7, 14, 21):
-        at += 1
-        octet = message[at]
-        value |= (octet & 0x7F) << shift
-        if octet < 0x80:
-            return value, at + 1
+    value = value & 0x7F | (message[at + 1] & 0x7F) << 7
+    if message[at + 1] < 0x80:  # as nearly all lengths have
+        return value, at + 2
+    value |= (message[at + 2] & 0x7F) << 14
+    if message[at + 2] < 0x80:
+        return value, at + 3
+    if message[at + 3] < 0x80:
+        return value | message[at + 3] << 21, at + 4
     raise IndexError("a longer number than a message can have")

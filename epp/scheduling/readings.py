@@ -96,6 +96,10 @@ def best_scored(
     endpoints: Sequence[Endpoint], scores: Sequence[float], count: int, rng: random.Random
 ) -> list[Endpoint]:
     """The `count` best, or all if they are fewer. The order of equal ones is drawn."""
+    if count == 1:
+        highest = max(scores)
+        ties = zip(endpoints, scores)  # noqa: B905 - compiled only in this form
+        return drawn([endpoint for endpoint, score in ties if score == highest], 1, rng)
     top: list[float] = []  # the best scores so far, ascending
     for score in scores:
         if len(top) < count:

@@ -66,6 +66,14 @@ def test_each_of_equals_has_the_same_chance_at_each_place(count: int) -> None:
     assert all(abs(times - 2000) < 183 for times in seen.values())
 
 
+def test_the_only_pick_is_drawn_from_the_best() -> None:
+    rng = random.Random(3)
+    endpoints, scores = [A, D, B, C], [2.0, 1.0, 2.0, 2.0]
+    picks = Counter(best_scored(endpoints, scores, 1, rng)[0] for _ in range(6000))
+    assert set(picks) == {A, B, C}
+    assert all(abs(times - 2000) < 183 for times in picks.values())  # five deviations
+
+
 @given(st.lists(st.sampled_from([0.0, 0.5, 1.0, -2.5]), min_size=1), st.integers(1, 12))
 def test_no_better_one_is_left_out(scores: list[float], count: int) -> None:
     endpoints = [Endpoint(str(n), "10.0.0.1", n + 1) for n in range(len(scores))]
