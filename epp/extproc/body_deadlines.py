@@ -6,8 +6,11 @@ A timer for each stream costs more than reading its headers does, and nearly non
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Final, Protocol
+
+log = logging.getLogger(__name__)
 
 BODY_TIMEOUT_SECONDS: Final = 600.0  # from the headers to the end of the request body
 
@@ -36,25 +39,29 @@ class BodyDeadlines:
     def enter(self, reader: BodyReader) -> None:
         """Needs a running loop."""
         self._due[reader] = self._now() + self._timeout_seconds
-        if self._timer is None:
-            self._set_timer(self._timeout_seconds)
+        self._look_after(self._timeout_seconds)
 
     def leave(self, reader: BodyReader) -> None:
         """Its body has come, or it has ended; also for one that has left before."""
         self._due.pop(reader, None)
 
-    def _set_timer(self, seconds: float) -> None:
+    def _look_after(self, seconds: float) -> None:
         # It stays set when all have left, and then finds nobody: rarer than setting it anew.
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._on_timer)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._on_timer)
 
     def _on_timer(self) -> None:
+        """A bug in one stream must not keep the others from being told."""
         self._timer = None
         now = self._now()
         while self._due:
             reader = next(iter(self._due))
             left = self._due[reader] - now
             if left > 0.0:
-                self._set_timer(left)
+                self._look_after(left)
                 return
             del self._due[reader]
-            reader.body_expired()
+            try:
+                reader.body_expired()
+            except Exception:
+                log.exception("bug: a stream could not be told that its body did not come")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from epp.extproc.body_deadlines import BodyDeadlines
 
 
@@ -47,6 +49,22 @@ async def test_a_timer_that_finds_nobody_is_set_again_for_who_comes() -> None:
     async with asyncio.timeout(5):
         await late.expired.wait()
     assert not gone.expired.is_set()
+
+
+async def test_a_bug_in_one_keeps_no_other_from_being_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken(Reader):
+        def body_expired(self) -> None:
+            raise ZeroDivisionError("planted")
+
+    deadlines = BodyDeadlines(asyncio.get_running_loop().time, 0.01)
+    last = Reader(deadlines)
+    deadlines.enter(Broken(deadlines))
+    deadlines.enter(last)
+    async with asyncio.timeout(5):
+        await last.expired.wait()
+    assert "bug: a stream could not be told" in caplog.text
 
 
 async def test_a_clock_that_lags_behind_the_timer_costs_another_look_only() -> None:
