@@ -176,9 +176,12 @@ def compile_into(folder: Path) -> None:
         run(folder, extensions, "--", *FLAGS, *WATCHED)
         try:
             run(folder, HERE / "training_run.py", PYTHONPATH=str(folder), EPP_COMPILED="never")
+            if not any(folder.glob("build/**/*.gcda")):
+                raise CompilingFailed("the picker that was watched wrote nothing down")
             learned = FOR_WHAT_WAS_SEEN
         except CompilingFailed as error:
-            print(f"no load to learn from, so it will be slower by some percent:\n{error}")
+            text = f"no load to learn from, so it will be slower by some percent:\n{error}"
+            print(text, flush=True)
     run(folder, extensions, "--", *FLAGS, *learned)
     for leftover in ("build", "extensions.json", "rarely_called.h", "pyproject.toml", "README.md"):
         path = folder / leftover

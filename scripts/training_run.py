@@ -1,7 +1,7 @@
 """A picker under load for some seconds, for the C compiler to see which way requests take.
 
-Real processes on loopback: two simulated model servers, the picker, and a gRPC client that plays
-the gateway. What it sends is what is frequent: chats short and long, answered at once or in many
+Real processes on loopback: simulated model servers, the picker, and a gRPC client that plays the
+gateway. What it sends is what is frequent: chats short and long, answered at once or in many
 pieces, in full and in light mode. The picker is the `epp` that this process finds first.
 """
 
@@ -10,27 +10,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import random
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
 
 from epp._pb import ext_proc_pb2 as pb
+from epp.local.stack import HOST, StackSettings, start_picker
 
 METHOD = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
-HOST = "127.0.0.1"
-START_SECONDS = 60.0
 LOAD_SECONDS = 120.0  # at most
 AT_ONCE = 32
-ENDPOINTS = 10  # at two servers, as ports of theirs
+MODEL_SERVERS = 10
 # Characters of the prompt, pieces of the answer, light mode, requests.
 KINDS = (
     (900, 1, False, 1500),
@@ -48,7 +41,7 @@ LAST = (
 
 
 class TrainingFailed(Exception):
-    """The picker did not start, or answered wrongly."""
+    """The picker answered wrongly."""
 
 
 def header_map(fields: dict[str, str]) -> pb.HttpHeaders:
@@ -111,7 +104,10 @@ async def load(port: int) -> None:
         for sent in waiting:
             await ask(channel, sent)
 
-    options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+    options = [
+        *(("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)),
+        ("grpc.enable_http_proxy", 0),  # whatever the environment says: all is on this machine
+    ]
     async with (
         grpc.aio.insecure_channel(f"{HOST}:{port}", options=options) as channel,
         asyncio.timeout(LOAD_SECONDS),
@@ -121,74 +117,13 @@ async def load(port: int) -> None:
             group.create_task(worker(channel))
 
 
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((HOST, 0))
-        return [one.getsockname()[1] for one in sockets]
-
-
-@contextlib.contextmanager
-def running(folder: Path, *arguments: str, ports: Sequence[int]) -> Iterator[None]:
-    """A process of ours while it listens; ended by a signal that lets it finish."""
-    output = folder / f"{arguments[0].strip('-')}.log"
-    with output.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "epp", *arguments], stdout=log, stderr=log
-        )
-    try:
-        until = time.monotonic() + START_SECONDS
-        for port in ports:
-            while not listens(port):
-                if process.poll() is not None or time.monotonic() > until:
-                    raise TrainingFailed(output.read_text()[-2000:])
-                time.sleep(0.05)  # noqa: TID251 - there is no loop
-        yield
-    finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
-
-
-def main() -> None:
-    with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
-        folder = Path(scratch)
-        *servers, grpc_port, health_port, metrics_port = free_ports(ENDPOINTS + 3)
-        listed = [{"name": f"e{n}", "address": HOST, "port": p} for n, p in enumerate(servers)]
-        (folder / "endpoints.yaml").write_text(json.dumps({"endpoints": listed}))
-        document = {
-            "apiVersion": "llm-d.ai/v1alpha1",
-            "kind": "EndpointPickerConfig",
-            "plugins": [
-                {
-                    "type": "file-discovery",
-                    "parameters": {"path": str(folder / "endpoints.yaml")},
-                }
-            ],
-            "dataLayer": {"discovery": {"pluginRef": "file-discovery"}},
-        }
-        (folder / "config.yaml").write_text(json.dumps(document))
-        simulate = [flag for port in servers for flag in ("--port", str(port))]
-        stack.enter_context(running(folder, "simulate", *simulate, ports=servers))
-        picker = (
-            *("--config-file", str(folder / "config.yaml"), "--host", HOST),
-            *("--secure-serving=false", "--metrics-endpoint-auth=false"),
-            *("--grpc-port", str(grpc_port), "--grpc-health-port", str(health_port)),
-            *("--metrics-port", str(metrics_port)),
-        )
-        stack.enter_context(running(folder, *picker, ports=[grpc_port]))
-        asyncio.run(load(grpc_port))
+async def main() -> None:
+    settings = StackSettings(simulated=MODEL_SERVERS)
+    with tempfile.TemporaryDirectory() as folder:
+        async with contextlib.AsyncExitStack() as stack:
+            picker = await start_picker(settings, Path(folder), stack, print)
+            await load(picker.grpc_port)
 
 
 if __name__ == "__main__":
-    os.environ["EPP_COMPILED"] = "never"  # which is: as it is found
-    main()
+    asyncio.run(main())

@@ -55,12 +55,50 @@ class Stack:
                 group.create_task(child.failed())
 
 
+@dataclass(slots=True)
+class Picker:
+    """What runs, once `start_picker` has returned: all but the gateway."""
+
+    grpc_port: int
+    metrics_port: int
+    model_servers: list[str]
+    children: list[Child]
+
+
 async def start_stack(
     settings: StackSettings, folder: Path, stack: AsyncExitStack, say: Callable[[str], None]
 ) -> Stack:
     """Everything started is registered on `stack`, to be stopped when it closes."""
     _check_free(settings.port)
     envoy = _find_envoy()
+    picker = await start_picker(settings, folder, stack, say)
+    say("starting Envoy")
+    document = bootstrap(
+        EnvoySettings(
+            listen_port=settings.port,
+            picker_port=picker.grpc_port,
+            model_servers=tuple(picker.model_servers),
+            mode=settings.mode,
+        )
+    )
+    envoy_config = folder / "envoy.json"
+    envoy_config.write_text(json.dumps(document), encoding="utf-8")
+    flags = ["--disable-hot-restart", "--concurrency", "2", "--log-level", "warning"]
+    command = (envoy, "-c", str(envoy_config), *flags)
+    gateway = await _start("envoy", command, folder, stack)
+    await _wait_listening(gateway, [settings.port])
+    return Stack(
+        f"http://{HOST}:{settings.port}",
+        f"http://{HOST}:{picker.metrics_port}",
+        picker.model_servers,
+        [*picker.children, gateway],
+    )
+
+
+async def start_picker(
+    settings: StackSettings, folder: Path, stack: AsyncExitStack, say: Callable[[str], None]
+) -> Picker:
+    """Model servers and the picker, registered on `stack` too. Needs no Envoy."""
     children: list[Child] = []
     if settings.backends:
         servers = [_resolve(url) for url in settings.backends]
@@ -82,23 +120,7 @@ async def start_stack(
     )
     children.append(await _start("picker", command, folder, stack))
     await _wait_listening(children[-1], [grpc_port])
-    say("starting Envoy")
-    document = bootstrap(
-        EnvoySettings(
-            listen_port=settings.port,
-            picker_port=grpc_port,
-            model_servers=tuple(servers),
-            mode=settings.mode,
-        )
-    )
-    envoy_config = folder / "envoy.json"
-    envoy_config.write_text(json.dumps(document), encoding="utf-8")
-    flags = ["--disable-hot-restart", "--concurrency", "2", "--log-level", "warning"]
-    command = (envoy, "-c", str(envoy_config), *flags)
-    children.append(await _start("envoy", command, folder, stack))
-    await _wait_listening(children[-1], [settings.port])
-    url = f"http://{HOST}:{settings.port}"
-    return Stack(url, f"http://{HOST}:{metrics_port}", servers, children)
+    return Picker(grpc_port, metrics_port, servers, children)
 
 
 async def _start(name: str, command: Sequence[str], folder: Path, stack: AsyncExitStack) -> Child:
