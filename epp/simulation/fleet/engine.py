@@ -12,14 +12,16 @@ from random import Random
 from typing import Final
 
 from epp.simulation.adapters import AdapterSlots
+from epp.simulation.fleet.encoder_cache import EncoderCache
 from epp.simulation.fleet.kv_cache import Holding, KvCache
 from epp.simulation.fleet.requests import FleetRequest
 from epp.simulation.fleet.segments import Segment, block_chain
 from epp.simulation.scheduler import EngineSettings
 
-# Why a request is not admitted to a step: the step computes as many tokens as it may, the batch has
-# as many requests, the KV cache has no room, or no place is left for one more adapter.
-HELD_UP: Final = ("prefill", "places", "memory", "adapters")
+# Why a request is not admitted to a step: the step computes as many tokens as it may, or encodes as
+# many for other servers, the batch has as many requests, the KV cache has no room, or no place is
+# left for one more adapter.
+HELD_UP: Final = ("prefill", "images", "places", "memory", "adapters")
 
 
 class FleetEngine:
@@ -37,18 +39,20 @@ class FleetEngine:
         self.first_tokens: list[FleetRequest] = []
         self.finished: list[FleetRequest] = []
         self.resumed: list[tuple[FleetRequest, float]] = []  # and the gap that a preemption made
+        # Admitted since the caller emptied it: their keys and values have come from elsewhere.
+        self.fetched: list[FleetRequest] = []
         self.decoded = 0  # requests that had their next token after the time of the step
         # What the present step does.
         self.prefilled_tokens = 0
-        self.prefill_seconds = self.load_seconds = 0.0  # of it, for prompts and for adapters
+        # Of it, for prompts, for images and for adapters.
+        self.prefill_seconds = self.encode_seconds = self.load_seconds = 0.0
         self.held_up = ""  # what it lacks to admit all who wait: a word of `HELD_UP`
         # What a scrape sees. It changes only at the end of a step, as in vLLM.
         self.running_seen = self.waiting_seen = 0
         self.usage_seen = 0.0
-        self.generated_seen = 0  # tokens of all answers so far
-        self.first_tokens_seen = 0  # requests that had one so far
-        self.preemptions = self.adapter_loads = 0
-        self.steps = 0
+        # Tokens of all answers so far, and requests that had one.
+        self.generated_seen = self.first_tokens_seen = 0
+        self.preemptions = self.adapter_loads = self.steps = 0
 
         self._rng = rng
         self._block = settings.block_size_tokens
@@ -56,6 +60,8 @@ class FleetEngine:
         self._waiting: deque[FleetRequest] = deque()
         self._running: dict[FleetRequest, None] = {}  # in order of admission
         self._prefills: list[tuple[FleetRequest, int]] = []  # of the present step, and tokens
+        self._encodes: list[FleetRequest] = []  # of the present step, with nothing but images
+        self._encoder_cache = EncoderCache(settings.max_num_batched_tokens)  # as vLLM's
         self._partial: FleetRequest | None = None  # running, its prompt not computed: the last one
         self._serial = 0
         self._blocked: FleetRequest | None = None
@@ -116,6 +122,8 @@ class FleetEngine:
 
     def can_hold(self, request: FleetRequest) -> bool:
         """Whether the whole cache has room for its prompt and its answer."""
+        if request.encode_only:
+            return True
         blocks = -(-(request.prompt_tokens + request.output_tokens) // self._block)
         return blocks <= self.cache.capacity
 
@@ -134,6 +142,16 @@ class FleetEngine:
         if self.ends_at == math.inf:
             self._start(now)
 
+    def let_go(self, request: FleetRequest, now: float) -> None:
+        """Free the blocks that were kept for it after its end. Who waits for them may begin."""
+        holding = request.holding
+        if holding is None:
+            return
+        self.cache.release(holding)
+        request.holding = None
+        if self.ends_at == math.inf and self._waiting:
+            self._start(now)
+
     def step(self) -> None:
         """End the present step and start the next."""
         now = self.ends_at
@@ -145,6 +163,8 @@ class FleetEngine:
             self._end_chunk(request, count, now, finished)
         if finished:
             self._retire(finished)
+        if self._encodes:
+            finished.extend(self._encodes)
         self.finished = finished
         self.running_seen = len(self._running)
         self.waiting_seen = len(self._waiting)
@@ -189,7 +209,10 @@ class FleetEngine:
     def _retire(self, finished: list[FleetRequest]) -> None:
         finished.sort(key=_serial_of)
         for request in finished:
-            self._free(request)
+            if request.keeps_blocks:
+                self._keep(request)
+            else:
+                self._free(request)
             del self._running[request]
             adapter = request.adapter
             if adapter:
@@ -216,13 +239,17 @@ class FleetEngine:
         del self._phases[(request.computed - self._round) % self._block][request]
 
     def _free(self, request: FleetRequest) -> None:
+        self.cache.release(self._keep(request))
+        request.holding = None
+        request.computed = 0
+
+    def _keep(self, request: FleetRequest) -> Holding:
+        """What it has computed can be found from now on."""
         holding = request.holding
         assert holding is not None
         holding.blocks = max(holding.blocks, -(-request.computed // self._block))
         self.cache.store(holding, request.computed // self._block)
-        self.cache.release(holding)
-        request.holding = None
-        request.computed = 0
+        return holding
 
     # The next step.
 
@@ -232,6 +259,8 @@ class FleetEngine:
             self._arrived.clear()
         prefills: list[tuple[FleetRequest, int]] = []
         self._prefills = prefills
+        if self._encodes:
+            self._encodes = []
         preempted = False
         growing = self._phases[-self._round % self._block]
         if growing:
@@ -256,7 +285,7 @@ class FleetEngine:
                 self.held_up = "memory"
             else:
                 self._admit(prefills, room, now)
-        if not self._decoding and not prefills:
+        if not self._decoding and not prefills and not self._encodes:
             self.ends_at = math.inf
             return
         self.started_at = now
@@ -264,10 +293,12 @@ class FleetEngine:
 
     def _seconds(self, prefills: list[tuple[FleetRequest, int]]) -> float:
         tokens, context, pairs = self._decoding, self._context, 0.0
-        computed = 0
+        computed = encoded = 0
         for request, count in prefills:
             tokens += count
             computed += count
+            if request.images and not request.encoded:
+                encoded += self._images_begun(request, count)
             if count == 1:
                 context += request.computed
             else:
@@ -275,14 +306,21 @@ class FleetEngine:
         self.prefilled_tokens = computed
         settings = self.settings
         read = settings.context_read(context, self.cache.held)
-        seconds = self.profile.step_seconds(tokens, self._decoding + len(prefills), read, pairs)
+        if tokens:
+            seconds = self.profile.step_seconds(tokens, self._decoding + len(prefills), read, pairs)
+        else:
+            seconds = self.profile.host_seconds
+        for request in self._encodes:
+            encoded += self._images_begun(request, request.prompt_tokens)
         alone = self._seconds_without_prefill(seconds) if prefills else seconds
-        sigma = settings.jitter_sigma
+        jitter, sigma = 1.0, settings.jitter_sigma
         if sigma:
             jitter = math.exp(self._rng.gauss(-sigma * sigma / 2, sigma))  # mean 1
             seconds *= jitter
             alone *= jitter
         self.prefill_seconds = seconds - alone
+        self.encode_seconds = encoded * self.profile.encoder_token_seconds * jitter
+        seconds += self.encode_seconds
         self.load_seconds = 0.0
         if settings.stall_probability and self._rng.random() < settings.stall_probability:
             seconds += self._rng.uniform(settings.stall_seconds[0], settings.stall_seconds[1])
@@ -294,6 +332,15 @@ class FleetEngine:
             self.load_seconds = settings.load_seconds(loads, self._slots.first_loads - before)
             seconds += self.load_seconds
         return seconds
+
+    def _images_begun(self, request: FleetRequest, count: int) -> int:
+        """Tokens of the images that the next `count` of its prompt need, and no cache has."""
+        tokens = 0
+        start, end = request.computed, request.computed + count
+        for begin, image in request.images:
+            if begin < end and start < begin + image.tokens:
+                tokens += self._encoder_cache.missing_tokens(image)
+        return tokens
 
     def _seconds_without_prefill(self, seconds: float) -> float:
         decoding = self._decoding
@@ -321,12 +368,16 @@ class FleetEngine:
         waiting, adapters = self._waiting, self._adapters
         while waiting:
             if room <= 0:
-                self.held_up = "prefill"
+                self.held_up = "images" if self._encodes else "prefill"
                 break
             if len(self._running) >= self.settings.max_num_seqs:
                 self.held_up = "places"
                 break
             request = waiting[0]
+            if request.encode_only:
+                room -= request.prompt_tokens
+                self._encodes.append(waiting.popleft())
+                continue
             adapter = request.adapter
             if adapter and not self._slots.fits(adapter, adapters.keys()):
                 passed_over.append(waiting.popleft())
@@ -368,6 +419,8 @@ class FleetEngine:
         if math.isnan(request.scheduled_at):
             request.scheduled_at = now
             request.cached_tokens = cached
+            if request.received_tokens:
+                self.fetched.append(request)
         cache.store(found, (start + count) // size)
         return count
 

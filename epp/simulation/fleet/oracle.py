@@ -135,7 +135,8 @@ def cost(
     budget = engine.settings.max_num_batched_tokens
     wait = max(0.0, engine.ends_at - now) if not engine.idle else 0.0
     before = _longer(engine, tokens, pairs)
-    work = _longer(engine, tokens + own, pairs + own_pairs) - before
+    work = _longer(engine, tokens + own, pairs + own_pairs) - before + _encoding(engine, request)
+    before += sum([_encoding(engine, other) for other in ahead])
     steps = (tokens + own) // budget + 1.0
     first_token = wait + before + work + steps * step
 
@@ -161,6 +162,15 @@ def _prefill(engine: FleetEngine, request: FleetRequest) -> tuple[float, float]:
     cached = engine.cached_tokens(request)
     missing = request.prompt_tokens - cached
     return missing, missing * (cached + missing / 2.0)
+
+
+def _encoding(engine: FleetEngine, request: FleetRequest) -> float:
+    """Seconds for the images that are not wholly in the prefix that is cached."""
+    if not request.images:
+        return 0.0
+    cached = engine.cached_tokens(request)
+    tokens = sum([image.tokens for begin, image in request.images if begin + image.tokens > cached])
+    return tokens * engine.profile.encoder_token_seconds
 
 
 def _longer(engine: FleetEngine, tokens: float, pairs: float) -> float:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from epp.simulation.fleet.engine import HELD_UP
-from epp.simulation.fleet.records import Record, RunRecords
+from epp.simulation.fleet.records import Record, RunRecords, ServerUse
+from epp.simulation.fleet.servers import ROLES_THAT_ANSWER
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +57,15 @@ class Outcome:
     waited_p99: float  # in the picker
     imbalance: float  # requests of the busiest server over the mean of those that answer
     fairness: float  # Jain index of the good share of flows; 1 is fair
-    # Of the time of all servers. The rest of the first three is idle.
+    # Of the time of all servers; where they have roles, of those of the role where it is the most.
+    # Of servers without roles the rest of the first four is idle.
     prefill_share: float  # steps take longer by this than their decodes alone
+    encoding_share: float  # of images
     decode_share: float
     loading_share: float  # of adapters
     kv_cache_usage: float  # mean share that live requests hold
     held_up_by_prefill: float  # somebody waits, for the step computes as much as it may
+    held_up_by_images: float  # for it encodes for other servers as much as it may
     held_up_by_places: float  # for the batch is full
     held_up_by_memory: float  # for the KV cache is full
     held_up_by_adapters: float  # for no adapter slot is free
@@ -85,10 +89,8 @@ def outcome_of(records: RunRecords, objectives: Objectives, servers: int) -> Out
             sent[record.server] += 1
     prompts = sum(record.prompt_tokens for record in served)
     uses = records.servers
-    time = seconds * servers
-    busy, prefilling = sum(use.busy for use in uses), sum(use.prefilling for use in uses)
-    loading = sum(use.loading for use in uses)
-    held_up = {what: sum(use.held_up.get(what, 0.0) for use in uses) / time for what in HELD_UP}
+    answering = sum(1 for use in uses if use.role in ROLES_THAT_ANSWER)
+    share = _Shares(uses, seconds)
     return Outcome(
         requests=len(asked),
         good_share=_share(good, len(asked)),
@@ -111,14 +113,38 @@ def outcome_of(records: RunRecords, objectives: Objectives, servers: int) -> Out
         hit_rate=_share(sum(record.cached_tokens for record in served), prompts),
         preemptions=_share(sum(record.preemptions for record in asked), len(asked)),
         waited_p99=quantile(waited, 0.99),
-        imbalance=_share(max(sent, default=0) * sum(use.answers for use in uses), sum(sent)),
+        imbalance=_share(max(sent, default=0) * answering, sum(sent)),
         fairness=_fairness(asked, objectives.met),
-        prefill_share=prefilling / time,
-        decode_share=(busy - prefilling - loading) / time,
-        loading_share=loading / time,
-        kv_cache_usage=sum(use.kv_cache for use in uses) / time,
-        **{f"held_up_by_{what}": share for what, share in held_up.items()},
+        prefill_share=share.of(lambda use: use.prefilling),
+        encoding_share=share.of(lambda use: use.encoding),
+        decode_share=share.of(_decoding),
+        loading_share=share.of(lambda use: use.loading),
+        kv_cache_usage=share.of(lambda use: use.kv_cache),
+        **{f"held_up_by_{what}": share.held_up_by(what) for what in HELD_UP},
     )
+
+
+def _decoding(use: ServerUse) -> float:
+    return use.busy - use.prefilling - use.encoding - use.loading
+
+
+class _Shares:
+    """Of the time of the servers of a role, the most that there is."""
+
+    def __init__(self, uses: Sequence[ServerUse], seconds: float) -> None:
+        self._seconds = seconds
+        self._by_role: dict[str, list[ServerUse]] = {}
+        for use in uses:
+            self._by_role.setdefault(use.role, []).append(use)
+
+    def of(self, seconds: Callable[[ServerUse], float]) -> float:
+        return max(
+            sum(seconds(use) for use in uses) / (len(uses) * self._seconds)
+            for uses in self._by_role.values()
+        )
+
+    def held_up_by(self, what: str) -> float:
+        return self.of(lambda use: use.held_up.get(what, 0.0))
 
 
 def quantile(ascending: Sequence[float], share: float) -> float:

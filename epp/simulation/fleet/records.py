@@ -77,9 +77,10 @@ class GapHistogram:
 class ServerUse:
     """What one server did in the window, in seconds."""
 
-    answers: bool = True  # else it only computes prompts for others
+    role: str = ""
     busy: float = 0.0  # in a step
     prefilling: float = 0.0  # that steps took longer than with their decodes alone
+    encoding: float = 0.0  # images
     loading: float = 0.0  # adapters
     kv_cache: float = 0.0  # times the share of the cache that live requests held
     held_up: dict[str, float] = field(default_factory=dict)  # with somebody waiting, by what for

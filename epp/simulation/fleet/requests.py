@@ -20,9 +20,13 @@ class FleetRequest:
         "cached_tokens",
         "chain",
         "computed",
+        "encode_only",
+        "encoded",
         "first_token_at",
         "generated",
         "holding",
+        "images",
+        "keeps_blocks",
         "last_token_at",
         "output_tokens",
         "preemptions",
@@ -43,10 +47,18 @@ class FleetRequest:
         self.segments = segments
         self.prompt_tokens = sum(segment.tokens for segment in segments)
         self.output_tokens = output_tokens
+        # Where the images begin in the prompt, and they.
+        self.images: Sequence[tuple[int, Segment]] = ()
         self.answer_key = answer_key  # of the segment that the answer is; 0 if nobody goes on
         self.adapter = adapter
         if self.prompt_tokens < 1 or output_tokens < 1:
             raise ValueError("a prompt and an answer have at least one token")
+        if any(segment.image for segment in segments):
+            self.images = _images(segments)
+        self.encode_only = False  # its images, and nothing else of it
+        self.encoded = False  # its images were encoded by other servers
+        # Whoever answers has yet to fetch keys and values: see `FleetEngine.let_go`.
+        self.keeps_blocks = False
         # Of the prompt, that another server computed and sent here. A preemption loses them.
         self.received_tokens = 0
         self.arrived_at = math.nan  # at the engine
@@ -62,3 +74,13 @@ class FleetRequest:
         self.serial = 0
         self.chain: Chain | None = None  # made when first looked up
         self.holding: Holding | None = None
+
+
+def _images(segments: Sequence[Segment]) -> Sequence[tuple[int, Segment]]:
+    found: list[tuple[int, Segment]] = []
+    begin = 0
+    for segment in segments:
+        if segment.image:
+            found.append((begin, segment))
+        begin += segment.tokens
+    return found

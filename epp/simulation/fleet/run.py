@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from itertools import count
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count, cycle
 from random import Random
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from epp.configured import Outside
 from epp.core.decision import Answer, Outcome, Placed, Waiting
 from epp.core.refusal import Refused
 from epp.core.request import RequestFacts
-from epp.core.stages import PREFILLER_HEADER
+from epp.core.stages import ENCODERS_HEADER, PREFILLER_HEADER
 from epp.director import Arrival, Cause, Ending
 from epp.payloads.payload import Payload
 from epp.simulation.fleet.clients import Ask, Clients
@@ -56,9 +56,17 @@ class Flight:
     # Where another server computes the prompt: what it is asked.
     prefill: FleetRequest | None = None
     prefiller: Server | None = None
+    prefill_engine: FleetEngine | None = None  # that keeps the blocks of it
+    # Where others encode the images: who is asked what.
+    encodes: dict[FleetRequest, Server] = field(default_factory=dict)
+    encoded_at: float = 0.0  # when what they made of them is where the prompt is computed
 
     def where(self, request: FleetRequest) -> Server | None:
-        return self.prefiller if request is self.prefill else self.server
+        if request is self.request:
+            return self.server
+        if request is self.prefill:
+            return self.prefiller
+        return self.encodes.get(request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +105,7 @@ class FleetRun:
             Server(n, profile, settings.fleet, Random(self._rng.random()))
             for n, profile in enumerate(settings.fleet.profiles)
         ]
-        self.records.servers = [ServerUse(answers=s.role != "prefill") for s in self.servers]
+        self.records.servers = [ServerUse(s.role) for s in self.servers]
         self._links = Links(settings.fleet.links, len(self.servers))
         self._onlooker.begins(self.servers)
         late = late_servers(settings.faults)
@@ -211,15 +219,20 @@ class FleetRun:
         self._onlooker.sent(server, flight.request)
         record.waited_seconds = placed.record.waited_seconds
         record.expected_cached_tokens = placed.record.cached_tokens
-        network = self.settings.network_seconds
-        prefiller = placed.decision.request_headers.get(PREFILLER_HEADER)
-        if prefiller is None:
-            self._at(self.now + network, self._deliver, flight)
-        else:
-            asked = flight.request
+        headers, asked = placed.decision.request_headers, flight.request
+        prefiller, encoders = headers.get(PREFILLER_HEADER), headers.get(ENCODERS_HEADER)
+        if prefiller is not None:
             flight.prefiller = self._by_authority[prefiller]
             flight.prefill = FleetRequest(asked.segments, 1, adapter=asked.adapter)
+            flight.prefill.keeps_blocks = True
+        network = self.settings.network_seconds
+        if encoders is not None and asked.images:
+            self._deal_out(flight, [self._by_authority[name] for name in encoders.split(",")])
+            self._at(self.now + 2 * network, self._deliver_images, flight)
+        elif prefiller is not None:
             self._at(self.now + 2 * network, self._deliver_prefill, flight)
+        else:
+            self._at(self.now + network, self._deliver, flight)
 
     def _told(self, outcomes: list[tuple[RequestFacts, Outcome]]) -> None:
         for facts, outcome in outcomes:
@@ -243,9 +256,43 @@ class FleetRun:
 
     # The servers.
 
+    # What follows up to `_deliver` is the work of the sidecar of the server that answers.
+
+    def _deal_out(self, flight: Flight, encoders: Sequence[Server]) -> None:
+        """Each image once, to all that the picker named in turn."""
+        images = {image.key: image for _, image in flight.request.images}
+        for image, server in zip(images.values(), cycle(encoders), strict=False):
+            part = FleetRequest((image,), 1)
+            part.encode_only = True
+            flight.encodes[part] = server
+
+    def _deliver_images(self, flight: Flight) -> None:
+        for part in list(flight.encodes):
+            if not self._submit(flight, part):
+                return
+
+    def _encoded(self, of: tuple[Flight, FleetRequest]) -> None:
+        """The embeddings go to whoever computes the prompt, which begins when all are there."""
+        flight, part = of
+        if flight.record.lost:
+            return
+        prompt = flight.prefill or flight.request
+        to = flight.where(prompt)
+        server = flight.encodes.pop(part)
+        assert to is not None
+        size = part.prompt_tokens * PROFILES[server.profile].embedding_token_bytes
+        flight.encoded_at = max(
+            flight.encoded_at, self._links.send((server.number, to.number), size, self.now)
+        )
+        if not flight.encodes:
+            prompt.encoded = True
+            over = self._deliver if flight.prefill is None else self._deliver_prefill
+            self._at(flight.encoded_at, over, flight)
+
     def _deliver_prefill(self, flight: Flight) -> None:
-        """As the sidecar of the server that answers does, before it asks its own engine."""
         assert flight.prefill is not None
+        assert flight.prefiller is not None
+        flight.prefill_engine = flight.prefiller.engine
         self._submit(flight, flight.prefill)
 
     def _prefilled(self, flight: Flight) -> None:
@@ -281,9 +328,26 @@ class FleetRun:
         self._flights[request] = flight
         idle = server.engine.idle
         server.engine.submit(request, self.now)
+        if server.engine.fetched:
+            self._fetched(server.engine)
         if idle:
             self._at(server.engine.ends_at, self._step, (server, server.engine))
         return True
+
+    def _fetched(self, engine: FleetEngine) -> None:
+        """Whose keys and values have another place now, and need that of the prefiller no more."""
+        for request in engine.fetched:
+            self._let_go(self._flights[request])
+        engine.fetched = []
+
+    def _let_go(self, flight: Flight) -> None:
+        prefiller, engine = flight.prefiller, flight.prefill_engine
+        if flight.prefill is None or prefiller is None or engine is not prefiller.engine:
+            return  # it crashed since, or never began
+        idle = engine.idle
+        engine.let_go(flight.prefill, self.now)
+        if idle and not engine.idle:
+            self._at(engine.ends_at, self._step, (prefiller, engine))
 
     def _step(self, of: tuple[Server, FleetEngine]) -> None:
         server, engine = of
@@ -296,6 +360,8 @@ class FleetRun:
             _note_use(records.servers[server.number], engine, seconds)
         engine.step()
         flights = self._flights
+        if engine.fetched:
+            self._fetched(engine)
         first_tokens = [r for r in engine.first_tokens if r is not flights[r].prefill]
         if measured:
             records.gaps.add(seconds, engine.decoded)
@@ -307,8 +373,12 @@ class FleetRun:
             self._at(back, self._first_token, flights[request])
         for request in engine.finished:
             flight = flights.pop(request)
-            over = self._prefilled if request is flight.prefill else self._end
-            self._at(back, over, flight)
+            if request is flight.request:
+                self._at(back, self._end, flight)
+            elif request is flight.prefill:
+                self._at(back, self._prefilled, flight)
+            else:
+                self._at(back, self._encoded, (flight, request))
         if not engine.idle:
             self._at(engine.ends_at, self._step, of)
 
@@ -346,7 +416,10 @@ class FleetRun:
         self.picker.director.reported(*late, self.now)
 
     def _lose(self, flight: Flight, status: int) -> None:
+        if flight.record.lost:
+            return  # another part of it was, before
         flight.record.lost = True
+        self._let_go(flight)
         ending = Ending(Cause.NATURAL, status=status)
         self._told(self.picker.director.finish(flight.facts, ending, self.now))
         self._ended(flight)
@@ -417,6 +490,7 @@ def _note_use(use: ServerUse, engine: FleetEngine, seconds: float) -> None:
     """Of a step that is about to end."""
     use.busy += seconds
     use.prefilling += engine.prefill_seconds
+    use.encoding += engine.encode_seconds
     use.loading += engine.load_seconds
     use.kv_cache += seconds * engine.cache.held / engine.cache.capacity
     if engine.held_up:

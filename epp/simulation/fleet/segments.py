@@ -17,6 +17,7 @@ class Segment:
 
     key: int
     tokens: int
+    image: bool = False  # has to be encoded before its tokens can be computed
 
 
 def block_chain(segments: Sequence[Segment], block_tokens: int) -> Chain:

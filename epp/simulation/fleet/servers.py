@@ -21,7 +21,8 @@ from epp.simulation.scheduler import EngineSettings
 GROUP = re.compile(r"(?:(\d+)x)?([a-z0-9-]+)(?::([a-z-]+))?")
 MOST_SERVERS = 2000
 PORT: Final = 8000
-ROLES: Final = ("prefill", "decode", "prefill-decode")
+ROLES_THAT_ANSWER: Final = ("", "decode", "prefill-decode", "encode-prefill-decode")
+ROLES: Final = (*ROLES_THAT_ANSWER[1:], "prefill", "encode", "encode-prefill")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ def slowed(profile: HardwareProfile, slowness: float) -> HardwareProfile:
         sequence_seconds=profile.sequence_seconds * slowness,
         context_seconds=profile.context_seconds * slowness,
         pair_seconds=profile.pair_seconds * slowness,
+        encoder_token_seconds=profile.encoder_token_seconds * slowness,
     )
 
 

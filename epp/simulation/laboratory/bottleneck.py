@@ -16,6 +16,7 @@ class Resource(StrEnum):
     ADAPTERS = "LoRA slots"
     PLACES = "places in the batch"
     PREFILL = "prefill"
+    ENCODE = "encoding of images"
     DECODE = "decode"
     NOTHING = "nothing"
 
@@ -25,6 +26,7 @@ REMEDIES: Final[Mapping[Resource, str]] = {
     Resource.ADAPTERS: "a larger max_loras, or fewer adapters to a pool",
     Resource.PLACES: "a larger max_num_seqs",
     Resource.PREFILL: "more servers, or prompts that share more",
+    Resource.ENCODE: "more servers that encode, or some for nothing else",
     Resource.DECODE: "more servers, or a tensor parallelism that is faster per token",
     Resource.NOTHING: "the fleet has room at this load",
 }
@@ -52,6 +54,7 @@ def bottleneck(figures: Mapping[str, float], tpot_objective_seconds: float) -> B
     prefill = max(figures["prefill_share"], figures["held_up_by_prefill"])
     takes = {
         Resource.PREFILL: prefill,
+        Resource.ENCODE: max(figures["encoding_share"], figures["held_up_by_images"]),
         Resource.DECODE: figures["decode_share"] * (slowness if slowness > 0 else 0.0),
     }
     scarce = max(waits, key=lambda resource: waits[resource])

@@ -16,7 +16,9 @@ BLENDS: Final = (("more-prefix", (1, 1, 6)), ("less-prefix", (2, 2, 1)))  # queu
 
 def candidates(fleet: Fleet) -> dict[str, str]:
     """Documents by name. Disaggregated serving is among them where servers have roles for it."""
-    useless = () if "prefill" in fleet.roles else DISAGGREGATED
+    useless = {
+        name for role, names in DISAGGREGATED.items() if role not in fleet.roles for name in names
+    }
     found = {DEFAULT: ""}
     found |= {name: policy(name) for name in POLICIES if name not in useless}
     slowest = min(prefill_rate(PROFILES[name]) for name in fleet.profiles)

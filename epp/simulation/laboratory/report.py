@@ -36,6 +36,7 @@ ROWS: Final = (
     ("imbalance", "busiest server over mean", 1, 2),
     ("fairness", "fairness (Jain)", 1, 3),
     ("prefill_share", "servers compute prompts %", 100, 1),
+    ("encoding_share", "servers encode images %", 100, 1),
     ("decode_share", "servers decode %", 100, 1),
     ("kv_cache_usage", "KV cache in use %", 100, 1),
 )
@@ -51,6 +52,8 @@ def table(comparison: Comparison, title: str) -> Table:
         if arm != arms[0]:
             shown.add_column(f"minus {arms[0]}", justify="right", style="dim", no_wrap=True)
     for name, label, factor, decimals in ROWS:
+        if name == "encoding_share" and not any(comparison.figure(a, name).mean for a in arms):
+            continue  # no workload of texts has anything of it
         cells = [label]
         for arm in arms:
             cells.append(_text(comparison.figure(arm, name), factor, decimals))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Final
 
-# For fleets whose servers have roles.
-DISAGGREGATED: Final = ("prefill-decode", "prefill-decode-by-cost")
+# For fleets whose servers have roles: of those that only compute prompts, or only encode images.
+DISAGGREGATED: Final[Mapping[str, Sequence[str]]] = {
+    "prefill": ("prefill-decode", "prefill-decode-by-cost"),
+    "encode": ("encode-apart", "encode-apart-by-cost"),
+}
 
 POLICIES: Final = (
     "random",
@@ -19,7 +23,8 @@ POLICIES: Final = (
     "lmetric",
     "dynamo",
     "marginal-cost",
-    *DISAGGREGATED,
+    *DISAGGREGATED["prefill"],
+    *DISAGGREGATED["encode"],
 )
 
 

@@ -127,6 +127,25 @@ def _lora(rng: Random) -> Iterator[Session]:
         yield (Turn((question,), answer, model=f"adapter-{adapter}"),)
 
 
+def _images(rng: Random) -> Iterator[Session]:
+    texts = Texts()
+    shared = texts.new(300)
+    while True:
+        seen = [
+            texts.new_image(lognormal(rng, 1200, 700, 100, 4000))
+            for _ in range(round(lognormal(rng, 3, 2.5, 1, 10)))
+        ]
+        questions = [
+            (
+                lognormal(rng, 60, 60, 10, 500),
+                lognormal(rng, 150, 120, 10, 800),
+                lognormal(rng, 15, 12, 2, 60) if turn else 0.0,
+            )
+            for turn in range(round(lognormal(rng, 2, 1.5, 1, 6)))
+        ]
+        yield conversation(texts, (shared, *seen), questions, f"images-{seen[0].key}")
+
+
 def _priorities(rng: Random) -> Iterator[Session]:
     texts = Texts()
     objectives = ["critical"] * 2 + ["standard"] * 6 + ["batch"] * 2
@@ -182,6 +201,11 @@ CATALOGUE: Final[Mapping[str, Workload]] = {
             drain_seconds=400.0,
         ),
         Workload("lora", "20 adapters for 4 slots", _lora, 1.0, 2.0, 0.060, adapters=20),
+        Workload(
+            "images",
+            "some images and a question or two about them",
+            *(_images, 2.05, 2.0, 0.060),
+        ),
         Workload("priorities", "three objectives", _priorities, 1.0, 2.0, 0.060),
     )
 }

@@ -37,6 +37,10 @@ class Texts:
         """A text of at least one token that nobody has seen."""
         return Segment(next(self._keys), max(1, round(tokens)))
 
+    def new_image(self, tokens: float) -> Segment:
+        """An image that nobody has seen, as so many tokens of a prompt."""
+        return Segment(next(self._keys), max(1, round(tokens)), image=True)
+
     def key(self) -> int:
         return next(self._keys)
 

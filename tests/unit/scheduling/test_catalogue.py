@@ -93,6 +93,7 @@ def test_every_plugin_is_found_by_its_type() -> None:
         "session-affinity-filter",
         "session-affinity-scorer",
         "token-load-scorer",
+        "uncached-multimodal-decider",
         "utilization-detector",
         "utilization-filter",
         "weighted-random-picker",

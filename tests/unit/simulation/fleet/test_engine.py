@@ -183,6 +183,48 @@ def test_of_a_prompt_that_was_received_only_the_last_token_is_computed() -> None
     assert engine.cached_tokens(FleetRequest([Segment(2, 8000)], 1)) == 7984
 
 
+def test_blocks_are_kept_for_who_fetches_them_and_others_wait_for_them() -> None:
+    limits = EngineSettings(PROFILES["8b-h100"], num_blocks=600, jitter_sigma=0.0)
+    engine = FleetEngine(limits, Random(1))
+    kept, waits = (FleetRequest([Segment(key, 8000)], 1) for key in (1, 2))
+    kept.keeps_blocks = True
+    engine.submit(kept, 0.0)
+    while not engine.idle:
+        engine.step()
+    assert engine.finished == [kept]
+    assert engine.cache.held == 500
+    engine.submit(waits, 10.0)
+    assert (engine.idle, engine.waiting, engine.held_up) == (True, 1, "memory")
+    engine.let_go(kept, 12.0)
+    assert not engine.idle
+    while not engine.idle:
+        engine.step()
+    assert waits.scheduled_at == 12.0
+    engine.let_go(kept, 20.0)  # once more changes nothing
+    assert engine.cache.held == 0
+    assert engine.cache.blocks_in_free_list() == engine.cache.capacity
+
+
+def test_an_image_is_encoded_in_the_step_that_reaches_it() -> None:
+    limits = EngineSettings(
+        PROFILES["8b-h100"],
+        num_blocks=2000,
+        max_num_batched_tokens=1000,
+        jitter_sigma=0.0,
+    )
+    engine = FleetEngine(limits, Random(1))
+    request = FleetRequest([Segment(1, 1500), Segment(2, 700, image=True), Segment(3, 100)], 2)
+    engine.submit(request, 0.0)
+    encoded = []
+    while not engine.idle:
+        encoded.append(engine.encode_seconds)
+        engine.step()
+    assert encoded == pytest.approx([0.0, 700 * 20e-6, 0.0, 0.0])
+    # With the prefix in the cache it is not needed again.
+    engine.submit(FleetRequest([*request.segments[:2], Segment(4, 100)], 2), 10.0)
+    assert engine.encode_seconds == 0.0
+
+
 def test_a_step_budget_below_the_sequences_is_refused() -> None:
     limits = EngineSettings(PROFILES["8b-h100"], num_blocks=65, max_num_batched_tokens=64)
     with pytest.raises(ValueError, match="below max_num_seqs"):

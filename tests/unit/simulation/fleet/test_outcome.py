@@ -54,7 +54,7 @@ def test_hits_and_balance() -> None:
 
 def test_who_only_computes_prompts_does_not_count_in_the_balance() -> None:
     records = RunRecords((10.0, 20.0), [served(server=1)] * 3 + [served(server=2)], ended_at=30.0)
-    records.servers = [ServerUse(answers=False), ServerUse(), ServerUse()]
+    records.servers = [ServerUse("prefill"), ServerUse("decode"), ServerUse("decode")]
     assert outcome_of(records, OBJECTIVES, 3).imbalance == 3 / 2
 
 
@@ -63,6 +63,19 @@ def test_fairness_is_of_the_good_share_of_flows() -> None:
     starved = outcome(served(flow="a"), refused(flow="b"), refused(flow="b"))
     assert equal.fairness == pytest.approx(1.0)
     assert starved.fairness == pytest.approx(0.5)
+
+
+def test_use_is_of_the_role_where_it_is_the_most() -> None:
+    records = RunRecords((10.0, 20.0), [served()], ended_at=30.0)
+    records.servers = [
+        ServerUse("prefill", busy=9.0, prefilling=9.0, held_up={"prefill": 8.0}),
+        ServerUse("encode", busy=6.0, encoding=6.0),
+        ServerUse("decode", busy=8.0, prefilling=1.0, kv_cache=4.0),
+        ServerUse("decode", busy=4.0),
+    ]
+    found = outcome_of(records, OBJECTIVES, 4)
+    assert (found.prefill_share, found.encoding_share, found.decode_share) == (0.9, 0.6, 0.55)
+    assert (found.held_up_by_prefill, found.kv_cache_usage) == (0.8, 0.2)
 
 
 def test_use_is_of_the_time_of_all_servers() -> None:

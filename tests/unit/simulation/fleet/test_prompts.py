@@ -37,3 +37,11 @@ def test_a_prompt_has_the_bytes_of_its_tokens(bytes_per_token: float) -> None:
 def test_the_model_is_the_adapter_or_the_base() -> None:
     assert payload_of(Turn((Segment(1, 1),), 1), 4.0).model == BASE_MODEL
     assert payload_of(Turn((Segment(1, 1),), 1, model="adapter-3"), 4.0).model == "adapter-3"
+
+
+def test_an_image_counts_by_its_pixels_and_equal_ones_are_equal() -> None:
+    image = Segment(1, 1000, image=True)
+    payload = payload_of(Turn((image, Segment(2, 10)), 1), 5.0)
+    assert payload.media_tokens == 765  # of 1024 pixels each, where the model has 784
+    assert len(payload.prompt) == 765 * 4 + 50
+    assert common(chain(image, Segment(2, 320)), chain(image, Segment(3, 320))) == 765 // 16

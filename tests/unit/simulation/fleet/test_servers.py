@@ -40,7 +40,7 @@ def test_a_group_can_have_a_role() -> None:
         ("8 8b-h100", "is not of the form"),
         ("0x8b-h100", "between 1 and 2000"),
         ("1999x8b-h100+2x8b-h100", "between 1 and 2000"),
-        ("8b-h100:encode", "role 'encode' is not simulated; there are prefill, decode"),
+        ("8b-h100:both", "role 'both' is not simulated; there are decode, prefill-decode"),
         ("8b-h100:", "is not of the form"),
     ],
 )

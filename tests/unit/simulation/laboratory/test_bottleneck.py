@@ -14,8 +14,10 @@ IDLE = {
     "held_up_by_adapters": 0.0,
     "held_up_by_places": 0.0,
     "held_up_by_prefill": 0.0,
+    "held_up_by_images": 0.0,
     "loading_share": 0.0,
     "prefill_share": 0.1,
+    "encoding_share": 0.0,
     "decode_share": 0.3,
     "tpot_p90": 0.02,
 }
@@ -31,6 +33,7 @@ IDLE = {
         ({"held_up_by_adapters": 0.08, "loading_share": 0.05}, Resource.ADAPTERS),
         ({"held_up_by_places": 0.2, "held_up_by_memory": 0.15}, Resource.PLACES),
         ({"prefill_share": 0.6}, Resource.PREFILL),
+        ({"encoding_share": 0.7, "prefill_share": 0.6}, Resource.ENCODE),
         ({"decode_share": 0.95}, Resource.NOTHING),  # it decodes fast enough
         ({"decode_share": 0.95, "tpot_p90": 0.045}, Resource.DECODE),
         ({"tpot_p90": math.nan, "held_up_by_prefill": 0.7}, Resource.PREFILL),

@@ -8,7 +8,7 @@ from epp.simulation.laboratory.candidates import DEFAULT, candidates, prefill_ra
 from epp.simulation.policies.catalogue import DISAGGREGATED, POLICIES
 from epp.simulation.profiles import PROFILES
 
-FOUND = candidates(parse_fleet("32b-h100-tp2+8b-h100:prefill"))
+FOUND = candidates(parse_fleet("32b-h100-tp2+8b-h100:prefill+8b-h100:encode"))
 
 
 @pytest.mark.parametrize("name", FOUND)
@@ -27,7 +27,16 @@ def test_there_is_the_default_and_what_others_ship() -> None:
 
 def test_without_roles_nobody_is_disaggregated() -> None:
     found = candidates(parse_fleet("32b-h100-tp2+8b-h100"))
-    assert set(FOUND) - set(found) == set(DISAGGREGATED)
+    apart = {name for names in DISAGGREGATED.values() for name in names}
+    assert set(FOUND) - set(found) == apart
+
+
+@pytest.mark.parametrize("role", DISAGGREGATED)
+def test_a_stage_has_servers_of_its_own_only_where_there_are_some(role: str) -> None:
+    found = candidates(parse_fleet(f"8b-h100:{role}+8b-h100:decode"))
+    assert set(FOUND) - set(found) == {
+        name for other, names in DISAGGREGATED.items() if other != role for name in names
+    }
 
 
 def test_sticky_is_fitted_to_the_slowest_server() -> None:

@@ -26,6 +26,7 @@ SIZES = {
     "reasoning": (1240, 3000),
     "lora": (400, 120),
     "priorities": (1000, 512),
+    "images": (3900, 150),
 }
 CLOSE = 0.05
 
