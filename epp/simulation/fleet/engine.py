@@ -68,8 +68,7 @@ class FleetEngine:
         self._blocked_at = -1
         # Decoding requests, all together. `_round` counts the steps with decodes, and `_phases`
         # says who needs a block in which round.
-        self._round = 0
-        self._decoding = 0
+        self._round = self._decoding = 0
         self._context = 0  # computed tokens of all
         self._phases: list[dict[FleetRequest, None]] = [{} for _ in range(self._block)]
         self._due: dict[int, list[FleetRequest]] = {}  # by the round that brings the last token
