@@ -14,7 +14,7 @@ from typing import Protocol
 from epp.core.decision import Answer, Lease, Outcome, Placed, Waiting
 from epp.core.endpoint import Endpoint
 from epp.core.refusal import Reason, Refused
-from epp.core.request import DEFAULT_FLOW, RequestFacts
+from epp.core.request import DEFAULT_FLOW, RequestFacts, bounded_name
 from epp.core.stages import Role
 from epp.core.stopwatch import Lap
 from epp.estimation.stay import Stay
@@ -361,8 +361,8 @@ class Director:
     def _identify(self, begun: Begun, arrival: Arrival) -> None:
         """Who asks for what: payload, priority, flow, target model. Raises Refused."""
         facts, reading = begun.facts, self.reading
-        named = reading.control(arrival, "inference-objective") or ""
-        facts.flow = (
+        named = bounded_name(reading.control(arrival, "inference-objective") or "")
+        facts.flow = bounded_name(
             reading.control(arrival, "inference-fairness-id")
             or _first(arrival.headers, reading.flow_headers)
             or DEFAULT_FLOW

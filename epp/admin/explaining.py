@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
 from aiohttp import web
+
+from epp.core.json_text import dumps
 
 MAX_BODY_BYTES: Final = 4 << 20
 
@@ -75,5 +76,5 @@ def _words(text: str) -> list[str]:
 
 
 async def _rendered(render: Render) -> web.Response:
-    body = await asyncio.to_thread(lambda: orjson.dumps(render()))
+    body = await asyncio.to_thread(lambda: dumps(render()))
     return web.Response(body=body, content_type="application/json")

@@ -28,10 +28,10 @@ def render(families: Iterable[Metric]) -> Iterator[bytes]:
                 continue  # doubles the page for what nobody reads
             lines.append(_line(sample))
             if len(lines) >= SAMPLES_PER_PIECE:
-                yield "".join(lines).encode()
+                yield "".join(lines).encode("utf-8", "replace")
                 lines.clear()
     if lines:
-        yield "".join(lines).encode()
+        yield "".join(lines).encode("utf-8", "replace")
 
 
 def _line(sample: Sample) -> str:

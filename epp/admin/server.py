@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 
-import orjson
 from aiohttp import web
 from prometheus_client.core import Metric
 
@@ -17,6 +16,7 @@ from epp.admin.access.gate import AccessGate
 from epp.admin.access.verdicts import Verdict
 from epp.admin.explaining import Explainer
 from epp.admin.exposition import CONTENT_TYPE, render
+from epp.core.json_text import dumps
 
 MAX_REQUEST_BYTES = 64 * 1024
 PAGE = files("epp.admin").joinpath("status.html").read_text(encoding="utf-8")
@@ -118,7 +118,7 @@ class AdminServer:
 
     async def _status(self, _request: web.Request) -> web.Response:
         assert self._views.status is not None
-        body = orjson.dumps(self._views.status())
+        body = dumps(self._views.status())
         return web.Response(body=body, content_type="application/json")
 
 

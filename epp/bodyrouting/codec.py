@@ -16,7 +16,13 @@ from epp.extproc.actions import (
     EndStream,
     SendBody,
 )
-from epp.extproc.events import RequestBody, RequestTrailers, ResponseBody, ResponseTrailers
+from epp.extproc.events import (
+    BodyMode,
+    RequestBody,
+    RequestTrailers,
+    ResponseBody,
+    ResponseTrailers,
+)
 from epp.extproc.http_status import immediate
 from epp.extproc.messages import (
     RESPONSE_BODY_GOES_ON,
@@ -67,7 +73,7 @@ class BodyCodec:
             case "request_headers":
                 return _request_headers(message)
             case "response_headers":
-                return ResponseHeaders()
+                return ResponseHeaders(_response_mode(message))
             case "request_trailers":
                 return RequestTrailers()
             case "response_trailers":
@@ -123,8 +129,14 @@ def _request_headers(message: pb.ProcessingRequest) -> RequestHeaders:
     )
     if message.HasField("protocol_config"):
         event.request_mode = body_mode(message.protocol_config.request_body_mode)
-        event.response_mode = body_mode(message.protocol_config.response_body_mode)
+    event.response_mode = _response_mode(message)
     return event
+
+
+def _response_mode(message: pb.ProcessingRequest) -> BodyMode:
+    if message.HasField("protocol_config"):
+        return body_mode(message.protocol_config.response_body_mode)
+    return BodyMode.NONE
 
 
 def _text(header: pb.HeaderValue) -> str:

@@ -27,7 +27,7 @@ class RequestHeaders:
 
 @dataclass(slots=True)
 class ResponseHeaders:
-    pass
+    response_mode: BodyMode = BodyMode.NONE  # counts where this is the first message
 
 
 @dataclass(slots=True)

@@ -212,8 +212,10 @@ class BodyExchange:
 
     # The response: in full duplex always seen, else only if it begins before we end the stream.
 
-    def _respond(self, _event: ResponseHeaders) -> list[Action]:
+    def _respond(self, event: ResponseHeaders) -> list[Action]:
         self._responding = True
+        if self.progress is Progress.IDLE:  # somebody before us answered, and the answer passes us
+            self._request.response_mode = event.response_mode
         actions: list[Action] = [AnswerResponseHeaders()]
         if self.progress is Progress.READING:  # the gateway answers by itself
             actions += self._finish(Note(Outcome.ABANDONED))

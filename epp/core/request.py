@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Final
 
 from epp.core.endpoint import Endpoint
@@ -12,6 +13,7 @@ from epp.core.estimate import PoolEstimate
 from epp.core.stopwatch import Lap
 
 DEFAULT_FLOW: Final = "default-flow"
+MAX_NAME_CHARACTERS: Final = 256
 
 
 @dataclass(slots=True, eq=False)
@@ -61,6 +63,14 @@ class RequestFacts:
         """Prompt tokens that the endpoint would have to compute: one at least, as engines do."""
         cached = int(self.cached_tokens.get(endpoint, 0) * endpoint.estimate.kept_share)
         return max(1, self.prompt_tokens - cached)
+
+
+def bounded_name(name: str) -> str:
+    """A name that a client chose, as it is kept: a longer one as its beginning and its hash."""
+    if len(name) <= MAX_NAME_CHARACTERS:
+        return name
+    digest = blake2b(name.encode("utf-8", "replace"), digest_size=16).hexdigest()
+    return f"{name[: MAX_NAME_CHARACTERS - len(digest) - 1]}~{digest}"
 
 
 def allows(subset: frozenset[str] | None, endpoint: Endpoint) -> bool:

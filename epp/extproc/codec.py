@@ -95,6 +95,7 @@ class Codec:
                 headers.get("content-encoding", ""),
                 end_of_stream,
                 around.served,
+                around.response_mode,
             )
         return RequestHeaders(
             headers,

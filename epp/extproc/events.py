@@ -51,6 +51,8 @@ class ResponseHeaders:
     content_encoding: str = ""
     end_of_stream: bool = False
     served: str = ""  # host:port that really served; empty if the gateway does not say
+    # Counts where this is the first message: somebody before us answered, and the answer passes us.
+    response_mode: BodyMode = BodyMode.FULL_DUPLEX_STREAMED
 
 
 @dataclass(slots=True)

@@ -80,6 +80,7 @@ class Exchange:
         "_placed",
         "_reader",
         "_received_at",
+        "_response_mode",
         "_saw_response_bytes",
         "_subset",
         "state",
@@ -90,6 +91,7 @@ class Exchange:
         self._limits = limits
         self._head: RequestHeaders | None = None
         self._received_at = 0.0
+        self._response_mode = BodyMode.NONE
         self._subset: frozenset[str] | None = None
         self._chunks: list[bytes] = []
         self._body_size = 0
@@ -125,6 +127,7 @@ class Exchange:
     def _begin_reading(self, event: RequestHeaders, now: float) -> list[Action]:
         self._head = event
         self._received_at = now
+        self._response_mode = event.response_mode
         self._subset = event.subset
         if event.end_of_stream or event.request_mode in (BodyMode.NONE, BodyMode.STREAMED):
             self._owed.append(event)
@@ -199,7 +202,7 @@ class Exchange:
             subset=self._subset,
             takes_lists=self._head.takes_lists,
             control=self._head.control,
-            shows_answer=self._head.response_mode is FULL,
+            shows_answer=self._response_mode is FULL,
         )
         return [Begin(arrival)]
 
@@ -242,14 +245,13 @@ class Exchange:
         return actions
 
     def _route(self, begun: Begun, placed: Placed, *, sized: bool) -> Route:
-        assert self._head is not None
         decision = placed.decision
         set_headers = dict(decision.request_headers)
         if sized and begun.body:
             set_headers["content-length"] = str(len(begun.body))
         if begun.generated_request_id:
             set_headers["x-request-id"] = begun.generated_request_id
-        light = self._head.response_mode is not FULL
+        light = self._response_mode is not FULL
         record, scores = placed.record, None
         if self._limits.emit_scores:
             pairs = zip(record.candidates, record.totals, strict=True)
@@ -287,6 +289,8 @@ class Exchange:
     def _begin_response(self, event: ResponseHeaders, now: float) -> list[Action]:
         if self.state is State.DONE:
             return [AnswerResponseHeaders()]
+        if self.state is State.IDLE:
+            self._response_mode = event.response_mode
         undecided = self.state is not State.FORWARDED
         self.state = State.RESPONDING
         self._ending.status = event.status
@@ -297,8 +301,7 @@ class Exchange:
             self._ending.cause = Cause.GATEWAY_ANSWERED
             return [*self._finish(), AnswerResponseHeaders()]
         assert self._placed is not None
-        assert self._head is not None
-        full = self._head.response_mode is FULL
+        full = self._response_mode is FULL
         actions: list[Action] = [Responding(event.served, event.status, full)]
         reply = AnswerResponseHeaders(self._placed.decision.response_headers_of(event.served))
         if full:
@@ -325,7 +328,7 @@ class Exchange:
         if self._reader is not None:
             data = self._reader.feed(event.data, event.end_of_stream)
             actions = [SendBody(Phase.RESPONSE, data, event.end_of_stream)]
-        elif self._head is not None and self._head.response_mode is FULL:
+        elif self._response_mode is FULL:
             actions = [SendBody(Phase.RESPONSE, event.data, event.end_of_stream)]
         else:
             actions = [AnswerResponseBody()]
@@ -363,10 +366,9 @@ class Exchange:
 
     def _close(self) -> list[Action]:
         # Where the response body is not sent to us, the end of the stream is its end.
-        if self.state is State.RESPONDING and self._ending.cause is Cause.CLIENT_DISCONNECT:
-            assert self._head is not None
-            if self._head.response_mode is BodyMode.NONE:
-                self._ending.cause = Cause.NATURAL
+        unseen = self.state is State.RESPONDING and self._response_mode is BodyMode.NONE
+        if unseen and self._ending.cause is Cause.CLIENT_DISCONNECT:
+            self._ending.cause = Cause.NATURAL
         self.state = State.DONE
         self._chunks.clear()
         self._owed.clear()

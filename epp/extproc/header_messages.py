@@ -41,7 +41,8 @@ def read(message: bytes) -> Found | None:
     """Kind, headers, end of stream, and the fields beside them as they are; None if it is unclear.
 
     Names are in lower case. Of a header that is there twice, the first counts. `raw_value` wins
-    over `value`; bytes that are not UTF-8 survive a round trip.
+    over `value`. Bytes that are not UTF-8 become U+FFFD: what is read here ends in labels, logs and
+    pages, and no value goes back to the gateway.
     """
     headers: dict[str, str] = {}
     kind, end_of_stream, beside = 0, False, b""
@@ -141,4 +142,4 @@ def _text(raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError:
-        return raw.decode("utf-8", "surrogateescape")
+        return raw.decode("utf-8", "replace")

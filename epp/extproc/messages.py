@@ -76,10 +76,10 @@ def body_pieces(action: SendBody) -> Iterable[bytes]:
 
 
 def set_header(mutation: pb.HeaderMutation, key: str, value: str) -> None:
-    """Replaces what the header had; a value that is no UTF-8 goes back as the bytes it came as."""
+    """Replaces what the header had."""
     option = mutation.set_headers.add()
     option.header.key = key
-    option.header.raw_value = value.encode("utf-8", "surrogateescape")
+    option.header.raw_value = value.encode("utf-8", "replace")
     option.append_action = OVERWRITE
 
 

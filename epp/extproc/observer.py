@@ -23,6 +23,7 @@ from epp.telemetry.metrics import FlowChildren, Metrics
 
 RECENT_DECISIONS: Final = 256
 RECENT_SNAPSHOTS: Final = 32  # of them, those that can be taken again: they are large
+LOGGED_CHARACTERS: Final = 512  # of what a client may make as long as it likes
 RULE_BYTES: Final = 4  # of a token, where nothing is learned of the model's tokenizer
 
 # Names of the outcomes in the flow-control metrics of the field.
@@ -172,10 +173,10 @@ def log_line(begun: Begun, ending: Ending, now: float) -> dict[str, object]:
     facts = begun.facts
     line: dict[str, object] = {
         "msg": "request",
-        "x-request-id": facts.request_id,
-        "path": facts.path,
-        "model": facts.model,
-        "target_model": facts.target_model,
+        "x-request-id": facts.request_id[:LOGGED_CHARACTERS],
+        "path": facts.path[:LOGGED_CHARACTERS],
+        "model": facts.model[:LOGGED_CHARACTERS],
+        "target_model": facts.target_model[:LOGGED_CHARACTERS],
         "objective": facts.objective,
         "priority": facts.priority,
         "flow": facts.flow,

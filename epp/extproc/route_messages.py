@@ -120,9 +120,8 @@ def _set_header(key: str, value: str) -> bytes:
 
 
 def _header(key: str, value: str) -> bytes:
-    """Replaces what the header had; a value that is no UTF-8 goes back as the bytes it came as."""
-    raw = value.encode("utf-8", "surrogateescape")
-    pair = field(_KEY, key.encode()) + field(_RAW_VALUE, raw)
+    """Replaces what the header had."""
+    pair = field(_KEY, key.encode()) + field(_RAW_VALUE, value.encode("utf-8", "replace"))
     return field(_SET_HEADERS, field(_HEADER, pair) + _OVERWRITE)
 
 
@@ -131,7 +130,6 @@ def _text_entry(key: str, text: str) -> bytes:
 
 
 def _text(key: str, text: str) -> bytes:
-    """A text of a Struct is UTF-8, so what is none becomes question marks."""
     return _entry(key, field(_TEXT, text.encode("utf-8", "replace")))
 
 

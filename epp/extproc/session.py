@@ -93,10 +93,15 @@ class ExtProcSession:
     def settle(self, outcome: Outcome) -> None:
         assert self._begun is not None
         self._begun.outcome = outcome
-        if isinstance(outcome, Placed):
-            self._board.placed(outcome.decision)
         now = self._board.now()
-        self._board.observer.settled(self._begun, outcome, now)
+        try:
+            if isinstance(outcome, Placed):
+                self._board.placed(outcome.decision)
+            self._board.observer.settled(self._begun, outcome, now)
+        except Exception:
+            log.exception("bug: a request that waited failed inside the picker")
+            self._fail()
+            return
         self._step(_event_of(self._begun, outcome), now)
 
     def body_expired(self) -> None:

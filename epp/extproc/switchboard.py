@@ -6,6 +6,7 @@ The only place that holds sessions, the clock and the timer. Everything runs on 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
@@ -18,10 +19,12 @@ from epp.extproc.body_deadlines import BodyDeadlines
 from epp.extproc.events import Event
 from epp.telemetry.trace_context import TracePart
 
+log = logging.getLogger(__name__)
+
 
 class Waiter(Protocol):
     def settle(self, outcome: Outcome) -> None:
-        """The outcome that a waiting request was promised."""
+        """The outcome that a waiting request was promised. Must not raise."""
         ...
 
 
@@ -103,9 +106,12 @@ class Switchboard:
         now = self.now()
         self._waiters.pop(begun.facts, None)
         outcomes = self.director.finish(begun.facts, ending, now)
-        self.observer.finished(begun, ending, now)
-        if self.tracer is not None:
-            self.tracer.finished(begun, ending, now)
+        try:
+            self.observer.finished(begun, ending, now)
+            if self.tracer is not None:
+                self.tracer.finished(begun, ending, now)
+        except Exception:  # others have been placed by now, and wait to hear of it
+            log.exception("bug: the end of a request could not be counted")
         self.deliver(outcomes)
 
     def something_changed(self) -> None:

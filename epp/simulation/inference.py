@@ -60,7 +60,7 @@ class Inference:
     ) -> web.StreamResponse:
         self._controls.raise_planned_failure()
         call = parse(await request.read())
-        wanted, words = self._prepare(call, request.headers.get("x-request-id"))
+        wanted, words = self._prepare(call, _text(request.headers.get("x-request-id", "")))
         try:
             generation = self._runtime.submit(wanted, self._pinned_rank(request))
         except QueueFull as error:
@@ -78,7 +78,7 @@ class Inference:
             self.in_flight -= 1
             self._runtime.abort(wanted)
 
-    def _prepare(self, call: Generate, request_id: str | None) -> tuple[EngineRequest, array[int]]:
+    def _prepare(self, call: Generate, request_id: str) -> tuple[EngineRequest, array[int]]:
         """The request as the engine sees it, and the tokens of its answer."""
         adapter = self._adapter(call.model)
         prompt, limit = call.prompt, call.max_output_tokens
@@ -194,3 +194,8 @@ class Inference:
             }
             text = orjson.dumps({"named_metrics": named}).decode()
             response.headers["endpoint-load-metrics"] = f"JSON {text}"
+
+
+def _text(header: str) -> str:
+    """Bytes that are no UTF-8 as question marks: it becomes part of the answer."""
+    return header.encode("utf-8", "replace").decode()

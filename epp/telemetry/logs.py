@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import orjson
+from epp.core.json_text import dumps
 
 # Attributes that every LogRecord has; what else is on one came as a field of ours.
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -79,7 +79,7 @@ class JsonLines(logging.Formatter):
         line.update((k, v) for k, v in vars(record).items() if k not in STANDARD)
         if record.exc_info:
             line["stacktrace"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
+        return dumps(line, str).decode()
 
 
 class PlainLines(logging.Formatter):
@@ -111,7 +111,7 @@ class RequestLog:
     def write(self, fields: Mapping[str, object]) -> None:
         timestamp = int(time.time() * 1e6) / 1e6
         line = {"level": "info", "ts": timestamp, "logger": "epp.requests", **fields}
-        self._writer.put(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
+        self._writer.put(dumps(line, str) + b"\n")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ DISAGGREGATION: Final = ("plugin_name", "plugin_type", "model_name", "decision_t
 OLD_DISAGGREGATION: Final = "pd-profile-handler"  # has a family of its own
 OTHER: Final = "other"
 MAX_EXEMPT: Final = 10_000
+# Of a value that clients choose: each stands on every page some hundred times, once a bucket.
+MAX_LABEL_CHARACTERS: Final = 256
 PREFIX_INDEX: Final = {  # labels of the one index there is
     "plugin_name": "prefix-cache",
     "plugin_type": "approx-prefix-cache-producer",
@@ -27,7 +29,7 @@ DISPATCHED: Final = "Dispatched"  # the flow-control outcome of a request that w
 
 
 class LabelCap:
-    """Folds all values beyond the first `limit` distinct ones into `other`."""
+    """Folds all values beyond the first `limit` distinct ones, and very long ones, into `other`."""
 
     def __init__(self, limit: int = 1000) -> None:
         self._limit = limit
@@ -37,7 +39,7 @@ class LabelCap:
     def __call__(self, value: str) -> str:
         if value in self._known:
             return value
-        if len(self._known) > self._limit:
+        if len(self._known) > self._limit or len(value) > MAX_LABEL_CHARACTERS:
             return OTHER
         self._known[value] = None
         return value

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.request import urlopen
 
 from epp.envoyconfig.listener import LISTENER
@@ -40,6 +40,13 @@ def validate(config: Mapping[str, object], folder: Path) -> str:
         check=False,
     )
     return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def put_first(config: Mapping[str, Any], http_filter: Mapping[str, object]) -> None:
+    """In front of all HTTP filters of a generated configuration, as a gateway's own would be."""
+    for listener in config["static_resources"]["listeners"]:
+        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        manager["http_filters"] = [http_filter, *manager["http_filters"]]
 
 
 @contextmanager

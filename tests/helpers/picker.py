@@ -19,7 +19,7 @@ from epp.envoyconfig.bootstrap import bootstrap
 from epp.envoyconfig.settings import EnvoySettings, Mode
 from epp.simulation.server import SimulatedServer
 from epp.simulation.settings import ServerSettings
-from tests.helpers.envoy import RunningEnvoy
+from tests.helpers.envoy import RunningEnvoy, put_first
 from tests.helpers.process import START_SECONDS, ServerProcess, free_ports, new_folder
 
 TRANSPORT_VARIABLE = "EPP_TEST_TRANSPORT"
@@ -151,6 +151,7 @@ async def running_stack(
     flags: Sequence[str] = (),
     roles: Sequence[str] = (),  # of the servers, in order
     environment: Mapping[str, str] | None = None,  # of the picker, added to ours
+    first_filter: Mapping[str, object] | None = None,  # of Envoy, before all others
     **envoy: object,
 ) -> AsyncIterator[Stack]:
     """Simulated servers in this process, or in theirs; the picker and Envoy always in theirs."""
@@ -179,7 +180,10 @@ async def running_stack(
                 mode=mode,
                 **envoy,  # type: ignore[arg-type]
             )
-            with RunningEnvoy(bootstrap(settings)) as running:
+            configuration = bootstrap(settings)
+            if first_filter is not None:
+                put_first(configuration, first_filter)
+            with RunningEnvoy(configuration) as running:
                 yield Stack(servers, picker, running, mode, addresses, processes)
     finally:
         for one in servers:

@@ -379,3 +379,50 @@ async def test_a_client_that_leaves_frees_its_place(mode: Mode) -> None:
             stream = await started(client, 5000)
             await stream.close()
             await eventually(lambda: nothing_held(stack))
+
+
+FAULT = {
+    "name": "envoy.filters.http.fault",
+    "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault",
+        "abort": {"http_status": 418, "percentage": {"numerator": 100}},
+    },
+}
+
+
+@MODES
+async def test_what_a_filter_before_us_answers_reaches_the_client(mode: Mode) -> None:
+    """As tokens that are not valid and rate limits do: we see the answer and never the request."""
+    async with (
+        running_stack(mode, first_filter=FAULT) as stack,
+        aiohttp.ClientSession() as session,
+        session.post(f"{stack.envoy.url}/v1/chat/completions", json={"model": "sim"}) as answer,
+    ):
+        assert (answer.status, await answer.text()) == (418, "fault filter abort")
+        spurious = stack.envoy.stats("http.")
+        assert not [name for name, count in spurious.items() if "spurious" in name and count]
+
+
+ODD_HEADERS = ("x-request-id", "x-llm-d-inference-fairness-id", "x-llm-d-inference-objective")
+
+
+@MODES
+@pytest.mark.parametrize("name", ODD_HEADERS)
+async def test_bytes_that_are_no_text_harm_nobody(mode: Mode, name: str) -> None:
+    """A client may put any bytes into a header. Clients of Python would not."""
+    body = b'{"model": "sim", "max_tokens": 2, "messages": [{"role": "user", "content": "hi"}]}'
+    head = (
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+        b"connection: close\r\ncontent-length: %d\r\n%s: caf\xe9\r\n\r\n"
+    )
+    async with running_stack(mode) as stack:
+        host, _, port = stack.envoy.url.removeprefix("http://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(head % (len(body), name.encode()) + body)
+        answer = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        assert answer.startswith(b"HTTP/1.1 200")
+        await eventually(lambda: nothing_held(stack))
+        await eventually(lambda: len(stack.picker.request_lines()) == 1)
+        assert stack.picker.metric("llm_d_epp_request_total", model_name="sim") == 1
+        assert not [line for line in stack.picker.lines() if line["level"] == "error"]

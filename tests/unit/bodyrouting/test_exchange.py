@@ -425,6 +425,17 @@ def test_an_answer_of_the_gateway_itself_passes_whole() -> None:
     assert note(everything(*events)) == Note(Outcome.ABANDONED)
 
 
+def test_an_answer_of_somebody_before_us_passes_as_it_is_sent() -> None:
+    events = [ResponseHeaders(FULL), ResponseBody(b"a"), ResponseTrailers()]
+    assert played(*events) == [
+        AnswerResponseHeaders(),
+        SendBody(Phase.RESPONSE, b"a", False),
+        AnswerTrailers(Phase.RESPONSE),
+    ]
+    events = [ResponseHeaders(BodyMode.STREAMED), ResponseBody(b"a", True)]
+    assert played(*events) == [AnswerResponseHeaders(), AnswerResponseBody()]
+
+
 def test_a_model_server_that_answers_early_does_not_cut_the_request() -> None:
     events = [
         head(FULL, FULL),

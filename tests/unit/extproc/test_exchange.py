@@ -417,6 +417,23 @@ def test_the_gateways_own_answer_before_the_decision_gives_everything_back() -> 
     assert actions[0].ending.cause is Cause.GATEWAY_ANSWERED
 
 
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [(FULL, SendBody), (BodyMode.STREAMED, AnswerResponseBody)],
+)
+def test_an_answer_of_somebody_before_us_passes_as_it_is_sent(
+    mode: BodyMode, kind: type[Action]
+) -> None:
+    """A filter that refuses a request shows us nothing but its refusal."""
+    exchange = an_exchange()
+    play(exchange, *(ResponseHeaders(401, response_mode=mode), [AnswerResponseHeaders]))
+    actions = play(exchange, *(ResponseBody(b"no", True), [kind]))
+    if kind is SendBody:
+        assert actions == [SendBody(Phase.RESPONSE, b"no", True)]
+    assert exchange.state is State.DONE
+    play(exchange, *(HalfClosed(), [EndStream]))
+
+
 def test_half_close_while_waiting_still_gets_its_answer() -> None:
     play(
         an_exchange(),

@@ -111,11 +111,11 @@ def test_a_flow_that_a_client_named_oddly_does_no_harm(flow: str) -> None:
     assert metadata[names.OWN_NAMESPACE]["flow"] == flow.replace("\udce9", "?")
 
 
-def test_a_header_of_other_bytes_goes_back_as_they_came() -> None:
-    route = Route("10.0.0.1:80", {"x-request-id": b"\xff".decode("utf-8", "surrogateescape")})
+def test_a_header_that_is_no_text_does_no_harm() -> None:
+    route = Route("10.0.0.1:80", {"x-request-id": "\udcff"})
     reply = xds.ProcessingResponse.FromString(route_messages.answer(REQUEST_HEADERS, route, b""))
     option = reply.request_headers.response.header_mutation.set_headers[1]
-    assert option.header.raw_value == b"\xff"
+    assert option.header.raw_value == b"?"
 
 
 def test_what_is_kept_is_bounded() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from epp.core.decision import Endpoints, Lease
+from epp.director import Begun, Ending
 from epp.extproc.actions import Action, AnswerResponseHeaders, Immediate, SendBody
 from epp.extproc.body_deadlines import BodyDeadlines
 from epp.extproc.codec import Codec
@@ -17,6 +18,7 @@ from epp.telemetry.trace_context import ALL_IDS, Sampler, TracePart
 from tests.helpers.build import an_endpoint
 from tests.helpers.session import (
     Desk,
+    Noted,
     RememberingStream,
     full_request,
     light_request,
@@ -258,3 +260,42 @@ async def test_without_a_tracer_no_trace_begins() -> None:
         session.received(message)
     assert "traceparent" not in set_headers(stream)
     session.closed()
+
+
+class Failing(Noted):
+    """An observer with a bug, as none should have."""
+
+    def __init__(self, broken: str) -> None:
+        super().__init__()
+        self.broken = broken
+
+    def settled(self, begun: Begun, outcome: object, now: float) -> None:
+        super().settled(begun, outcome, now)
+        if self.broken == "settled" and len(self.outcomes) == 2:
+            raise RuntimeError("cannot count this")
+
+    def finished(self, begun: Begun, ending: Ending, now: float) -> None:
+        super().finished(begun, ending, now)
+        if self.broken == "finished":
+            raise RuntimeError("cannot count this")
+
+
+@pytest.mark.parametrize("broken", ["settled", "finished"])
+async def test_a_bug_in_the_books_keeps_nobody_waiting(broken: str) -> None:
+    desk = Desk()
+    desk.board.observer = Failing(broken)
+    streams = [desk.open() for _ in range(3)]
+    for session, _ in streams:
+        for message in full_request():
+            session.received(message)
+    (first, _), (second, told), (third, last) = streams
+    first.closed()
+    if broken == "settled":  # the one that it is about fails, and the next has its place
+        assert told.kinds == ["immediate_response"]
+    else:
+        assert told.kinds == ["request_headers", "request_body"]
+        second.closed()
+    assert last.kinds == ["request_headers", "request_body"]
+    third.closed()
+    assert desk.picker.ledger.leases_held == 0
+    assert len(desk.board) == 0

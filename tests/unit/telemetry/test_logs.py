@@ -81,3 +81,16 @@ def test_a_reader_that_went_away_stops_nothing() -> None:
     lines.close()
     os.close(writer)
     assert lines.dropped == 1
+
+
+def test_what_json_has_no_form_for_costs_no_line() -> None:
+    reader, writer = os.pipe()
+    lines = LineWriter(writer)
+    RequestLog(lines, enabled=True).write({"flow": "caf\udce9", "tokens": 10**30})
+    lines.close()
+    os.close(writer)
+    with os.fdopen(reader) as stream:
+        [line] = stream
+    found = json.loads(line)
+    assert (found["flow"], found["tokens"]) == ("caf\udce9", 10**30)
+    assert json.loads(JsonLines().format(a_record(flow="\udce9")))["flow"] == "\udce9"

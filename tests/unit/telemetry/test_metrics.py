@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from epp.telemetry.metrics import MAX_EXEMPT, OTHER, LabelCap, Metrics
+from epp.telemetry.metrics import MAX_EXEMPT, MAX_LABEL_CHARACTERS, OTHER, LabelCap, Metrics
 
 
 def test_values_beyond_the_cap_are_folded() -> None:
@@ -72,3 +72,10 @@ def test_names_of_plugins_are_bounded() -> None:
         if sample.name == "llm_d_epp_plugin_duration_seconds_count"
     }
     assert counts == {"a": 2, OTHER: 2}
+
+
+def test_a_value_that_would_fill_pages_is_folded_and_uses_no_budget() -> None:
+    cap = LabelCap(1)
+    longest = "x" * MAX_LABEL_CHARACTERS
+    assert cap(longest + "x") == OTHER
+    assert cap(longest) == longest
