@@ -38,6 +38,7 @@ COMPILED = (
     "director.py",
     "compose.py",
     "configured.py",
+    "datalayer/answer_health.py",
     "datalayer/ledger.py",
     "datalayer/store.py",
     "estimation/*.py",
