@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from epp.config.settings import Configuration
 from epp.configured import Configured, Outside, Rooms, begin_comparing, configure
 from epp.core.decision import Answer, Outcome
 from epp.core.endpoint import Endpoint, EndpointMetrics
-from epp.core.request import RequestFacts
+from epp.core.request import RequestFacts, allows
 from epp.core.shadows import ShadowCounts, ShadowStatus
+from epp.datalayer.answer_health import AnswerHealth
 from epp.datalayer.ledger import Ledger
 from epp.datalayer.models.catalogue import ModelCatalogue
 from epp.datalayer.store import Change, EndpointStore
@@ -163,14 +165,19 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
             limits, configured.attempt, configured.fit_class, lambda: not store.candidates
         )
 
-    def forget(change: Change) -> None:
+    health = AnswerHealth(store, outside.on_pause)
+
+    def follow(change: Change) -> None:
+        for endpoint in change.added:
+            ledger.expect(endpoint)
         for endpoint in change.removed:
             ledger.forget(endpoint)
             index.forget(endpoint)
             estimation.forget(endpoint)
             models.forget(endpoint)
+            health.forget(endpoint)
 
-    store.subscribe(forget)
+    store.subscribe(follow)
     router = ModelRouter(configuration.routing, outside.on_rewrite)
     director = Director(
         router=router,
@@ -181,10 +188,12 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         read_payload=outside.read_payload,
         reading=configured.reading,
         endpoint_at=lambda authority: _endpoint_at(store, authority),
-        answer_for=_model_lister(models, store),
+        answer_for=partial(_model_list, models, store),
         new_request_id=outside.new_request_id,
         admit=lambda facts: configured.admit(facts, outside.rng),
         succeeded=configured.succeeded,
+        answered=health.answered,
+        look=health.look,
     )
     picker = Picker(
         configuration,
@@ -208,17 +217,17 @@ def _endpoint_at(store: EndpointStore, authority: str) -> Endpoint | None:
     return next((e for e in store.endpoints if e.authority == authority), None)
 
 
-def _model_lister(
-    models: ModelCatalogue, store: EndpointStore
-) -> Callable[[str, str], Answer | None]:
+def _model_list(
+    models: ModelCatalogue,
+    store: EndpointStore,
+    method: str,
+    path: str,
+    subset: frozenset[str] | None,
+) -> Answer | None:
     """What the whole pool offers is asked of us; any one server knows only its own."""
-
-    def answer_for(method: str, path: str) -> Answer | None:
-        if method != "GET" or path.rstrip("/") != "/v1/models":
-            return None
-        document = models.document(store.candidates)
-        if document is None:
-            return None
-        return Answer(200, {"content-type": "application/json"}, document)
-
-    return answer_for
+    if method != "GET" or path.rstrip("/") != "/v1/models":
+        return None
+    document = models.document([e for e in store.candidates if allows(subset, e)])
+    if document is None:
+        return None
+    return Answer(200, {"content-type": "application/json"}, document)

@@ -45,6 +45,8 @@ class Outside:
     new_request_id: Callable[[], str]
     read_payload: Callable[[Arrival], Payload] = read_arrival
     on_rewrite: Callable[[str, str, str], None] = lambda _rewrite, _model, _target: None
+    # An endpoint that is left out for so many seconds since it answers errors; 0: it answers again.
+    on_pause: Callable[[Endpoint, float], None] = lambda _endpoint, _seconds: None
     sample: Sample | None = None  # asked before every attempt to place a request
     shadowing: Shadowing | None = None  # None: shadow profiles do not run
     stopwatch: Stopwatch | None = None  # None: no plugin is timed

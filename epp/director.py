@@ -184,11 +184,14 @@ class Director:
     read_payload: Callable[[Arrival], Payload]  # raises Refused for what no engine would take
     reading: Reading
     endpoint_at: Callable[[str], Endpoint | None]
-    answer_for: Callable[[str, str], Answer | None]  # method, path
+    answer_for: Callable[[str, str, frozenset[str] | None], Answer | None]  # method, path, subset
     new_request_id: Callable[[], str]
     admit: Callable[[RequestFacts], None] = lambda _facts: None  # raises Refused
     # Request, endpoint picked, endpoint that served, time.
     succeeded: Callable[[RequestFacts, Endpoint, Endpoint, float], None] = lambda *_: None
+    # Endpoint that answered, status, time; and to look who may be tried again.
+    answered: Callable[[Endpoint, int, float], None] = lambda *_: None
+    look: Callable[[float], None] = lambda _now: None
     _flights: dict[RequestFacts, Flight] = field(default_factory=dict)
 
     def begin(self, arrival: Arrival, now: float) -> Begun:
@@ -209,7 +212,8 @@ class Director:
         )
         begun = Begun(facts, arrival.body, Waiting(now), generated)
         try:
-            if (answer := self.answer_for(headers.get(":method", ""), path)) is not None:
+            answer = self.answer_for(headers.get(":method", ""), path, arrival.subset)
+            if answer is not None:
                 begun.outcome = answer
                 return begun
             self._identify(begun, arrival)
@@ -240,13 +244,16 @@ class Director:
         flight = self._flights.get(facts)
         if flight is None:
             return False
-        picked = flight.serves
+        picked, moved = flight.serves, False
         server = picked if served in ("", flight.told) else self.endpoint_at(served)
         succeeded = flight.succeeded = 200 <= status < 300
+        if server is not None:
+            self.answered(server, status, now)
         if server is not None and server is not picked:
             for lease in flight.leases:
                 if lease.endpoint is picked:
                     self.load.move(lease, server)
+                    moved = True
             if flight.stay is not None:
                 self.estimates.moved(flight.stay, server, now)
             flight.serves, flight.told = server, server.authority
@@ -257,7 +264,8 @@ class Director:
         if not succeeded:
             for endpoint, blocks in flight.credited_beside:
                 self.index.remove(endpoint, blocks)
-        return not body_follows and self._end_early(flight, succeeded, now)
+        ended = not body_follows and self._end_early(flight, succeeded, now)
+        return moved or ended
 
     def first_token(self, facts: RequestFacts, now: float) -> bool:
         """A server has computed the prompt. Never told where the response is not seen.
@@ -305,7 +313,8 @@ class Director:
             self.index.reported(request_id, served, usage.completion_tokens)
 
     def pass_time(self, now: float) -> None:
-        """Prefills that are taken to be over by now end."""
+        """Prefills that are taken to be over by now end, and pauses of endpoints."""
+        self.look(now)
         self._end_prefills(self.estimates.over(now))
 
     def something_changed(self, now: float) -> list[tuple[RequestFacts, Outcome]]:

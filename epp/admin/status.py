@@ -72,6 +72,7 @@ def _endpoint(sources: StatusSources, endpoint: Endpoint, now: float) -> dict[st
         "name": f"{endpoint.namespace}/{endpoint.name}",
         "address": endpoint.authority,
         "reachable": endpoint.reachable,
+        "paused": endpoint.paused,
         "in_flight": load.requests,
         "foreign": round(load.foreign, 2),
         "waiting": load.waiting,

@@ -11,6 +11,7 @@ from epp.compose import Picker
 from epp.core.endpoint import Endpoint
 from epp.datalayer.scraping.endpoint_health import EndpointHealth
 from epp.datalayer.scraping.outcome import ScrapeOutcome
+from epp.datalayer.scraping.readability import Readability
 from epp.datalayer.store import Change
 from epp.extproc.switchboard import Switchboard
 from epp.telemetry.metrics import Metrics
@@ -18,6 +19,10 @@ from epp.telemetry.metrics import Metrics
 log = logging.getLogger(__name__)
 
 FIRST_ROUND_SECONDS = 1.5  # for every endpoint to be scraped once before we serve
+NEWS = {
+    False: "the metrics of endpoint %s cannot be read (%s): only our own requests there count",
+    True: "the metrics of endpoint %s can be read again%s",
+}
 
 
 @dataclass(slots=True)
@@ -28,6 +33,7 @@ class Scrapes:
     board: Switchboard
     metrics: Metrics
     health: EndpointHealth = field(default_factory=EndpointHealth)
+    readability: Readability = field(default_factory=Readability)
     asked: set[Endpoint] = field(default_factory=set)
     all_asked: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -41,6 +47,7 @@ class Scrapes:
     def forget(self, change: Change) -> None:
         for endpoint in change.removed:
             self.health.forget(endpoint)
+            self.readability.forget(endpoint)
             self.asked.discard(endpoint)
         if change.removed:
             self.metrics.forget_endpoints(
@@ -57,7 +64,10 @@ class Scrapes:
             self.picker.read(endpoint, outcome.metrics, outcome.requests_at_start)
         elif outcome.failure is not None:
             kind = outcome.failure.value
+            self.picker.ledger.missed(endpoint)
             self.metrics.poll_errors.labels("metrics-data-source", kind).inc()
+        if (news := self.readability.after(endpoint, outcome.failure)) is not None:
+            log.warning(NEWS[news], endpoint.authority, outcome.detail)
         reachable = self.health.reachable_after(endpoint, outcome.failure)
         if self.picker.store.set_reachable(endpoint, reachable):
             word = "can be reached again" if reachable else "refuses connections and is left out"

@@ -27,6 +27,7 @@ from epp.app.views import Watched, admin_views
 from epp.compose import Picker, compose
 from epp.config.settings import Configuration
 from epp.configured import Outside, read_arrival
+from epp.core.endpoint import Endpoint
 from epp.core.stopwatch import Part, Stopwatch
 from epp.datalayer.discovery.file import FileDiscovery
 from epp.datalayer.models.fetcher import ModelListFetcher
@@ -228,10 +229,19 @@ def _outside(metrics: Metrics, sample: Sample | None) -> Outside:
         new_request_id=lambda: str(uuid.uuid4()),
         read_payload=TimedReading(read_arrival, stopwatch),
         on_rewrite=metrics.rewrote,
+        on_pause=_tell_of_pause,
         sample=sample,
         shadowing=shadowing(),
         stopwatch=stopwatch,
     )
+
+
+def _tell_of_pause(endpoint: Endpoint, seconds: float) -> None:
+    if seconds:
+        text = "endpoint %s answers nothing but errors and is left out for %g s"
+        log.warning(text, endpoint.authority, seconds)
+    else:
+        log.warning("endpoint %s answers again", endpoint.authority)
 
 
 def _services(

@@ -52,6 +52,8 @@ class Load:
     requests_at_reading: int = 0  # ours at the time of the last scrape
     foreign: float = 0.0  # smoothed requests in the engine that are not ours
     waiting: int = 0  # estimated requests queued in the engine now
+    unseen: float = 0.0  # ours that the last readings, smoothed, did not show
+    awaited: bool = False  # the first attempt to read it has yet to end
     places: int = 0  # requests that the engine runs at a time, as its queue has shown; 0: unknown
 
 
@@ -69,6 +71,7 @@ class Endpoint:
     estimate: ServerEstimate = field(default_factory=ServerEstimate)
     pod_name: str = ""  # shared by the ports of one pod; the name, where there is no pod
     reachable: bool = True  # false after a streak of refused connections, until one succeeds
+    paused: bool = False  # left out for a while: it answered nothing but errors
     authority: str = field(init=False)  # host:port, IPv6 in brackets; what the gateway is told
 
     def __post_init__(self) -> None:

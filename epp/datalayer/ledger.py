@@ -81,6 +81,14 @@ class Ledger:
         self._add(lease, -1)
         return True
 
+    def expect(self, endpoint: Endpoint) -> None:
+        """It is about to be read for the first time."""
+        endpoint.load.awaited = True
+
+    def missed(self, endpoint: Endpoint) -> None:
+        """An attempt to read it came to nothing."""
+        endpoint.load.awaited = False
+
     def read(self, endpoint: Endpoint, metrics: EndpointMetrics, own_at_start: int) -> None:
         """Take in a scrape. `own_at_start` is `load.requests` when the scrape was sent.
 
@@ -88,6 +96,7 @@ class Ledger:
         taken, because a request of ours mistaken for a foreign one would be counted twice.
         """
         load = endpoint.load
+        load.awaited = False
         before = endpoint.metrics
         endpoint.metrics = metrics
         if metrics.running_read_at == metrics.waiting_read_at == NEVER:
@@ -98,6 +107,8 @@ class Ledger:
         load.foreign = seen if silent else load.foreign + SMOOTHING * (seen - load.foreign)
         if load.foreign < 0.05:
             load.foreign = 0.0
+        missing = min(own_at_start, load.requests) - metrics.running - metrics.waiting
+        load.unseen += SMOOTHING * (max(0, missing) - load.unseen)
         if metrics.waiting > 0:
             self._batch[endpoint] = metrics.running
         else:

@@ -42,11 +42,12 @@ Subscriber = Callable[[Change], None]
 
 
 class EndpointStore:
-    """Keyed by namespace and name. The only writer of an endpoint's labels and reachability."""
+    """Keyed by namespace and name. The only writer of an endpoint's labels and who is left out."""
 
     def __init__(self) -> None:
         self.endpoints: tuple[Endpoint, ...] = ()  # in the order that discovery gave
-        self.candidates: tuple[Endpoint, ...] = ()  # the reachable ones, same order
+        # Same order: the reachable ones that are not paused; if there are none, all reachable ones.
+        self.candidates: tuple[Endpoint, ...] = ()
         self._subscribers: list[Subscriber] = []
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
@@ -92,9 +93,15 @@ class EndpointStore:
         self._swap(self.endpoints)
         return True
 
+    def set_paused(self, endpoint: Endpoint, paused: bool) -> None:
+        """Subscribers are not told."""
+        endpoint.paused = paused
+        self._swap(self.endpoints)
+
     def _swap(self, endpoints: tuple[Endpoint, ...]) -> None:
         self.endpoints = endpoints
-        self.candidates = tuple(e for e in endpoints if e.reachable)
+        reachable = tuple(e for e in endpoints if e.reachable)
+        self.candidates = tuple(e for e in reachable if not e.paused) or reachable
 
 
 def _endpoint(spec: EndpointSpec) -> Endpoint:

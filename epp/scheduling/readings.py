@@ -14,18 +14,58 @@ from epp.core.request import RequestFacts
 
 
 def requests_in_line(endpoints: Sequence[Endpoint]) -> list[float]:
-    """Estimated requests waiting in each engine; of a pool never scraped, ours in flight."""
+    """Estimated requests waiting in each engine; of a pool never scraped, ours in flight.
+
+    Where a server was never read, ours beyond what the others have of ours on average. Requests
+    that readings do not show count as waiting, or a server that hangs would look idle.
+    """
     counts: list[float] = []
-    scraped = False
+    unread = 0
+    ours = 0  # at those that were read
     for endpoint in endpoints:
-        scraped = scraped or endpoint.metrics.waiting_read_at != NEVER
-        counts.append(endpoint.load.waiting)
-    return counts if scraped else [endpoint.load.requests for endpoint in endpoints]
+        load = endpoint.load
+        if endpoint.metrics.waiting_read_at == NEVER:
+            unread += 1
+        else:
+            ours += load.requests
+        counts.append(load.waiting + int(load.unseen))
+    if not unread:
+        return counts
+    read = len(counts) - unread
+    mean = ours / read if read else 0.0
+    return [
+        count
+        if endpoint.metrics.waiting_read_at != NEVER
+        else max(0.0, endpoint.load.requests - mean)
+        for count, endpoint in zip(counts, endpoints)  # noqa: B905 - compiled only in this form
+    ]
 
 
 def free_kv_cache(endpoints: Sequence[Endpoint]) -> list[float]:
-    """1 empty to 0 full, as last read."""
-    return [1.0 - endpoint.metrics.kv_cache_usage for endpoint in endpoints]
+    """1 empty to 0 full, as last read.
+
+    Where it never was: as much of it in use for each of our requests as in the others.
+    """
+    free: list[float] = []
+    unread = False
+    used, ours = 0.0, 0  # of those that were read
+    for endpoint in endpoints:
+        metrics = endpoint.metrics
+        if metrics.kv_cache_usage_read_at == NEVER:
+            unread = True
+        else:
+            used += metrics.kv_cache_usage
+            ours += endpoint.load.requests
+        free.append(1.0 - metrics.kv_cache_usage)
+    if not unread or not ours:
+        return free
+    each = used / ours
+    return [
+        share
+        if endpoint.metrics.kv_cache_usage_read_at != NEVER
+        else max(0.0, 1.0 - each * endpoint.load.requests)
+        for share, endpoint in zip(free, endpoints)  # noqa: B905 - compiled only in this form
+    ]
 
 
 def cached_shares(
@@ -157,11 +197,12 @@ def unless_all_are_full(
     room = False
     closed: set[Endpoint] | None = None
     for endpoint in endpoints:
-        load = endpoint.load
-        if not load.waiting and endpoint.metrics.kv_cache_usage < kv_cache_usage:
+        load, metrics = endpoint.load, endpoint.metrics
+        known = metrics.waiting_read_at != NEVER
+        if known and not load.waiting and metrics.kv_cache_usage < kv_cache_usage:
             room = True
             continue
-        queues = load.places > 0 and load.waiting > 0
+        queues = not known or (load.places > 0 and load.waiting > 0)
         if room and not queues:
             continue  # whatever `has_room` says, which is dear: it stays, and closes nothing
         if has_room(endpoint):

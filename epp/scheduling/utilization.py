@@ -47,33 +47,47 @@ class Utilization(Detector):
         return unless_all_are_full(
             endpoints,
             self.kv_cache_util_threshold,
-            lambda endpoint: self._pressure(endpoint, now) < 1.0,
+            lambda endpoint: self._pressure(endpoint, endpoints, now) < 1.0,
         )
 
     def saturation(self, endpoints: Sequence[Endpoint], now: float) -> float:
         """The mean of the endpoints, each at most 1: one that is swamped does not stop the pool."""
         if not endpoints:
             return 1.0
-        return sum(min(1.0, self._pressure(e, now)) for e in endpoints) / len(endpoints)
+        return sum(min(1.0, self._pressure(e, endpoints, now)) for e in endpoints) / len(endpoints)
 
     def keep(self, request: RequestFacts, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
         limit, now = 1.0 + self.headroom, request.attempted_at
-        kept = [e for e in endpoints if self._pressure(e, now) < limit]
+        kept = [e for e in endpoints if self._pressure(e, endpoints, now) < limit]
         return kept or endpoints  # all are full: a filter that fails open, as in the Go picker
 
-    def queue_pressure(self, endpoint: Endpoint) -> float:
-        """The queue in the engine over its threshold."""
-        return endpoint.load.waiting / self.queue_depth_threshold
+    def queue_pressure(self, waiting: int, places: int) -> float:
+        """A queue in an engine of so many places (0: unknown) over its threshold."""
+        return waiting / self.queue_depth_threshold
 
-    def _pressure(self, endpoint: Endpoint, now: float) -> float:
-        """The larger of both loads over their thresholds; 0 without evidence."""
+    def _pressure(self, endpoint: Endpoint, pool: Sequence[Endpoint], now: float) -> float:
+        """The larger of both loads over their thresholds."""
         metrics = endpoint.metrics
         queue = kv_cache = 0.0
         age = now - metrics.waiting_read_at
         if age <= EVIDENCE_SECONDS:
-            queue = self.queue_pressure(endpoint)
+            queue = self.queue_pressure(endpoint.load.waiting, endpoint.load.places)
             if age > ADMISSION_SECONDS and not metrics.waiting:
                 queue *= ADMISSION_SECONDS / age
+        else:
+            queue = self._pressure_of_our_own(endpoint, pool)
         if now - metrics.kv_cache_usage_read_at <= EVIDENCE_SECONDS:
             kv_cache = metrics.kv_cache_usage / self.kv_cache_util_threshold
         return max(queue, kv_cache)
+
+    def _pressure_of_our_own(self, endpoint: Endpoint, pool: Sequence[Endpoint]) -> float:
+        """Without evidence, of our own requests beyond its places, or those that others have.
+
+        Of an endpoint that is about to be read for the first time all are taken to wait. Where
+        nobody's places are known there is no limit.
+        """
+        load = endpoint.load
+        if load.awaited:
+            return self.queue_pressure(load.requests, 0)
+        places = load.places or max([other.load.places for other in pool])
+        return self.queue_pressure(max(0, load.requests - places), places) if places else 0.0

@@ -204,6 +204,8 @@ def a_picker(configuration: Configuration, watching: Watching, endpoints: int = 
     outside = Outside(random.Random(1), lambda: "id", shadowing=watching.shadowing)
     picker = compose(configuration, outside)
     picker.store.apply([EndpointSpec(f"e{n}", f"10.0.0.{n + 1}", 80) for n in range(endpoints)])
+    for endpoint in picker.store.endpoints:
+        picker.ledger.missed(endpoint)
     return picker
 
 

@@ -241,11 +241,28 @@ def test_the_load_and_the_credit_move_to_who_served() -> None:
     begun = picker.director.begin(arrival(chat(text="word " * 200)), 0.0)
     picked = placed(begun)
     [other] = [e for e in picker.store.endpoints if e is not picked]
-    picker.director.responding(begun.facts, other.authority, 200, 0.5)
+    # A place has become free where it was picked.
+    assert picker.director.responding(begun.facts, other.authority, 200, 0.5)
+    assert not picker.director.responding(begun.facts, other.authority, 200, 0.5)
     assert (picked.load.requests, other.load.requests) == (0, 1)
     assert list(picker.index.match(begun.facts.prefix_blocks, [picked, other])) == [other]
     picker.director.finish(begun.facts, ENDING, 1.0)
     assert other.load.requests == 0
+
+
+def test_a_server_that_fails_at_once_does_not_draw_the_traffic() -> None:
+    picker = a_picker(endpoints=3)
+    broken = picker.store.endpoints[0]
+    picks = []
+    for n in range(60):
+        now = n / 10  # so that none is in flight when the next comes
+        begun = picker.director.begin(arrival(chat(text=f"{n}")), now)
+        picks.append(placed(begun))
+        status = 500 if picks[-1] is broken else 200
+        picker.director.responding(begun.facts, "", status, now)
+        picker.director.finish(begun.facts, Ending(Cause.NATURAL, status), now)
+    assert picks.count(broken) <= 8  # five before it is believed, then one after 1, 2 and 4 s
+    assert picker.store.candidates == picker.store.endpoints[1:]
 
 
 def test_a_server_that_we_do_not_know_takes_the_credit_of_nobody() -> None:

@@ -48,6 +48,7 @@ def test_one_decision_in_so_many_is_timed_by_point_type_and_name() -> None:
     runs: Counter[tuple[str, str, str]] = Counter()
     picker = a_picker(DOCUMENT, runs)
     picker.store.apply([EndpointSpec("a", "10.0.0.1", 80, labels={"tier": "a"})])
+    picker.ledger.missed(picker.store.endpoints[0])
     for _ in range(TIMED_EVERY + 1):
         assert picker.director.begin(an_arrival(300), 1.0).placed is not None
     assert runs == {

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from epp.core.endpoint import Endpoint
 from epp.scheduling.utilization import Utilization
 
 
@@ -22,6 +21,5 @@ class CapacityDetector(Utilization):
 
     kv_cache_util_threshold: float = 0.98
 
-    def queue_pressure(self, endpoint: Endpoint) -> float:
-        load = endpoint.load
-        return float(load.waiting) if load.places else load.waiting / self.queue_depth_threshold
+    def queue_pressure(self, waiting: int, places: int) -> float:
+        return float(waiting) if places else waiting / self.queue_depth_threshold

@@ -427,7 +427,10 @@ class FleetRun:
     def _scrape(self, server: Server) -> None:
         self._at(self.now + self.settings.scrape_seconds, self._scrape, server)
         endpoint = server.endpoint
-        if endpoint is None or not server.up or self.now < server.blind_until:
+        if endpoint is None:
+            return
+        if not server.up or self.now < server.blind_until:
+            self.picker.ledger.missed(endpoint)
             return
         self.picker.read(endpoint, server.metrics(self.now), endpoint.load.requests)
         self._something_changed()

@@ -251,3 +251,29 @@ def test_what_is_placed_beyond_the_places_waits() -> None:
         ledger.release(ledger.reserve(endpoint, 1, 1))
     ledger.reserve(endpoint, 1, 1)
     assert endpoint.load.waiting == 1
+
+
+def test_a_new_endpoint_is_awaited_until_the_first_attempt_to_read_it_ends() -> None:
+    ledger, endpoint = Ledger(), an_endpoint()
+    ledger.expect(endpoint)
+    assert endpoint.load.awaited
+    ledger.missed(endpoint)
+    assert not endpoint.load.awaited
+    ledger.expect(endpoint)
+    ledger.read(endpoint, a_reading(0, 0), 0)
+    assert not endpoint.load.awaited
+
+
+def test_ours_that_readings_do_not_show_are_unseen_only_while_they_do_not() -> None:
+    ledger, endpoint = Ledger(), an_endpoint()
+    for _ in range(8):
+        ledger.reserve(endpoint, 1, 1)
+    ledger.read(endpoint, a_reading(0, 0, 100.0), 0)  # none was there when it was asked
+    assert endpoint.load.unseen == 0.0
+    ledger.read(endpoint, a_reading(0, 0, 100.1), 8)
+    assert endpoint.load.unseen == 4.0
+    ledger.read(endpoint, a_reading(0, 0, 100.2), 8)
+    assert endpoint.load.unseen == 6.0
+    for n in range(8):
+        ledger.read(endpoint, a_reading(2, 6, 100.3 + n / 10), 8)
+    assert endpoint.load.unseen < 0.1

@@ -24,14 +24,32 @@ def test_a_pool_that_was_never_scraped_is_told_by_our_own_requests() -> None:
     idle, busy = Endpoint("a", "10.0.0.1", 1), Endpoint("b", "10.0.0.1", 2)
     busy.load.requests, busy.load.waiting = 5, 2
     assert requests_in_line([idle, busy]) == [0, 5]
-    idle.metrics = EndpointMetrics(waiting_read_at=1.0)
+    idle.metrics = busy.metrics = EndpointMetrics(waiting_read_at=1.0)
     assert requests_in_line([idle, busy]) == [0, 2]
 
 
+def test_who_was_never_read_is_told_by_what_the_others_have_of_ours() -> None:
+    first, second = an_endpoint(requests=4, waiting=1), an_endpoint(requests=2)
+    unread = an_endpoint(read_at=None)
+    for requests, waiting in ((0, 0), (3, 0), (5, 2)):
+        unread.load.requests = requests
+        assert requests_in_line([first, unread, second]) == [1, waiting, 0]
+
+
+def test_requests_that_no_reading_shows_are_in_line() -> None:
+    hangs = an_endpoint(requests=7)
+    hangs.load.unseen = 6.9
+    assert requests_in_line([hangs, an_endpoint(waiting=3)]) == [6, 3]
+
+
 def test_free_kv_cache() -> None:
-    endpoint = an_endpoint()
-    endpoint.metrics = EndpointMetrics(kv_cache_usage=0.75)
-    assert free_kv_cache([endpoint, an_endpoint()]) == [0.25, 1.0]
+    used, empty = an_endpoint(kv_cache_usage=0.75, requests=3), an_endpoint(requests=1)
+    assert free_kv_cache([used, empty]) == [0.25, 1.0]
+    unread = an_endpoint(read_at=None)
+    for requests, free in ((0, 1.0), (2, 0.625), (9, 0.0)):  # three quarters for four requests
+        unread.load.requests = requests
+        assert free_kv_cache([used, unread, empty]) == [0.25, free, 1.0]
+    assert free_kv_cache([unread]) == [1.0]
 
 
 def test_cached_shares() -> None:
@@ -90,15 +108,18 @@ def test_all_may_be_chosen_while_one_has_room_but_those_that_queue_for_one() -> 
         asked.append(endpoint)
         return False
 
-    idle, queued, full, closed = (an_endpoint() for _ in range(4))
+    idle, queued, closed = (an_endpoint() for _ in range(3))
+    full, unread = an_endpoint(kv_cache_usage=0.8), an_endpoint(read_at=None)
     queued.load.waiting = closed.load.waiting = 3
     closed.load.places = 4
-    full.metrics = EndpointMetrics(kv_cache_usage=0.8)
     assert unless_all_are_full([idle, queued, full], 0.8, has_room) == [idle, queued, full]
     assert asked == []  # there is room, and none of them would be closed
     assert unless_all_are_full([queued, closed, idle], 0.8, has_room) == [queued, idle]
     assert asked == [queued, closed]
     assert unless_all_are_full([queued, full, closed], 0.8, has_room) == ()
+    asked.clear()
+    assert unless_all_are_full([idle, unread], 0.8, has_room) == [idle]
+    assert asked == [unread]  # nothing that was read says that it has room
 
 
 @given(

@@ -26,3 +26,12 @@ def test_room(places: int, waiting: int, room: bool) -> None:
 def test_a_nearly_full_kv_cache_is_not_full() -> None:
     assert CapacityDetector().with_room([an_endpoint(kv_cache_usage=0.97, read_at=NOW)], NOW)
     assert not CapacityDetector().with_room([an_endpoint(kv_cache_usage=0.98, read_at=NOW)], NOW)
+
+
+def test_without_evidence_one_more_than_its_places_is_one_too_many() -> None:
+    silent = an_endpoint(waiting=1, read_at=NOW - 11)
+    silent.load.places = 4
+    silent.load.requests = 4
+    assert CapacityDetector().with_room([silent], NOW)
+    silent.load.requests = 5
+    assert not CapacityDetector().with_room([silent], NOW)

@@ -89,3 +89,32 @@ def test_as_a_filter_it_drops_the_full_unless_all_are() -> None:
 def test_wrong_parameters(fields: dict[str, object], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         UtilizationDetector(**fields)  # type: ignore[arg-type]
+
+
+def test_without_evidence_our_own_requests_are_held_against_its_places() -> None:
+    """Ten seconds without a reading do not open a full pool."""
+    silent = an_endpoint(waiting=3, read_at=NOW - 11)
+    silent.load.places, silent.load.requests = 4, 8
+    assert UtilizationDetector().with_room([silent], NOW) == [silent]
+    silent.load.requests = 9
+    assert UtilizationDetector().with_room([silent], NOW) == ()
+    assert UtilizationDetector().saturation([silent], NOW) == 1.0
+
+
+def test_who_was_never_read_has_the_places_of_the_others() -> None:
+    known, unread = an_endpoint(waiting=9, read_at=NOW), an_endpoint(read_at=None)
+    known.load.places = 4
+    unread.load.requests = 8
+    assert UtilizationDetector().with_room([known, unread], NOW) == [unread]
+    unread.load.requests = 9
+    assert UtilizationDetector().with_room([known, unread], NOW) == ()
+
+
+def test_who_is_about_to_be_read_for_the_first_time_gets_a_few() -> None:
+    fresh = an_endpoint(read_at=None, requests=4)
+    fresh.load.awaited = True
+    assert UtilizationDetector().with_room([fresh], NOW) == [fresh]
+    fresh.load.requests = 5
+    assert UtilizationDetector().with_room([fresh], NOW) == ()
+    fresh.load.awaited = False  # it cannot be read, and nothing is known of anybody
+    assert UtilizationDetector().with_room([fresh], NOW) == [fresh]
