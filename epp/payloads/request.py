@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from epp.payloads.anthropic import read_messages
 from epp.payloads.document import dump_name, load_object
-from epp.payloads.openai import read_chat, read_completions
+from epp.payloads.openai import read_chat, read_completions, read_embeddings
 from epp.payloads.passthrough import read_passthrough, read_unreadable
 from epp.payloads.payload import Payload
+from epp.payloads.responses import read_conversations, read_responses
 from epp.payloads.toplevel import members
+from epp.payloads.vllm import read_generate
 
 Reader = Callable[[dict[str, Any]], Payload]
 
-# Last segments of the path, the longer first.
+# Last segments of the path: the most frequent first, and a longer one before what it ends with.
 READERS: Final[tuple[tuple[str, Reader], ...]] = (
     ("/chat/completions", read_chat),
     ("/completions", read_completions),
+    ("/responses", read_responses),
+    ("/messages", read_messages),
+    ("/embeddings", read_embeddings),
+    ("/inference/v1/generate", read_generate),
+    ("/conversations", read_conversations),
 )
 
 
