@@ -10,7 +10,16 @@ from typing import Any, Final
 from epp.core.refusal import Reason, Refused
 from epp.payloads.document import dump_json
 from epp.payloads.payload import Payload
-from epp.payloads.prompt import Media, payload_of, unbuilt_list, utf8, whole_number, written
+from epp.payloads.prompt import (
+    MAX_PIECES,
+    Media,
+    payload_of,
+    rest_of,
+    unbuilt_list,
+    utf8,
+    whole_number,
+    written,
+)
 
 CACHE_MARK: Final = "cache_control"
 # A text of the system prompt that begins so is different in every request; engines drop it.
@@ -23,18 +32,20 @@ def read_messages(document: dict[str, Any]) -> Payload:
     prompt, media = bytearray(), Media()
     tools = document.get("tools")
     if isinstance(tools, list):
-        for tool in tools:
+        for tool in tools[:MAX_PIECES]:
             prompt += _unmarked(tool)
+        prompt += rest_of(tools)
     else:
         prompt += written(tools)
     _add_system(document.get("system"), prompt, media)
     if isinstance(messages, list) and messages:
-        for message in messages:
+        for message in messages[:MAX_PIECES]:
             if isinstance(message, dict):
                 prompt += written(message.get("role"))
                 _add_content(message.get("content"), prompt, media)
             else:
                 prompt += written(message)
+        prompt += rest_of(messages)
     elif (unbuilt := unbuilt_list(messages)) is not None:
         prompt += unbuilt
     else:
@@ -45,7 +56,7 @@ def read_messages(document: dict[str, Any]) -> Payload:
 
 
 def _add_system(system: object, prompt: bytearray, media: Media) -> None:
-    if not isinstance(system, list):
+    if not isinstance(system, list) or not media.takes(system):
         prompt += written(system)
         return
     for block in system:
@@ -56,11 +67,11 @@ def _add_system(system: object, prompt: bytearray, media: Media) -> None:
 
 def _add_content(content: object, prompt: bytearray, media: Media) -> None:
     """Adds a text, or the blocks of a list."""
-    if not isinstance(content, list):
+    if isinstance(content, list) and media.takes(content):
+        for block in content:
+            _add_block(block, prompt, media)
+    else:
         prompt += written(content)
-        return
-    for block in content:
-        _add_block(block, prompt, media)
 
 
 def _add_block(block: object, prompt: bytearray, media: Media) -> None:
@@ -74,24 +85,24 @@ def _add_block(block: object, prompt: bytearray, media: Media) -> None:
             media.add_image(url, prompt)
         case "tool_use":
             prompt += written(block.get("name")) + written(block.get("input"))
-        case "tool_result" if isinstance(content := block.get("content"), list):
-            for inner in content:
-                _add_inner(inner, prompt, media)
         case "tool_result":
-            prompt += written(block.get("content"))
+            _add_result(block.get("content"), prompt, media)
         case "redacted_thinking":
             pass  # no engine can read it
         case _:
             prompt += _unmarked(block)
 
 
-def _add_inner(block: object, prompt: bytearray, media: Media) -> None:
-    """A block within the result of a tool, which has text and images and no further results."""
-    kind = block.get("type") if isinstance(block, dict) else None
-    if kind in ("text", "image"):
-        _add_block(block, prompt, media)
-    else:
-        prompt += _unmarked(block)
+def _add_result(content: object, prompt: bytearray, media: Media) -> None:
+    """What a tool said: blocks of text and images, and no further results."""
+    if not isinstance(content, list) or not media.takes(content):
+        prompt += written(content)
+        return
+    for block in content:
+        if isinstance(block, dict) and block.get("type") in ("text", "image"):
+            _add_block(block, prompt, media)
+        else:
+            prompt += _unmarked(block)
 
 
 def _url_of(source: object) -> str | None:

@@ -9,9 +9,11 @@ from epp.core.refusal import Reason, Refused
 from epp.payloads.document import dump_json
 from epp.payloads.payload import Payload
 from epp.payloads.prompt import (
+    MAX_PIECES,
     Media,
     pack_tokens,
     payload_of,
+    rest_of,
     unbuilt_list,
     url_of,
     utf8,
@@ -26,10 +28,11 @@ def read_chat(document: dict[str, Any]) -> Payload:
     if tools := document.get("tools"):
         prompt += dump_json(tools)
     if isinstance(messages, list) and messages:
-        for message in messages:
+        for message in messages[:MAX_PIECES]:
             if not isinstance(message, dict):
                 raise _without("chat completions", "valid messages")
             _add_message(message, prompt, media)
+        prompt += rest_of(messages)
     elif (unbuilt := unbuilt_list(messages)) is not None:
         prompt += unbuilt
     else:
@@ -69,13 +72,14 @@ def _prompt_of(given: object) -> bytes | None:
     if tokens is not None:
         return tokens
     pieces: list[bytes] = []
-    for part in given:
+    for part in given[:MAX_PIECES]:
         if isinstance(part, str):
             pieces.append(utf8(part))
         elif isinstance(part, list):
             pieces.append(pack_tokens(part) or b"")
         elif isinstance(part, dict):
             pieces.append(dump_json(part))
+    pieces.append(rest_of(given))
     return b"".join(pieces)
 
 
@@ -87,7 +91,7 @@ def _add_message(message: dict[str, Any], prompt: bytearray, media: Media) -> No
     content = message.get("content")
     if isinstance(content, str):
         prompt += utf8(content)
-    elif isinstance(content, list):
+    elif isinstance(content, list) and media.takes(content):
         for part in content:
             _add_part(part, prompt, media)
     elif content is not None:

@@ -12,15 +12,24 @@ from epp.payloads.payload import BYTES_PER_TOKEN, Payload, estimate_tokens, mode
 
 # Beyond this much prompt, media only count; a small body can name very many of them.
 MAX_BYTES_WITH_MEDIA: Final = 4 << 20
+# Messages, items, prompts of a batch, and parts of messages that are looked at one by one, each of
+# these. What comes behind is written as JSON, which takes next to no time.
+MAX_PIECES: Final = 10_000
 AUDIO: Final = ("input_audio", "audio_url")
 
 
 @dataclass(slots=True)
 class Media:
-    """The images, videos and audio of one prompt."""
+    """The images, videos and audio of one prompt, and how many parts they were looked for in."""
 
     tokens: int = 0
     unwritten_tokens: int = 0  # of them, those that found no room in the prompt
+    parts: int = 0  # of messages so far, media or not
+
+    def takes(self, parts: list[Any]) -> bool:
+        """Whether these are still looked at one by one."""
+        self.parts += len(parts)
+        return self.parts <= MAX_PIECES
 
     def add_image(self, url: str, prompt: bytearray) -> None:
         self._add(url, image_tokens(url), prompt)
@@ -81,6 +90,11 @@ def pack_tokens(tokens: list[Any]) -> bytes | None:
         return struct.pack(f"<{len(tokens)}I", *tokens)
     except struct.error:
         return None
+
+
+def rest_of(pieces: list[Any]) -> bytes:
+    """Those that are not looked at one by one."""
+    return dump_json(pieces[MAX_PIECES:]) if len(pieces) > MAX_PIECES else b""
 
 
 def unbuilt_list(value: object) -> bytes | None:

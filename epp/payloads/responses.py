@@ -8,8 +8,10 @@ from epp.core.refusal import Reason, Refused
 from epp.payloads.document import dump_json
 from epp.payloads.payload import Payload
 from epp.payloads.prompt import (
+    MAX_PIECES,
     Media,
     payload_of,
+    rest_of,
     unbuilt_list,
     url_of,
     utf8,
@@ -35,8 +37,7 @@ def read_responses(document: dict[str, Any]) -> Payload:
     if isinstance(given, str):
         prompt += b"user" + utf8(given)  # as engines make a message of it
     elif isinstance(given, list):
-        for item in given:
-            _add_item(item, prompt, media)
+        _add_items(given, prompt, media)
     else:
         prompt += dump_json(given)
     limit = whole_number(document.get("max_output_tokens"))
@@ -48,14 +49,19 @@ def read_conversations(document: dict[str, Any]) -> Payload:
     items = document.get("items")
     prompt, media = bytearray(), Media()
     if isinstance(items, list) and items:
-        for item in items:
-            _add_item(item, prompt, media)
+        _add_items(items, prompt, media)
     elif (unbuilt := unbuilt_list(items)) is not None:
         prompt += unbuilt
     else:
         raise _without("conversations", "items")
     named = bool(document.get("model"))
     return payload_of("conversations", document, bytes(prompt), media, None, can_rewrite=named)
+
+
+def _add_items(items: list[Any], prompt: bytearray, media: Media) -> None:
+    for item in items[:MAX_PIECES]:
+        _add_item(item, prompt, media)
+    prompt += rest_of(items)
 
 
 def _add_item(item: object, prompt: bytearray, media: Media) -> None:
@@ -78,11 +84,11 @@ def _add_item(item: object, prompt: bytearray, media: Media) -> None:
 
 def _add_content(content: object, prompt: bytearray, media: Media) -> None:
     """Adds a text, or the parts of a list."""
-    if not isinstance(content, list):
+    if isinstance(content, list) and media.takes(content):
+        for part in content:
+            _add_part(part, prompt, media)
+    else:
         prompt += written(content)
-        return
-    for part in content:
-        _add_part(part, prompt, media)
 
 
 def _add_part(part: object, prompt: bytearray, media: Media) -> None:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from epp.core.refusal import Reason, Refused
 from epp.payloads.media import placeholder
 from epp.payloads.payload import BYTES_PER_TOKEN, Payload
-from epp.payloads.prompt import Media, pack_tokens, payload_of, unbuilt_list, whole_number
+from epp.payloads.prompt import (
+    MAX_PIECES,
+    Media,
+    pack_tokens,
+    payload_of,
+    unbuilt_list,
+    whole_number,
+)
+
+MAX_MODALITIES: Final = 8  # there are images, videos and audio
 
 
 def read_generate(document: dict[str, Any]) -> Payload:
@@ -56,11 +66,11 @@ def _ranges(features: dict[str, Any]) -> list[tuple[int, int, str]]:
     if not isinstance(hashes, dict) or not isinstance(places, dict):
         return []
     found: list[tuple[int, int, str]] = []
-    for modality, names in hashes.items():
+    for modality, names in islice(hashes.items(), MAX_MODALITIES):
         ranges = places.get(modality)
         if not isinstance(names, list) or not isinstance(ranges, list):
             continue
-        for name, place in zip(names, ranges):  # noqa: B905 - compiled only so
+        for name, place in zip(names[:MAX_PIECES], ranges):  # noqa: B905 - compiled only so
             if not isinstance(name, str) or not isinstance(place, dict):
                 continue
             offset, length = whole_number(place.get("offset")), whole_number(place.get("length"))

@@ -9,6 +9,7 @@ from epp.payloads.anthropic import read_messages
 from epp.payloads.media import placeholder
 from epp.payloads.openai import read_chat
 from epp.payloads.payload import Payload
+from epp.payloads.prompt import MAX_PIECES
 
 MARK = {"cache_control": {"type": "ephemeral"}}
 PNG = {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}
@@ -136,3 +137,10 @@ def test_at_least_one_message_is_needed(messages: object) -> None:
         read_messages({"model": "m", "messages": messages})
     assert caught.value.reason is Reason.BAD_REQUEST
     assert caught.value.detail == "invalid messages request: must have at least one message"
+
+
+def test_very_many_tools_and_texts_of_the_system_prompt_are_written_as_json() -> None:
+    tools, system = [{"name": "f"}] * (MAX_PIECES + 1), [text("s")] * (MAX_PIECES + 1)
+    prompt = read_messages({"tools": tools, "system": system, "messages": [user("a")]}).prompt
+    assert prompt.startswith(b'{"name":"f"}' * MAX_PIECES + b'[{"name":"f"}][{"type":"text"')
+    assert prompt.endswith(b'{"type":"text","text":"s"}]usera')

@@ -8,9 +8,11 @@ from epp.payloads.media import placeholder
 from epp.payloads.payload import Payload
 from epp.payloads.prompt import (
     MAX_BYTES_WITH_MEDIA,
+    MAX_PIECES,
     Media,
     pack_tokens,
     payload_of,
+    rest_of,
     unbuilt_list,
     url_of,
     whole_number,
@@ -98,6 +100,19 @@ def test_limits_are_whole_numbers(value: object, limit: int | None) -> None:
 )
 def test_tokens_are_four_bytes_each(tokens: list[object], packed: bytes | None) -> None:
     assert pack_tokens(tokens) == packed
+
+
+def test_so_many_parts_are_looked_at_one_by_one() -> None:
+    media = Media()
+    assert media.takes([1] * (MAX_PIECES - 1))
+    assert media.takes([1])
+    assert not media.takes([1])
+    assert media.takes([]) is False
+
+
+def test_what_is_not_looked_at_is_json() -> None:
+    assert rest_of([1] * MAX_PIECES) == b""
+    assert rest_of([1] * MAX_PIECES + [2, {"a": 3}]) == b'[2,{"a":3}]'
 
 
 @pytest.mark.parametrize(

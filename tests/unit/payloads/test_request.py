@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from epp.core.refusal import Reason, Refused
 from epp.payloads.payload import Payload
+from epp.payloads.prompt import MAX_PIECES
 from epp.payloads.request import read_request, with_model
 from epp.payloads.toplevel import NotAnObject
 
@@ -66,6 +67,36 @@ def test_every_api_can_have_its_model_rewritten(path: str) -> None:
     body = orjson.dumps(chat(prompt="x", input="x", token_ids=[1], items=["x"]))
     assert read(path, body).can_rewrite
     assert read(path, with_model(body, "other")).model == "other"
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "piece"),
+    [
+        (CHAT, "messages", {"role": "user", "content": "hi"}),
+        (CHAT, "messages", {"content": ["a", "b"]}),
+        (COMPLETIONS, "prompt", "hi"),
+        (COMPLETIONS, "prompt", [1]),
+        ("/v1/responses", "input", {"role": "user", "content": "hi"}),
+        ("/v1/responses", "input", {"role": "user", "content": ["a", "b"]}),
+        ("/v1/messages", "messages", {"role": "user", "content": "hi"}),
+        ("/v1/messages", "messages", {"role": "user", "content": [{"type": "tool_result"}]}),
+        ("/v1/embeddings", "input", "hi"),
+        ("/v1/conversations", "items", {"role": "user", "content": "hi"}),
+    ],
+)
+def test_what_comes_after_very_many_pieces_is_written_as_json(
+    path: str, field: str, piece: object
+) -> None:
+    """So no body takes longer than that, and one with a piece more still begins alike."""
+
+    def prompt(pieces: int) -> bytes:
+        return read(path, {**chat(), field: [piece] * pieces}).prompt
+
+    few, many = prompt(MAX_PIECES // 2), prompt(2 * MAX_PIECES)
+    assert few
+    assert many.startswith(few[: len(few) // 2])
+    assert orjson.dumps([piece] * MAX_PIECES)[1:-1] in many
+    assert prompt(2 * MAX_PIECES + 1).startswith(many.removesuffix(b"]"))
 
 
 TEXT = st.text(max_size=20)
@@ -257,6 +288,13 @@ def test_a_name_is_written_as_json() -> None:
 
 def test_a_name_that_utf8_cannot_carry_is_written_all_the_same() -> None:
     assert with_model(b'{"model":"a"}', "x\udcff") == b'{"model":"x?"}'
+
+
+def test_a_body_that_hides_its_model_is_not_rewritten() -> None:
+    body = b'{"x":[' + b'"model",' * 100_000 + b'1],"model":"a"}'
+    with pytest.raises(Refused, match="the model cannot be replaced") as caught:
+        with_model(body, "new")
+    assert caught.value.reason is Reason.BAD_REQUEST
 
 
 def test_what_is_no_object_is_not_rewritten() -> None:

@@ -8,7 +8,8 @@ import pytest
 from epp.core.refusal import Reason, Refused
 from epp.payloads.media import placeholder
 from epp.payloads.payload import Payload
-from epp.payloads.vllm import read_generate
+from epp.payloads.prompt import MAX_PIECES
+from epp.payloads.vllm import MAX_MODALITIES, read_generate
 
 
 def packed(*tokens: int) -> bytes:
@@ -142,3 +143,13 @@ def test_token_ids_are_needed(tokens: object) -> None:
         read_generate({"model": "m", "token_ids": tokens})
     assert caught.value.reason is Reason.BAD_REQUEST
     assert caught.value.detail == "invalid generate request: must have token_ids field"
+
+
+def test_so_many_media_are_looked_at() -> None:
+    count = 2 * MAX_PIECES
+    features = images(*((at, 1) for at in range(count)), names=("a",) * count)
+    assert read(features, tokens=count).media_tokens == MAX_PIECES
+    many = {f"kind-{n}": ["a"] for n in range(2 * MAX_MODALITIES)}
+    places = {kind: [{"offset": n, "length": 1}] for n, kind in enumerate(many)}
+    features = {"mm_hashes": many, "mm_placeholders": places}
+    assert read(features, tokens=count).media_tokens == MAX_MODALITIES
