@@ -24,6 +24,11 @@ from epp.telemetry.metrics import PREFIX_INDEX
 PARSERS: Final = {
     "chat-completions": "openai-parser",
     "completions": "openai-parser",
+    "responses": "openai-parser",
+    "embeddings": "openai-parser",
+    "conversations": "openai-parser",
+    "messages": "anthropic-parser",
+    "generate": "vllmhttp-parser",
     "passthrough": "passthrough-parser",
 }
 

@@ -26,6 +26,7 @@ class Outcome(StrEnum):
     MISSING = "missing"  # a field is not there
     UNREADABLE = "unreadable"  # a field is there, but its value cannot be a header
     CONTRADICTED = "contradicted"  # refused: a field is there twice, with different values
+    INTRICATE = "intricate"  # refused: too many members and brackets for its size
     TOO_LARGE = "too-large"  # refused
     TIMED_OUT = "timed-out"  # the body did not come in time
     ABANDONED = "abandoned"  # the stream ended before the body did

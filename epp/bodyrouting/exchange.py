@@ -22,7 +22,7 @@ from epp.bodyrouting.actions import (
 )
 from epp.bodyrouting.basemodels import BaseModels
 from epp.bodyrouting.events import Event, Expired, RequestHeaders, ResponseHeaders
-from epp.bodyrouting.fields import FieldScanner
+from epp.bodyrouting.fields import FieldScanner, State
 from epp.bodyrouting.reading import note_of
 from epp.bodyrouting.settings import RoutingSettings
 from epp.core.refusal import Reason, Refused
@@ -131,6 +131,9 @@ class BodyExchange:
             self._scanner.feed(event.data)
             if self._scanner.contradicted:
                 return self._contradict()
+            if self._scanner.state is State.GIVEN_UP:
+                detail = "the request body has too many members and brackets for its size"
+                return self._refuse(Outcome.INTRICATE, Reason.BAD_REQUEST, detail)
         if self.progress is Progress.PASSING:
             return self._pass_on(event)
         if self._request.request_mode is FULL:

@@ -1,7 +1,8 @@
 """Reads named top-level fields of a JSON object that arrives in pieces, without keeping the pieces.
 
 What it has to remember is the one key or value that it stands in, which has a limit; so a body of
-any size and depth costs the same memory. What it does not look for is skipped, not checked.
+any size and depth costs the same memory. What it does not look for is skipped, not checked. Nor
+can a body make it slow: one that takes a step at every few bytes is given up.
 """
 
 from __future__ import annotations
@@ -20,6 +21,13 @@ MAX_TOKEN_BYTES: Final = 6 * MAX_VALUE_BYTES  # as JSON, where a byte can be wri
 # all. So a large piece is read in windows.
 WINDOW_BYTES: Final = 64 << 10
 
+# A step is a part of a top-level member, or brackets that stand side by side; objects and lists
+# that have no others in them take none. So many are free, a millisecond each thousand, and then one
+# in so many bytes.
+FREE_STEPS: Final = 10_000
+BYTES_PER_STEP: Final = 32
+STEPS_PER_PIECE: Final = 16  # where a piece ends, what it cuts is read in steps
+
 _QUOTE, _BACKSLASH, _COLON, _COMMA = b'"\\:,'
 _OPEN, _CLOSE = b"{}"
 _OPENING: Final = b"{["
@@ -31,6 +39,7 @@ _FLAT: Final = rb'[{\[](?:[^"{}\[\]]++|' + _STRING + rb")*+[}\]]"
 _BLANK: Final = re.compile(rb"[ \t\r\n]*+")
 _SCALAR: Final = re.compile(rb'[^ \t\r\n,:"{}\[\]]*+')
 _INSIDE: Final = re.compile(rb'(?:[^"{}\[\]]++|%s|%s)*+' % (_STRING, _FLAT), re.DOTALL)
+_BRACKETS: Final = re.compile(rb"[{\[]++|[}\]]++")
 _REST_OF_STRING: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 
 
@@ -47,6 +56,7 @@ class State(IntEnum):
     COMMA = auto()  # or the end of the object
     COMPLETE = auto()  # the object is closed
     BROKEN = auto()  # no JSON object
+    GIVEN_UP = auto()  # too much in it for its size
 
 
 class FieldScanner:
@@ -57,6 +67,7 @@ class FieldScanner:
         "_depth",
         "_escaped",
         "_in_string",
+        "_left",
         "_missing",
         "_name",
         "_names",
@@ -75,6 +86,7 @@ class FieldScanner:
         self.contradicted = ""  # a field that is there again with another value
         self._names: Mapping[bytes, str] = {name.encode(): name for name in names}
         self._missing = len(self._names)
+        self._left = FREE_STEPS
         self._bom = 0  # bytes of it that were seen
         self._in_string = False
         self._escaped = False  # in a string: the next byte is
@@ -94,8 +106,13 @@ class FieldScanner:
                 return
             end = min(start + WINDOW_BYTES, len(data))
             at = start
+            self._left += STEPS_PER_PIECE + (end - start) // BYTES_PER_STEP
             while at < end and self.state < State.COMPLETE:
-                if self._in_string:
+                self._left -= 1
+                if self._left < 0:
+                    self.state = State.GIVEN_UP
+                    self._token = None
+                elif self._in_string:
                     at = self._read_string(data, at, end)
                 else:
                     at = STEPS[self.state](self, data, at, end)
@@ -182,17 +199,21 @@ class FieldScanner:
             at = _stop(_INSIDE, data, at, end)
             if at == end:
                 break
-            byte = data[at]
-            at += 1
-            if byte == _QUOTE:
+            brackets = _BRACKETS.match(data, at, end)
+            if brackets is None:
                 self._in_string = True
-                break
-            if byte in _OPENING:
-                self._depth += 1
-                continue
-            self._depth -= 1
-            if self._depth == 0:
-                self.state = State.COMMA
+                return at + 1
+            at = brackets.end()
+            if data[brackets.start()] in _OPENING:
+                self._depth += at - brackets.start()
+            else:
+                self._depth -= at - brackets.start()
+                if self._depth <= 0:
+                    at += self._depth
+                    self.state = State.COMMA
+                    break
+            self._left -= 1
+            if self._left < 0:
                 break
         return at
 

@@ -59,8 +59,6 @@ def _ours(document: Document) -> list[str]:
 def _of_plugin(entry: PluginEntry) -> str | None:
     """Begins with the place within the entry."""
     match entry.type:
-        case "anthropic-parser" | "vllmhttp-parser":
-            return ": of these requests only the model is read, not the prompt"
         case "token-producer":
             return ": token counts are estimated at 4 bytes a token"
         case "utilization-detector":

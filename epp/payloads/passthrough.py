@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import Final
 
-from epp.payloads.document import load_scalars
+from epp.payloads.document import load_scalars, load_strictly
 from epp.payloads.payload import Payload, estimate_tokens, model_of, streams
 
 API: Final = "passthrough"
 
 
 def read_passthrough(body: bytes, *, complete: bool = True) -> Payload:
-    """Never refuses. The whole body counts as prompt tokens, but none of it as prompt text.
+    """The whole body counts as prompt tokens, but none of it as prompt text.
 
-    Of a body that the gateway cut, what stands before the cut is read; it cannot be rewritten.
+    Refused is only an object that has too much in it to find the model. Of a body that the gateway
+    cut, what stands before the cut is read; it cannot be rewritten.
     """
-    document, is_object = load_scalars(body)
+    document = load_strictly(body) if complete else None
+    is_object = document is not None
+    if document is None:
+        document, is_object = load_scalars(body, complete=complete)
     model = model_of(document)
     return Payload(
         api=API,

@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from epp.core.refusal import Reason, Refused
+
 # Of English text in a common vocabulary; the estimate before one is learned.
 BYTES_PER_TOKEN: Final = 4
+# It is kept with the request, in records, labels and logs. As much as a route can match.
+MAX_MODEL_CHARACTERS: Final = 4096
 # What engines take for true.
 TRUE_SPELLINGS: Final = frozenset({"1", "on", "t", "true", "y", "yes"})
 
@@ -32,10 +36,16 @@ def estimate_tokens(size_bytes: int) -> int:
 
 
 def model_of(document: Mapping[str, Any]) -> str:
-    """Always encodable: a lone surrogate, which no model's name has, becomes a question mark."""
+    """Always encodable: a lone surrogate, which no model's name has, becomes a question mark.
+
+    Raises Refused for a name that is too long.
+    """
     model = document.get("model")
     if not isinstance(model, str):
         return ""
+    if len(model) > MAX_MODEL_CHARACTERS:
+        detail = f"the model's name has {len(model)} characters, more than {MAX_MODEL_CHARACTERS}"
+        raise Refused(Reason.BAD_REQUEST, detail)
     return model if model.isascii() else model.encode("utf-8", "replace").decode()
 
 

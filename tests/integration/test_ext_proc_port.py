@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import json
 import signal
 import socket
 import ssl
@@ -35,6 +36,10 @@ from tests.helpers.gateway import (
 )
 from tests.helpers.picker import TRANSPORT_VARIABLE, PickerProcess, running_picker
 
+APIS = (
+    *("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"),
+    *("/v1/embeddings", "/inference/v1/generate", "/v1/conversations"),
+)
 MODES = pytest.mark.parametrize("mode", [FULL, BUFFERED], ids=["full", "light"])
 
 
@@ -99,6 +104,42 @@ async def shows(picker: PickerProcess, family: str, value: float, **labels: str)
 async def held(picker: PickerProcess, count: int) -> None:
     """Waits until so many requests are accounted for."""
     await shows(picker, "llm_d_epp_endpoint_inflight_requests", count)
+
+
+def asked_of(path: str, text: str, more: str) -> dict[str, object]:
+    """A long text that several requests share, and a short one."""
+    turns = [{"role": "user", "content": text}, {"role": "user", "content": more}]
+    ids = [*text.encode(), *more.encode()]
+    fields: Mapping[str, dict[str, object]] = {
+        "/v1/chat/completions": {"messages": turns},
+        "/v1/completions": {"prompt": text + more},
+        "/v1/responses": {"instructions": text, "input": more},
+        "/v1/messages": {"system": [{"type": "text", "text": text}], "messages": turns[1:]},
+        "/v1/embeddings": {"input": [text, more]},
+        "/inference/v1/generate": {"token_ids": ids},
+        "/v1/conversations": {"items": turns},
+    }
+    return {"model": "sim", **fields[path]}
+
+
+@pytest.mark.parametrize("path", APIS)
+async def test_a_prompt_goes_back_to_who_has_its_prefix_whatever_the_api(path: str) -> None:
+    async with picking() as (gateway, picker, _pool):
+        picks: dict[int, set[str]] = {}
+        for turn in range(6):
+            for conversation in range(3):
+                body = asked_of(path, f"Conversation {conversation}. " * 100, f"Turn {turn}.")
+                call = gateway.open()
+                first = await call.ask(request_headers(BUFFERED, path=path))
+                assert first.WhichOneof("response") == "request_headers"
+                picked = destination(await call.ask(request_body(json.dumps(body).encode())))
+                picks.setdefault(conversation, set()).add(picked)
+                await call.ask(response_headers(200))
+                await call.half_close()
+                assert await call.receive() is None
+        assert all(len(picked) == 1 for picked in picks.values()), picks
+        lines = picker.request_lines()
+        assert all(line["cached_tokens_estimate"] > 0 for line in lines[3:])
 
 
 @MODES

@@ -10,8 +10,7 @@ from epp.configured import Outside, read_arrival
 from epp.core.stopwatch import TIMED_EVERY, Part, Stopwatch
 from epp.datalayer.store import EndpointSpec
 from epp.director import Arrival
-from epp.payloads.openai import read_chat, read_completions
-from epp.payloads.passthrough import read_passthrough
+from epp.payloads.request import READERS, read_request
 from epp.timed import PARSERS, TimedReading
 from tests.helpers.disaggregation import DISAGG, HEAD, PLUGINS, POOL, PROFILES, an_arrival, apply
 
@@ -86,9 +85,9 @@ def test_a_decision_that_keeps_laps_is_timed_out_of_turn() -> None:
 
 
 def test_every_family_of_payloads_has_its_parser() -> None:
-    message = {"messages": [{"role": "user", "content": "hi"}]}
-    payloads = (read_chat(message), read_completions({"prompt": "hi"}), read_passthrough(b"{}"))
-    assert {payload.api for payload in payloads} == set(PARSERS)
+    body = b'{"messages":[{}],"prompt":"hi","input":"hi","items":["hi"],"token_ids":[1]}'
+    paths = (*(suffix for suffix, _ in READERS), "/another")
+    assert {read_request(path, {}, body).api for path in paths} == set(PARSERS)
 
 
 def test_without_a_stopwatch_nothing_is_timed() -> None:

@@ -504,3 +504,17 @@ def test_any_chunking_gives_the_same_answer_and_passes_the_same_bytes(
         assert sent[-1].end_of_stream
     buffered = everything(head(BodyMode.BUFFERED), RequestBody(body, True))
     assert buffered[1] == AnswerRequestBody(answers[0].set_headers)
+
+
+@pytest.mark.parametrize(
+    "mode", [FULL, BodyMode.BUFFERED, BodyMode.NONE], ids=lambda mode: mode.name
+)
+def test_a_body_that_would_hold_all_others_up_is_refused(mode: BodyMode) -> None:
+    """Also where the model is found: behind what is not read another may stand."""
+    body = b'{"model":"m",' + b'"a":1,' * 100_000 + b'"model":"n"}'
+    actions = everything(head(mode), RequestBody(body, end_of_stream=True))
+    [refusal] = [action.refusal for action in actions if isinstance(action, Refuse)]
+    assert refusal.reason is Reason.BAD_REQUEST
+    assert refusal.detail == "the request body has too many members and brackets for its size"
+    assert note(actions).outcome is Outcome.INTRICATE
+    assert isinstance(actions[-1], EndStream)

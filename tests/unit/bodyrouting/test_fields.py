@@ -8,7 +8,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from epp.bodyrouting.fields import MAX_TOKEN_BYTES, WINDOW_BYTES, FieldScanner, State
+from epp.bodyrouting.fields import (
+    BYTES_PER_STEP,
+    FREE_STEPS,
+    MAX_TOKEN_BYTES,
+    WINDOW_BYTES,
+    FieldScanner,
+    State,
+)
 from epp.bodyrouting.values import MAX_VALUE_BYTES, Flaw
 
 
@@ -212,3 +219,56 @@ def test_it_keeps_no_more_than_a_value_can_be() -> None:
     assert sum(map(len, scanner._token or ())) <= MAX_TOKEN_BYTES
     scanner.feed(b'"}')
     assert scanner.readings == {"model": Flaw.UNREADABLE}
+
+
+HOSTILE = pytest.mark.parametrize(
+    ("head", "unit"),
+    [
+        pytest.param(b"{", b'"a":1,', id="members"),
+        pytest.param(b'{"x":', b'{"a":[', id="depth"),
+        pytest.param(b'{"x":[', b"[[1]],", id="lists-of-lists"),
+    ],
+)
+
+
+@HOSTILE
+@pytest.mark.parametrize("piece_bytes", [1000, WINDOW_BYTES, 1 << 30])
+def test_a_step_every_few_bytes_is_given_up(head: bytes, unit: bytes, piece_bytes: int) -> None:
+    body = head + unit * 20 * FREE_STEPS
+    scanner, fed = FieldScanner(("model",)), 0
+    while not scanner.settled:
+        piece = body[fed : fed + piece_bytes]
+        scanner.feed(piece)
+        fed += len(piece)
+    assert scanner.state is State.GIVEN_UP
+    assert scanner.readings == {}
+    scanner.feed(b'"model":"m"}')
+    assert scanner.readings == {}
+
+
+@HOSTILE
+def test_so_much_of_it_is_free(head: bytes, unit: bytes) -> None:
+    scanner = scanned(head + unit * (FREE_STEPS // 10))
+    assert scanner.state not in (State.GIVEN_UP, State.BROKEN)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        pytest.param(b'{"role":"user","content":"hi"},', id="objects"),
+        pytest.param(b"[1],", id="lists"),
+        pytest.param(b'"a",', id="texts"),
+        pytest.param(b'{"content":[{"text":"' + b"a" * 4 * BYTES_PER_STEP + b'"}]},', id="parts"),
+    ],
+)
+def test_flat_values_and_text_are_read_in_any_number(unit: bytes) -> None:
+    body = b'{"x":[' + unit * 20 * FREE_STEPS + b'1],"model":"m"}'
+    assert scanned(body).readings == {"model": "m"}
+    pieces = [body[at : at + 1000] for at in range(0, len(body), 1000)]
+    assert scanned(*pieces).readings == {"model": "m"}
+
+
+def test_brackets_side_by_side_are_one_step() -> None:
+    deep = b"[" * 100 * FREE_STEPS + b"]" * 100 * FREE_STEPS
+    assert scanned(b'{"x":' + deep + b',"model":"m"}').readings == {"model": "m"}
+    assert scanned(b'{"x":[[' + b"1]]]").state is State.BROKEN

@@ -7,8 +7,9 @@ import pytest
 
 from epp.core.refusal import Reason, Refused
 from epp.payloads.media import VIDEO_TOKENS, placeholder
-from epp.payloads.openai import MAX_BYTES_WITH_MEDIA, read_chat, read_completions
+from epp.payloads.openai import read_chat, read_completions, read_embeddings
 from epp.payloads.payload import Payload
+from epp.payloads.prompt import MAX_BYTES_WITH_MEDIA
 
 IMAGE = {"type": "image_url", "image_url": {"url": "https://example.com/y.png"}}
 VIDEO = {"type": "video_url", "video_url": {"url": "https://example.com/y.mp4"}}
@@ -143,6 +144,7 @@ def test_the_limit_of_a_chat(fields: dict[str, object], limit: int | None) -> No
         pytest.param([-1, 2**32], b"", 0, id="no-token-ids"),
         pytest.param([[]], b"", 0, id="empty-list-in-it"),
         pytest.param([[[1]]], b"", 0, id="too-many-levels"),
+        pytest.param([{"text": "ab"}], b'{"text":"ab"}', 4, id="object"),
         pytest.param(b"[[[1]]]", b"[[[1]]]", 2, id="too-deep-to-be-built"),
     ],
 )
@@ -178,3 +180,35 @@ def test_completions_need_a_prompt(prompt: object) -> None:
         read_completions({"model": "m", "prompt": prompt})
     assert caught.value.reason is Reason.BAD_REQUEST
     assert caught.value.detail == "invalid completions request: must have prompt field"
+
+
+@pytest.mark.parametrize(
+    ("given", "prompt", "tokens"),
+    [
+        pytest.param("Hello", b"Hello", 2, id="text"),
+        pytest.param(["ab", "cd"], b"abcd", 1, id="texts"),
+        pytest.param([1, 2], struct.pack("<2I", 1, 2), 2, id="token-ids"),
+        pytest.param([[1, 2], [3]], struct.pack("<3I", 1, 2, 3), 3, id="lists-of-token-ids"),
+        pytest.param(b"[[[1]]]", b"[[[1]]]", 2, id="too-deep-to-be-built"),
+    ],
+)
+def test_embeddings(given: object, prompt: bytes, tokens: int) -> None:
+    document = {"model": "m", "input": given, "dimensions": 64, "max_tokens": 5}
+    assert read_embeddings(document) == Payload(
+        api="embeddings", model="m", prompt=prompt, prompt_tokens=tokens, can_rewrite=True
+    )
+
+
+def test_an_embedding_can_be_of_a_chat() -> None:
+    payload = read_embeddings(chat(user("Hello"), max_tokens=5))
+    assert payload == Payload(
+        api="embeddings", model="m", prompt=b"userHello", prompt_tokens=3, can_rewrite=True
+    )
+
+
+@pytest.mark.parametrize("given", [None, "", [], 7, {"a": 1}, True, b"{}"], ids=repr)
+def test_embeddings_need_input(given: object) -> None:
+    with pytest.raises(Refused) as caught:
+        read_embeddings({"model": "m", "input": given})
+    assert caught.value.reason is Reason.BAD_REQUEST
+    assert caught.value.detail == "invalid embeddings request: must have input field"

@@ -3,6 +3,8 @@ from __future__ import annotations
 import orjson
 import pytest
 
+from epp.core.refusal import Refused
+from epp.payloads.document import COUNTED_BYTES
 from epp.payloads.passthrough import read_passthrough, read_unreadable
 from epp.payloads.payload import Payload
 
@@ -69,3 +71,35 @@ def test_a_body_that_only_looks_complete_is_not_rewritten_if_the_gateway_cut_it(
 
 def test_of_a_compressed_body_only_the_size_is_known() -> None:
     assert read_unreadable(b"\x1f\x8b123") == Payload("passthrough", prompt_tokens=2)
+
+
+MANY_KEYS = b",".join(b'"%d":1' % number for number in range(300_000))
+assert len(MANY_KEYS) > COUNTED_BYTES
+
+
+def test_a_model_may_be_behind_more_than_anybody_looks_at() -> None:
+    with pytest.raises(Refused, match="too much to look at before byte "):
+        read_passthrough(b"{" + MANY_KEYS + b',"model":"m"}')
+    assert read_passthrough(b'{"model":"m",' + MANY_KEYS, complete=False).model == "m"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'{"model":"m"}\n' * 200_000, id="json-lines"),
+        pytest.param(b"{" + b"[{:\x00" * COUNTED_BYTES, id="binary"),
+    ],
+)
+def test_a_large_body_of_another_kind_is_sent_on(body: bytes) -> None:
+    assert not read_passthrough(body).can_rewrite
+
+
+def test_a_large_body_of_flat_lists_is_read() -> None:
+    body = b'{"inputs":[' + b"[1,2,3]," * COUNTED_BYTES + b'[]],"model":"m"}'
+    payload = read_passthrough(body)
+    assert (payload.model, payload.can_rewrite) == ("m", True)
+
+
+def test_the_name_of_a_model_is_not_as_long_as_the_body() -> None:
+    with pytest.raises(Refused, match="the model's name has 5000 characters"):
+        read_passthrough(b'{"model":"' + b"m" * 5000 + b'"}')

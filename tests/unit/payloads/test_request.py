@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+from typing import Any
 
 import orjson
 import pytest
@@ -10,11 +11,16 @@ from hypothesis import strategies as st
 
 from epp.core.refusal import Reason, Refused
 from epp.payloads.payload import Payload
+from epp.payloads.prompt import MAX_PIECES
 from epp.payloads.request import read_request, with_model
 from epp.payloads.toplevel import NotAnObject
 
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
+ALL_PATHS = (
+    *(CHAT, COMPLETIONS, "/v1/responses", "/v1/messages", "/v1/embeddings"),
+    *("/inference/v1/generate", "/v1/conversations"),
+)
 
 
 def read(path: str, body: object, **headers: str) -> Payload:
@@ -36,16 +42,103 @@ def chat(**fields: object) -> dict[str, object]:
         ("/openai/deployments/x/chat/completions", "chat-completions"),
         (COMPLETIONS, "completions"),
         ("/v1/xcompletions", "passthrough"),
-        ("/v1/embeddings", "passthrough"),
-        ("/v1/responses", "passthrough"),
-        ("/v1/messages", "passthrough"),
+        ("/v1/responses", "responses"),
+        ("/v1/messages", "messages"),
+        ("/anthropic/v1/messages/", "messages"),
+        ("/v1/embeddings", "embeddings"),
+        ("/inference/v1/generate", "generate"),
+        ("/v1/conversations", "conversations"),
+        ("/v1/messages/count_tokens", "passthrough"),
+        ("/v1/responses/resp_1/cancel", "passthrough"),
+        ("/v1/conversations/conv_1/items", "passthrough"),
+        ("/v1/images/generations", "passthrough"),
+        ("/generate", "passthrough"),
         ("/primary-gateway-test", "passthrough"),
         ("", "passthrough"),
     ],
 )
 def test_the_path_decides_who_reads(path: str, api: str) -> None:
-    payload = read(path, chat(prompt="x"))
+    payload = read(path, chat(prompt="x", input="x", token_ids=[1], items=["x"]))
     assert (payload.api, payload.model) == (api, "m")
+
+
+@pytest.mark.parametrize("path", ALL_PATHS)
+def test_every_api_can_have_its_model_rewritten(path: str) -> None:
+    body = orjson.dumps(chat(prompt="x", input="x", token_ids=[1], items=["x"]))
+    assert read(path, body).can_rewrite
+    assert read(path, with_model(body, "other")).model == "other"
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "piece"),
+    [
+        (CHAT, "messages", {"role": "user", "content": "hi"}),
+        (CHAT, "messages", {"content": ["a", "b"]}),
+        (COMPLETIONS, "prompt", "hi"),
+        (COMPLETIONS, "prompt", [1]),
+        ("/v1/responses", "input", {"role": "user", "content": "hi"}),
+        ("/v1/responses", "input", {"role": "user", "content": ["a", "b"]}),
+        ("/v1/messages", "messages", {"role": "user", "content": "hi"}),
+        ("/v1/messages", "messages", {"role": "user", "content": [{"type": "tool_result"}]}),
+        ("/v1/embeddings", "input", "hi"),
+        ("/v1/conversations", "items", {"role": "user", "content": "hi"}),
+    ],
+)
+def test_what_comes_after_very_many_pieces_is_written_as_json(
+    path: str, field: str, piece: object
+) -> None:
+    """So no body takes longer than that, and one with a piece more still begins alike."""
+
+    def prompt(pieces: int) -> bytes:
+        return read(path, {**chat(), field: [piece] * pieces}).prompt
+
+    few, many = prompt(MAX_PIECES // 2), prompt(2 * MAX_PIECES)
+    assert few
+    assert many.startswith(few[: len(few) // 2])
+    assert orjson.dumps([piece] * MAX_PIECES)[1:-1] in many
+    assert prompt(2 * MAX_PIECES + 1).startswith(many.removesuffix(b"]"))
+
+
+TEXT = st.text(max_size=20)
+IMAGE = {"type": "image_url", "image_url": {"url": "https://example.com/y.png"}}
+PARTS = st.lists(st.builds(lambda text: {"type": "text", "text": text}, TEXT) | st.just(IMAGE))
+MESSAGES = st.lists(
+    st.fixed_dictionaries(
+        {"role": st.sampled_from(["user", "assistant"]), "content": TEXT | PARTS}
+    ),
+    max_size=4,
+)
+TOKENS = st.lists(st.integers(0, 2**32 - 1), max_size=80)
+GIVEN: dict[str, tuple[str, st.SearchStrategy[list[Any]]]] = {
+    CHAT: ("messages", MESSAGES),
+    COMPLETIONS: ("prompt", TOKENS),
+    "/v1/responses": ("input", MESSAGES),
+    "/v1/messages": ("messages", MESSAGES),
+    "/v1/embeddings": ("input", TOKENS),
+    "/inference/v1/generate": ("token_ids", TOKENS),
+    "/v1/conversations": ("items", MESSAGES),
+}
+
+
+@pytest.mark.parametrize("path", ALL_PATHS)
+@given(data=st.data())
+def test_equal_beginnings_give_equal_beginnings_of_the_prompt(
+    path: str, data: st.DataObject
+) -> None:
+    """Whatever else differs: the next turn, somebody else's turn, limits and labels."""
+    field, values = GIVEN[path]
+    shared = data.draw(values.filter(bool))
+    system = {"system": "Be brief.", "instructions": "Be brief.", "tools": [{"name": "f"}]}
+
+    def prompt(more: list[Any], **fields: object) -> bytes:
+        body = {"model": "m", **fields, field: shared + more, **system}
+        return read(path, body).prompt
+
+    beginning = prompt([])
+    assert beginning
+    for user in ("a", "b"):
+        labels = {"metadata": {"user_id": user}, "user": user, "max_tokens": ord(user)}
+        assert prompt(data.draw(values), **labels).startswith(beginning)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +149,8 @@ def test_the_path_decides_who_reads(path: str, api: str) -> None:
         pytest.param(CHAT, b"[]", "error unmarshaling .* not a JSON object", id="list"),
         pytest.param(CHAT, {"model": "m"}, "must have valid messages field", id="no-messages"),
         pytest.param(COMPLETIONS, {"model": "m"}, "must have prompt field", id="no-prompt"),
+        pytest.param("/v1/messages", b"{", "error unmarshaling request bodyMap", id="cut"),
+        pytest.param("/v1/embeddings", {"model": "m"}, "must have input field", id="no-input"),
     ],
 )
 def test_what_no_engine_would_take(path: str, body: object, text: str) -> None:
@@ -193,6 +288,13 @@ def test_a_name_is_written_as_json() -> None:
 
 def test_a_name_that_utf8_cannot_carry_is_written_all_the_same() -> None:
     assert with_model(b'{"model":"a"}', "x\udcff") == b'{"model":"x?"}'
+
+
+def test_a_body_that_hides_its_model_is_not_rewritten() -> None:
+    body = b'{"x":[' + b'"model",' * 100_000 + b'1],"model":"a"}'
+    with pytest.raises(Refused, match="the model cannot be replaced") as caught:
+        with_model(body, "new")
+    assert caught.value.reason is Reason.BAD_REQUEST
 
 
 def test_what_is_no_object_is_not_rewritten() -> None:

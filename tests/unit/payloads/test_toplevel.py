@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epp.payloads.toplevel import BOM, Member, NotAnObject, members, value_end
+from epp.payloads.toplevel import (
+    BOM,
+    MAX_STEPS,
+    STEPS_OF_MEMBER,
+    Member,
+    NotAnObject,
+    TooIntricate,
+    members,
+    value_end,
+    values_of,
+)
 
 TEXTS = st.text() | st.text(alphabet='\\"{}[]:,/a ', max_size=12)
 VALUES = st.recursive(
@@ -130,3 +140,88 @@ def test_a_key_is_known_by_its_name(key: bytes, name: str, same: bool) -> None:
 )
 def test_where_a_value_ends(text: bytes, start: int, rest: bytes) -> None:
     assert text[value_end(text, start) :] == rest
+
+
+NAMED = st.recursive(
+    st.none() | st.integers() | TEXTS | st.just("model"),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.just("model") | TEXTS, inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.lists(st.tuples(st.just("model") | TEXTS, NAMED), max_size=6), SPACINGS, st.booleans())
+def test_values_are_found_by_name_as_by_going_through_all(
+    pairs: list[tuple[str, object]], spacing: tuple[str, str], ascii_only: bool
+) -> None:
+    comma, colon = spacing
+    written = (
+        json.dumps(key) + colon + json.dumps(value, separators=spacing, ensure_ascii=ascii_only)
+        for key, value in pairs
+    )
+    body = ("{" + comma.join(written) + "}").encode()
+    expected = [(m.start, m.stop) for m in members(body) if m.is_named("model")]
+    assert values_of(body, "model") == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        pytest.param(b'{"x":"model","model":1}', b"1", id="a-text-of-that-name"),
+        pytest.param(b'{"x\\"model":2,"model":1}', b"1", id="the-end-of-a-name"),
+        pytest.param(b'{"\\u006dodel":1}', b"1", id="with-an-escape"),
+        pytest.param(BOM + b' {\n"model" : {"model":3} }', b'{"model":3}', id="an-object"),
+    ],
+)
+def test_the_value_of_a_name(body: bytes, value: bytes) -> None:
+    [(start, stop)] = values_of(body, "model")
+    assert body[start:stop] == value
+
+
+@pytest.mark.parametrize("body", [b"", b'["model"]', b'"model":1'])
+def test_what_is_no_object_has_no_names(body: bytes) -> None:
+    with pytest.raises(NotAnObject):
+        values_of(body, "model")
+
+
+def test_brackets_side_by_side_and_flat_values_are_one_step() -> None:
+    flat = b'[{"a":1},[2]],' * 3
+    body = b'{"a":' + b"[" * 100_000 + flat * 1000 + b"1" + b"]" * 100_000 + b',"b":1}'
+    assert [member.key for member in members(body)] == [b'"a"', b'"b"']
+
+
+@pytest.mark.parametrize(
+    ("unit", "steps"),
+    [
+        pytest.param(b'"a":1,', STEPS_OF_MEMBER, id="members"),
+        pytest.param(b'"a":"",', STEPS_OF_MEMBER, id="members-with-texts"),
+        pytest.param(b'"a":[[]],', STEPS_OF_MEMBER + 1, id="members-with-lists"),
+    ],
+)
+def test_so_many_members_are_looked_at(unit: bytes, steps: int) -> None:
+    most = MAX_STEPS // steps
+    assert len(list(members(b"{" + unit * (most - 1) + b'"b":2}'))) == most
+    found: list[Member] = []
+    with pytest.raises(TooIntricate) as caught:
+        found.extend(members(b"{" + unit * (10 * most) + b'"b":2}'))
+    assert len(found) == most
+    assert caught.value.position <= (most + 1) * len(unit)
+
+
+@pytest.mark.parametrize("unit", [b'{"a":[', b"[[],[", b'["",{"a":'])
+def test_so_many_brackets_are_looked_at(unit: bytes) -> None:
+    with pytest.raises(TooIntricate) as caught:
+        value_end(unit * 10 * MAX_STEPS, 0)
+    assert caught.value.position <= (MAX_STEPS + 1) * len(unit)
+
+
+def test_a_name_in_very_many_places_is_not_looked_for() -> None:
+    with pytest.raises(TooIntricate):
+        values_of(b'{"x":[' + b'"model",' * 10 * MAX_STEPS + b'1],"model":1}', "model")
+
+
+def test_what_else_there_is_does_not_matter_for_a_name() -> None:
+    body = b'{"x":[' + b"[[[1],[2]]]," * 50_000 + b'[{"model":1}]],"model":2,"y":[[[1]]]}'
+    [(start, stop)] = values_of(body, "model")
+    assert body[start:stop] == b"2"
