@@ -39,7 +39,7 @@ class PoolCollector(Collector):
         fresh = [
             endpoint
             for endpoint in endpoints
-            if now - endpoint.metrics.running_read_at <= sources.stale_after_seconds
+            if now - endpoint.metrics.load_read_at <= sources.stale_after_seconds
         ]
         yield from self._averages(fresh)
         yield self._pool_gauge("ready_endpoints", "Endpoints with fresh metrics.", len(fresh))
