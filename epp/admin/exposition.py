@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from prometheus_client.core import Metric, Sample
 
+from epp.telemetry.number_text import number_text
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SAMPLES_PER_PIECE = 400  # about a millisecond
 
@@ -36,14 +38,6 @@ def render(families: Iterable[Metric]) -> Iterator[bytes]:
 
 def _line(sample: Sample) -> str:
     if not sample.labels:
-        return f"{sample.name} {_number(sample.value)}\n"
+        return f"{sample.name} {number_text(sample.value)}\n"
     labels = ",".join(f'{k}="{v.translate(_ESCAPES)}"' for k, v in sample.labels.items())
-    return f"{sample.name}{{{labels}}} {_number(sample.value)}\n"
-
-
-def _number(value: float) -> str:
-    if value == float("inf"):
-        return "+Inf"
-    if value == float("-inf"):
-        return "-Inf"
-    return repr(float(value))
+    return f"{sample.name}{{{labels}}} {number_text(sample.value)}\n"

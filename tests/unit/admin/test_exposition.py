@@ -35,6 +35,8 @@ def test_an_independent_parser_reads_the_same() -> None:
     }
     assert parsed == expected
     assert "# TYPE requests_total counter" in text
+    assert "\nload +Inf\n" in text
+    assert '\nseconds_count{model="1"} 1\n' in text
 
 
 def test_a_family_that_comes_in_slices_has_one_head() -> None:
