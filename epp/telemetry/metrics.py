@@ -298,12 +298,7 @@ class Metrics:
         found = self._children.get(key)
         if found is not None:
             return found
-        labels = (
-            self.model_cap(model),
-            self.model_cap(target),
-            self.flow_cap(flow),
-            str(priority),
-        )
+        labels = self.flow_labels(model, target, flow, priority)
         children = FlowChildren(
             total=self.request_total.labels(*labels),
             running=self.request_running.labels(*labels),
@@ -323,6 +318,12 @@ class Metrics:
         if OTHER not in labels:  # folded names are unlimited: they are looked up each time
             self._children[key] = children
         return children
+
+    def flow_labels(
+        self, model: str, target: str, flow: str, priority: int
+    ) -> tuple[str, str, str, str]:
+        """Values of the labels FLOWS, under the caps."""
+        return self.model_cap(model), self.model_cap(target), self.flow_cap(flow), str(priority)
 
     def forget_endpoints(self, gone: Collection[tuple[str, str, str]]) -> None:
         """Pod name, namespace and port of each: in a cluster new ones come for ever."""

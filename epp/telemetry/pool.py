@@ -1,4 +1,4 @@
-"""Gauges of the pool and the queue, read when the page is asked for: no cost in between."""
+"""Gauges of the pool, read when the page is asked for: no cost in between."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ class PoolSources:
 
     pool_name: str
     endpoints: Callable[[], Sequence[Endpoint]]
-    waiting: Callable[[], Iterable[tuple[int, int, int]]]  # priority, requests, bytes
     saturations: Callable[[float], Mapping[str, float]]  # by stage
     prefix_blocks: Callable[[], int]
     now: Callable[[], float]
@@ -44,7 +43,6 @@ class PoolCollector(Collector):
         yield from self._averages(fresh)
         yield self._pool_gauge("ready_endpoints", "Endpoints with fresh metrics.", len(fresh))
         yield from self._per_endpoint(endpoints)
-        yield from self._queue()
         saturation = self._family(
             "flow_control_pool_saturation", "Load over capacity.", ("inference_pool", "stage")
         )
@@ -90,15 +88,6 @@ class PoolCollector(Collector):
             foreign.add_metric(name, endpoint.load.foreign)
             reachable.add_metric(name, float(endpoint.reachable))
         yield from (queue, ours, foreign, reachable)
-
-    def _queue(self) -> Iterator[Metric]:
-        labels = ("priority", "inference_pool")
-        size = self._family("flow_control_queue_size", "Requests that wait.", labels)
-        volume = self._family("flow_control_queue_bytes", "Bytes of their bodies.", labels)
-        for priority, requests, length in self._sources.waiting():
-            size.add_metric([str(priority), self._sources.pool_name], requests)
-            volume.add_metric([str(priority), self._sources.pool_name], length)
-        yield from (size, volume)
 
     def _pool_gauge(self, name: str, text: str, value: float) -> Metric:
         return self._family_of(name, text, {"name": self._sources.pool_name}, value)

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from epp.telemetry.legacy import TWINS, Families, with_twins
-from epp.telemetry.metrics import PREFIX, Metrics
+from epp.telemetry.instruments import CHILDREN_PER_SLICE
+from epp.telemetry.legacy import SAMPLES_PER_SLICE, TWINS, Families, with_twins
+from epp.telemetry.metrics import PREFIX, LabelCap, Metrics
 
 
 def some_metrics() -> Metrics:
@@ -54,6 +55,27 @@ def test_a_family_in_slices_has_one_twin() -> None:
         if family.name == "inference_objective_request"
     ]
     assert [[sample.value for sample in twin.samples] for twin in twins] == [[100]]
+
+
+@pytest.mark.parametrize("wanted", list(Families))
+def test_a_large_twin_comes_in_slices_too_and_none_is_left_out(wanted: Families) -> None:
+    metrics = Metrics(flow_cap=LabelCap(2000))
+    for n in range(1000):
+        waited = metrics.waited(("m", "t", f"flow-{n}", "0"), "Dispatched")
+        waited.observe(0.3)
+    name = "flow_control_request_queue_duration_seconds"
+    slices = [
+        family
+        for family in with_twins(metrics.registry.collect(), wanted)
+        if family.name.endswith(name)
+    ]
+    twins = [family for family in slices if not family.name.startswith(PREFIX)]
+    assert all(len(twin.samples) <= SAMPLES_PER_SLICE for twin in twins)
+    counts = [s.name for family in slices for s in family.samples if s.name.endswith("_count")]
+    names = {Families.CURRENT: 1, Families.LEGACY: 1, Families.BOTH: 2}[wanted]
+    assert (len(counts), len(set(counts))) == (1000 * names, names)
+    if wanted is Families.LEGACY:  # the time of a slice that is only summed is a step too
+        assert sum(not family.samples for family in slices) == 1000 / CHILDREN_PER_SLICE
 
 
 def test_labels_are_renamed_where_the_older_name_has_another() -> None:

@@ -20,7 +20,6 @@ def values(pool: Sequence[Endpoint] = POOL, **changes: object) -> dict[str, floa
     sources = PoolSources(
         pool_name="p",
         endpoints=lambda: pool,
-        waiting=lambda: [(5, 2, 100), (-1, 1, 7)],
         saturations=lambda _now: {"prefill": 0.2, "effective": 0.4},
         prefix_blocks=lambda: 12,
         now=lambda: 10.0,
@@ -42,8 +41,6 @@ def test_averages_are_of_the_fresh_and_the_rest_is_of_all() -> None:
     assert found["ready_endpoints['p']"] == 2
     assert found["per_endpoint_queue_size['p', 'old']"] == 90
     assert found["endpoint_inflight_requests['a', 'default']"] == 3
-    assert found["flow_control_queue_size['5', 'p']"] == 2
-    assert found["flow_control_queue_bytes['-1', 'p']"] == 7
     assert found["flow_control_pool_saturation['p', 'effective']"] == 0.4
     assert found["flow_control_pool_saturation['p', 'prefill']"] == 0.2
 
