@@ -321,6 +321,10 @@ class Director:
         """Requests that hold load."""
         return len(self._flights)
 
+    def flights(self) -> list[tuple[RequestFacts, Flight]]:
+        """Of these requests, in the order in which they were placed."""
+        return list(self._flights.items())
+
     def _end_prefills(self, leases: Sequence[Lease]) -> None:
         for lease in leases:
             self.load.prefilled(lease)

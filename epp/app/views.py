@@ -40,8 +40,7 @@ def admin_views(watched: Watched) -> AdminViews:
     metrics, families = watched.metrics, watched.settings.metrics_families
     sources = _status_sources(watched)
     metrics.registry.register(PoolCollector(_pool_sources(watched)))
-    flows = FlowSources(watched.picker.queue.requests, watched.now)
-    metrics.registry.register(FlowCollector(metrics, flows))
+    metrics.registry.register(FlowCollector(metrics, _flow_sources(watched)))
     metrics.registry.register(ShadowCollector(lambda: watched.picker.shadow_counts))
     metrics.registry.register(LearnedCollector(_learned_sources(watched)))
     return AdminViews(
@@ -82,6 +81,16 @@ def _pool_sources(watched: Watched) -> PoolSources:
         prefix_blocks=lambda: len(picker.index),
         now=watched.now,
         stale_after_seconds=watched.settings.metrics_staleness_seconds,
+    )
+
+
+def _flow_sources(watched: Watched) -> FlowSources:
+    picker = watched.picker
+    return FlowSources(
+        waiting=picker.queue.requests,
+        placed=picker.director.flights,
+        endpoints=lambda: picker.store.endpoints,
+        now=watched.now,
     )
 
 
