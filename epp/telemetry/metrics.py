@@ -68,6 +68,7 @@ class FlowChildren:
     cached_tokens: Distribution
     ntpot: Distribution
     tpot: Distribution
+    itl: Distribution
     ttft: dict[bool, Distribution]
     dispatched: Count
     waited: Distribution
@@ -98,7 +99,9 @@ class Metrics:
     ntpot: Histogram = field(init=False)
     ttft: Histogram = field(init=False)
     tpot: Histogram = field(init=False)
+    itl: Histogram = field(init=False)
     request_processing: Histogram = field(init=False)
+    response_processing: Histogram = field(init=False)
     scheduler_duration: Histogram = field(init=False)
     scheduler_attempts: Counter = field(init=False)
     prefix_hit_ratio: Distribution = field(init=False)
@@ -172,6 +175,12 @@ class Metrics:
             FLOWS,
             buckets.TPOT,
         )
+        self.itl = measure(
+            "request_streaming_itl_seconds",
+            "Time between two chunks of a streamed answer.",
+            FLOWS,
+            buckets.ITL,
+        )
 
     def _make_decision_families(self) -> None:
         count, measure = self._counter, self._histogram
@@ -180,6 +189,12 @@ class Metrics:
             "From headers to the decision, waiting included.",
             (),
             buckets.PROCESSING,
+        )
+        self.response_processing = measure(
+            "response_processing_duration_seconds",
+            "Our own time for a streamed answer; from headers to the end of another.",
+            (),
+            buckets.RESPONSE_PROCESSING,
         )
         self.scheduler_duration = measure(
             "scheduler_e2e_duration_seconds",
@@ -310,6 +325,7 @@ class Metrics:
             cached_tokens=self.cached_tokens.labels(*labels),
             ntpot=self.ntpot.labels(*labels),
             tpot=self.tpot.labels(*labels),
+            itl=self.itl.labels(*labels),
             dispatched=self.flow_outcomes.labels(DISPATCHED, labels[3], self.pool_name),
             waited=self.waited(labels, DISPATCHED),
             ttft={s: self.ttft.labels(*labels, str(s).lower()) for s in (True, False)},
