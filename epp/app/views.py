@@ -78,6 +78,7 @@ def _pool_sources(watched: Watched) -> PoolSources:
         pool_name=watched.settings.pool_name,
         endpoints=lambda: picker.store.endpoints,
         saturations=picker.saturations,
+        fullness=lambda: picker.queue.fullness([o.priority for o in picker.routing.objectives]),
         prefix_blocks=lambda: len(picker.index),
         now=watched.now,
         stale_after_seconds=watched.settings.metrics_staleness_seconds,

@@ -6,10 +6,11 @@ Synchronous. An attempt schedules and reserves in one step, so nothing can come 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Final
 
 from epp.core.decision import Outcome, Placed, Waiting
+from epp.core.fullness import Fullness
 from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
 from epp.flowcontrol.settings import FlowControlSettings
@@ -69,6 +70,20 @@ class FlowController:
     def waiting(self) -> Iterator[tuple[int, int, int]]:
         """Priority, requests and bytes of every band where someone waits."""
         return self._room.bands()
+
+    def fullness(self, priorities: Iterable[int]) -> Fullness:
+        """At these priorities, 0, those that have limits of their own, and where someone waits."""
+        settings, room = self._settings, self._room
+        known = {0, *priorities, *settings.bands, *[priority for priority, _, _ in room.bands()]}
+        bands: dict[int, tuple[float, float]] = {}
+        for priority in sorted(known, reverse=True):
+            band, (requests, size) = settings.band(priority), room.band_size(priority)
+            bands[priority] = requests / band.max_requests, size / band.max_bytes
+        return Fullness(
+            bands,
+            len(room) / settings.max_requests if settings.max_requests else None,
+            room.bytes / settings.max_bytes if settings.max_bytes else None,
+        )
 
     @property
     def room(self) -> WaitingRoom:

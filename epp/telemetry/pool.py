@@ -10,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from epp.core.endpoint import Endpoint
+from epp.core.fullness import Fullness
 from epp.telemetry.metrics import PREFIX, PREFIX_INDEX
 
 
@@ -20,6 +21,7 @@ class PoolSources:
     pool_name: str
     endpoints: Callable[[], Sequence[Endpoint]]
     saturations: Callable[[float], Mapping[str, float]]  # by stage
+    fullness: Callable[[], Fullness]
     prefix_blocks: Callable[[], int]
     now: Callable[[], float]
     stale_after_seconds: float = 2.0
@@ -49,6 +51,7 @@ class PoolCollector(Collector):
         for stage, value in sources.saturations(now).items():
             saturation.add_metric([sources.pool_name, stage], value)
         yield saturation
+        yield from self._fullness(sources.fullness())
         yield self._family_of(
             "prefix_indexer_size",
             "Prefix blocks known, summed over endpoints.",
@@ -88,6 +91,21 @@ class PoolCollector(Collector):
             foreign.add_metric(name, endpoint.load.foreign)
             reachable.add_metric(name, float(endpoint.reachable))
         yield from (queue, ours, foreign, reachable)
+
+    def _fullness(self, fullness: Fullness) -> Iterator[Metric]:
+        labels = ("priority", "inference_pool")
+        pool, name = self._sources.pool_name, "flow_control_capacity_utilization_"
+        requests = self._family(f"{name}requests", "Of a priority's limit of requests.", labels)
+        volume = self._family(f"{name}bytes", "Of a priority's limit of bytes.", labels)
+        for priority, (of_requests, of_bytes) in fullness.bands.items():
+            requests.add_metric([str(priority), pool], of_requests)
+            volume.add_metric([str(priority), pool], of_bytes)
+        yield from (requests, volume)
+        for unit, share in (("requests", fullness.requests), ("bytes", fullness.bytes)):
+            if share is not None:
+                name = f"flow_control_global_capacity_utilization_{unit}"
+                text = f"Of the limit of {unit} of all priorities."
+                yield self._family_of(name, text, {"inference_pool": pool}, share)
 
     def _pool_gauge(self, name: str, text: str, value: float) -> Metric:
         return self._family_of(name, text, {"name": self._sources.pool_name}, value)

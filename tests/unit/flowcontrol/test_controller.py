@@ -380,3 +380,17 @@ def test_nothing_is_lost_doubled_or_placed_beyond_the_limit(
         assert all(foreseen is came for foreseen, came in refused)
         assert len(desk.controller.room) == len(waiting)
         assert desk.ledger.leases_held == len(placed) <= 2
+
+
+def test_fullness_is_of_the_limits_in_force() -> None:
+    bands = {5: BandSettings(max_requests=4, max_bytes=1000)}
+    desk = Desk(replace(SETTINGS, default_band=BandSettings(10, 100), bands=bands), pods=0)
+    for priority, size in ((5, 10), (5, 20), (7, 50)):
+        desk.place(a_request(priority=priority, size_bytes=size))
+    full = desk.controller.fullness([3])
+    assert dict(full.bands) == {7: (0.1, 0.5), 5: (0.5, 0.03), 3: (0, 0), 0: (0, 0)}
+    assert (full.requests, full.bytes) == (None, None)
+    limits = replace(SETTINGS, max_requests=6, max_bytes=160)
+    desk.reconfigure(limits, lambda facts: facts.subset)
+    full = desk.controller.fullness([])
+    assert (full.requests, full.bytes) == (0.5, 0.5)

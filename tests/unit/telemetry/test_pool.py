@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from epp.core.endpoint import Endpoint
+from epp.core.fullness import Fullness
 from epp.telemetry.pool import PoolCollector, PoolSources
 from tests.helpers.build import an_endpoint
 
@@ -21,6 +22,7 @@ def values(pool: Sequence[Endpoint] = POOL, **changes: object) -> dict[str, floa
         pool_name="p",
         endpoints=lambda: pool,
         saturations=lambda _now: {"prefill": 0.2, "effective": 0.4},
+        fullness=lambda: Fullness({5: (0.5, 0.25), 0: (0.0, 0.0)}, requests=0.75),
         prefix_blocks=lambda: 12,
         now=lambda: 10.0,
         **changes,  # type: ignore[arg-type]
@@ -43,6 +45,11 @@ def test_averages_are_of_the_fresh_and_the_rest_is_of_all() -> None:
     assert found["endpoint_inflight_requests['a', 'default']"] == 3
     assert found["flow_control_pool_saturation['p', 'effective']"] == 0.4
     assert found["flow_control_pool_saturation['p', 'prefill']"] == 0.2
+    assert found["flow_control_capacity_utilization_requests['5', 'p']"] == 0.5
+    assert found["flow_control_capacity_utilization_bytes['5', 'p']"] == 0.25
+    assert found["flow_control_capacity_utilization_bytes['0', 'p']"] == 0
+    assert found["flow_control_global_capacity_utilization_requests['p']"] == 0.75
+    assert "flow_control_global_capacity_utilization_bytes['p']" not in found  # without a limit
 
 
 def test_without_a_fresh_endpoint_there_is_no_average() -> None:
