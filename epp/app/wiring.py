@@ -256,7 +256,7 @@ def _services(
     opened: OpenSession = open_ext_proc
     digest = AccessLogDigest(metrics, nonce, report)
     if settings.count_streams:
-        opened = counted(open_ext_proc, metrics.count_streams().inc)
+        opened = counted(open_ext_proc, metrics.count_streams(), time.monotonic)
     return {
         EXT_PROC_METHOD: opened,
         **(access_log.services(digest) if settings.access_log else {}),

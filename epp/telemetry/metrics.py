@@ -75,6 +75,15 @@ class FlowChildren:
     labels: tuple[str, str, str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """Of the ext-proc service."""
+
+    open: Level
+    duration: Distribution
+    ended: Counter  # by the name of the gRPC code
+
+
 @dataclass(slots=True)
 class Metrics:
     """One instance a process. Fields are the families; methods bind label values under the caps."""
@@ -294,15 +303,18 @@ class Metrics:
             "config_needs_restart", "1 while a key of the document waits for a restart."
         )
 
-    def count_streams(self) -> Level:
-        """Adds the gauge of open ext-proc streams, which is there only where it is asked for."""
-        gauge = Gauge(
-            f"{PREFIX}extproc_streams_inflight",
-            "Open ext-proc streams.",
-            (),
-            registry=self.registry,
+    def count_streams(self) -> Streams:
+        """Adds the families of ext-proc streams, which are there only where they are asked for."""
+        return Streams(
+            self._gauge("extproc_streams_inflight", "Open ext-proc streams.").labels(),
+            self._histogram(
+                "extproc_stream_duration_seconds",
+                "From the start to the end of an ext-proc stream.",
+                (),
+                buckets.STREAM,
+            ).labels(),
+            self._counter("extproc_streams", "Ext-proc streams that ended.", ("code",)),
         )
-        return gauge.labels()
 
     def count_spans(self) -> Counter:
         """Adds the counter of spans, which is there only where they go somewhere."""
