@@ -17,6 +17,9 @@ from epp.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
+# The plugins of the field that this is the work of.
+METRICS_SOURCE = "metrics-data-source"
+METRICS_EXTRACTOR = "core-metrics-extractor"
 FIRST_ROUND_SECONDS = 1.5  # for every endpoint to be scraped once before we serve
 
 
@@ -55,9 +58,12 @@ class Scrapes:
                 self.all_asked.set()
         if outcome.metrics is not None:
             self.picker.read(endpoint, outcome.metrics, outcome.requests_at_start)
+            engine = self.picker.configuration.scraping.engines.of(endpoint.labels)
+            if not engine.shows_all_load(outcome.metrics, outcome.finished_at):
+                self.metrics.extract_errors.labels(METRICS_SOURCE, METRICS_EXTRACTOR).inc()
         elif outcome.failure is not None:
             kind = outcome.failure.value
-            self.metrics.poll_errors.labels("metrics-data-source", kind).inc()
+            self.metrics.poll_errors.labels(METRICS_SOURCE, kind).inc()
         reachable = self.health.reachable_after(endpoint, outcome.failure)
         if self.picker.store.set_reachable(endpoint, reachable):
             word = "can be reached again" if reachable else "refuses connections and is left out"

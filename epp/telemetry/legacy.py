@@ -83,6 +83,12 @@ TWINS: Mapping[str, Twin] = {
         "inference_extension_flow_control_pool_saturation", ("inference_pool", "stage")
     ),
     "prefix_indexer_size": Twin("inference_extension_prefix_indexer_size"),
+    "datalayer_poll_errors": Twin(
+        "llm_d_inference_scheduler_datalayer_poll_errors", ("source_type",)
+    ),
+    "datalayer_extract_errors": Twin(
+        "llm_d_inference_scheduler_datalayer_extract_errors", ("source_type", "extractor_type")
+    ),
     "disagg_decision": Twin("llm_d_inference_scheduler_disagg_decision", _DISAGGREGATION),
     "pd_decision": Twin("llm_d_inference_scheduler_pd_decision", _DISAGGREGATION),
     "prefix_indexer_hit_ratio": Twin("inference_extension_prefix_indexer_hit_ratio"),

@@ -122,6 +122,7 @@ class Metrics:
     disagg_decisions: Counter = field(init=False)
     pd_decisions: Counter = field(init=False)
     poll_errors: Counter = field(init=False)
+    extract_errors: Counter = field(init=False)
     without_pick: Counter = field(init=False)
     access_log_entries: Counter = field(init=False)
     loop_stall: Histogram = field(init=False)
@@ -261,6 +262,11 @@ class Metrics:
         count, measure = self._counter, self._histogram
         self.poll_errors = count(
             "datalayer_poll_errors", "Scrapes that failed.", ("source_type", "kind")
+        )
+        self.extract_errors = count(
+            "datalayer_extract_errors",
+            "Pages that lack a series of the load which their engine is to show.",
+            ("source_type", "extractor_type"),
         )
         self.without_pick = count(
             "requests_without_pick",

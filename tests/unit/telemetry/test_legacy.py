@@ -15,6 +15,8 @@ def some_metrics() -> Metrics:
         children.duration.observe(0.3)
         children.running.inc()
     metrics.scheduler_attempts.labels("success", "t", "pod", "ns", "80").inc()
+    metrics.poll_errors.labels("metrics-data-source", "refused").inc()
+    metrics.poll_errors.labels("metrics-data-source", "timeout").inc(2)
     metrics.disaggregated("h", "disagg-profile-handler", "m", "prefill-decode")
     metrics.disaggregated("h", "pd-profile-handler", "m", "decode-only")
     return metrics
@@ -39,6 +41,8 @@ def test_a_twin_is_the_sum_over_the_labels_that_it_lacks() -> None:
     assert found[f"{duration}_bucket{sorted([*models, ('le', '0.2')])}"] == 0
     assert found[f"{duration}_bucket{sorted([*models, ('le', '0.4')])}"] == 3
     assert found["inference_objective_running_requests[('model_name', 'm')]"] == 3
+    polls = "llm_d_inference_scheduler_datalayer_poll_errors_total"
+    assert found[f"{polls}[('source_type', 'metrics-data-source')]"] == 3
     shared = [("decision_type", "prefill-decode"), ("model_name", "m")]
     assert found[f"llm_d_inference_scheduler_disagg_decision_total{shared}"] == 1
     alone = [("decision_type", "decode-only"), ("model_name", "m")]
