@@ -27,7 +27,7 @@ from epp.app.views import Watched, admin_views
 from epp.compose import Picker, compose
 from epp.config.settings import Configuration
 from epp.configured import Outside, read_arrival
-from epp.core.stopwatch import Part, Stopwatch
+from epp.core.stopwatch import Part, Stopwatch, Timing
 from epp.datalayer.discovery.file import FileDiscovery
 from epp.datalayer.models.fetcher import ModelListFetcher
 from epp.datalayer.scraping.scraper import Scraper
@@ -231,6 +231,7 @@ def _outside(metrics: Metrics, sample: Sample | None) -> Outside:
         sample=sample,
         shadowing=shadowing(),
         stopwatch=stopwatch,
+        passes=Timing(time.monotonic, metrics.dispatch_cycle.labels().observe),
     )
 
 

@@ -13,6 +13,7 @@ from epp.core.decision import Outcome, Placed, Waiting
 from epp.core.fullness import Fullness
 from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
+from epp.core.stopwatch import Timing
 from epp.flowcontrol.settings import FlowControlSettings
 from epp.flowcontrol.waiting_room import WaitingRoom
 
@@ -30,11 +31,14 @@ class FlowController:
         attempt: Attempt,
         fit_class: Callable[[RequestFacts], Hashable],
         pool_is_empty: Callable[[], bool],
+        timing: Timing | None = None,
     ) -> None:
+        """`timing` is of the passes over those who wait; None: they are not timed."""
         self._settings = settings
         self._attempt = attempt
         self._fit_class = fit_class
         self._pool_is_empty = pool_is_empty
+        self._timing = timing
         self._room = WaitingRoom(settings.band)
         self._empty = True
         self._regime_since = 0.0  # when the pool last became empty or stopped being so
@@ -137,6 +141,15 @@ class FlowController:
         if not len(self._room):
             self._follow_pool(now)
             return []
+        timing = self._timing
+        if timing is None:
+            return self._pass(now)
+        began = timing.clock()
+        outcomes = self._pass(now)
+        timing.observe(timing.clock() - began)
+        return outcomes
+
+    def _pass(self, now: float) -> list[tuple[RequestFacts, Outcome]]:
         self._follow_pool(now)
         outcomes: list[tuple[RequestFacts, Outcome]] = [
             (late, self._too_late(late)) for late in self._room.expired(now)

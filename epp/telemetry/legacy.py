@@ -77,6 +77,9 @@ TWINS: Mapping[str, Twin] = {
     "flow_control_request_queue_duration_seconds": Twin(
         "inference_extension_flow_control_request_queue_duration_seconds", _WAITED
     ),
+    "flow_control_dispatch_cycle_duration_seconds": Twin(
+        "inference_extension_flow_control_dispatch_cycle_duration_seconds"
+    ),
     "flow_control_queue_size": Twin("inference_extension_flow_control_queue_size", _WAITING),
     "flow_control_queue_bytes": Twin("inference_extension_flow_control_queue_bytes", _WAITING),
     "flow_control_pool_saturation": Twin(

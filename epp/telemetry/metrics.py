@@ -116,6 +116,7 @@ class Metrics:
     prefix_hit_ratio: Distribution = field(init=False)
     prefix_hit_bytes: Distribution = field(init=False)
     queue_duration: Histogram = field(init=False)
+    dispatch_cycle: Histogram = field(init=False)
     flow_outcomes: Counter = field(init=False)
     refusals: Counter = field(init=False)
     rewrites: Counter = field(init=False)
@@ -241,6 +242,12 @@ class Metrics:
             "Time in the waiting room.",
             ("fairness_id", "priority", "outcome", "inference_pool", *MODELS),
             buckets.QUEUE,
+        )
+        self.dispatch_cycle = measure(
+            "flow_control_dispatch_cycle_duration_seconds",
+            "A pass over those who wait, which places all that fit.",
+            (),
+            buckets.FAST,
         )
         self.flow_outcomes = count(
             "flow_control_requests",
