@@ -162,7 +162,11 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         queue = LegacyAdmission(configured.attempt, configured.saturation_for)
     else:
         queue = FlowController(
-            limits, configured.attempt, configured.fit_class, lambda: not store.candidates
+            limits,
+            configured.attempt,
+            configured.fit_class,
+            lambda: not store.candidates,
+            outside.passes,
         )
 
     health = AnswerHealth(store, outside.on_pause)

@@ -10,7 +10,7 @@ from epp.config.settings import Configuration
 from epp.core.endpoint import Endpoint
 from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
-from epp.core.stopwatch import Stopwatch
+from epp.core.stopwatch import Stopwatch, Timing
 from epp.datalayer.ledger import Ledger
 from epp.datalayer.store import EndpointStore
 from epp.director import Arrival, PrefixIndex, Reading
@@ -50,6 +50,7 @@ class Outside:
     sample: Sample | None = None  # asked before every attempt to place a request
     shadowing: Shadowing | None = None  # None: shadow profiles do not run
     stopwatch: Stopwatch | None = None  # None: no plugin is timed
+    passes: Timing | None = None  # over those who wait; None: they are not timed
 
 
 Scheduler = Profile | StagedScheduler

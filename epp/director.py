@@ -44,6 +44,12 @@ class Arrival:
         return self.headers.get(":path", "").partition("?")[0]
 
 
+class Gaps(Protocol):
+    def observe(self, value: float) -> None:
+        """So many seconds were between two chunks."""
+        ...
+
+
 @dataclass(slots=True, eq=False)
 class Begun:
     """What became of an arrival. The outcome of one that waits is put here when it comes."""
@@ -54,6 +60,7 @@ class Begun:
     generated_request_id: str = ""
     api: str = ""  # family of the payload
     trace: TracePart | None = None  # None: it goes on with the trace headers it came with
+    gaps: Gaps | None = None  # between chunks of the answer, if they are counted
 
     @property
     def placed(self) -> Placed | None:
@@ -86,6 +93,7 @@ class Ending:
     first_chunk_at: float | None = None
     completed_at: float | None = None
     response_bytes: int = 0
+    handling_seconds: float = 0.0  # of our own time, for all messages of the response
     usage: Usage | None = None
 
 
@@ -329,6 +337,10 @@ class Director:
     def __len__(self) -> int:
         """Requests that hold load."""
         return len(self._flights)
+
+    def flights(self) -> list[tuple[RequestFacts, Flight]]:
+        """Of these requests, in the order in which they were placed."""
+        return list(self._flights.items())
 
     def _end_prefills(self, leases: Sequence[Lease]) -> None:
         for lease in leases:

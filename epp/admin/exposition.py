@@ -6,15 +6,20 @@ from collections.abc import Iterable, Iterator
 
 from prometheus_client.core import Metric, Sample
 
+from epp.telemetry.number_text import number_text
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-SAMPLES_PER_PIECE = 400  # about a millisecond
+SAMPLES_PER_PIECE = 200  # about a millisecond
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", '"': '\\"'})
 _HELP_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n"})
 
 
 def render(families: Iterable[Metric]) -> Iterator[bytes]:
-    """Pieces of the page, in order. A family may come in slices, one after another."""
+    """Pieces of the page, in order. A family may come in slices, one after another.
+
+    A later slice without samples ends a piece: making the next takes as long as a piece may.
+    """
     lines: list[str] = []
     last = ""
     for family in families:
@@ -23,6 +28,9 @@ def render(families: Iterable[Metric]) -> Iterator[bytes]:
             last = name
             lines.append(f"# HELP {name} {family.documentation.translate(_HELP_ESCAPES)}\n")
             lines.append(f"# TYPE {name} {family.type}\n")
+        elif not family.samples:
+            yield "".join(lines).encode()
+            lines.clear()
         for sample in family.samples:
             if sample.name.endswith("_created"):
                 continue  # doubles the page for what nobody reads
@@ -36,14 +44,6 @@ def render(families: Iterable[Metric]) -> Iterator[bytes]:
 
 def _line(sample: Sample) -> str:
     if not sample.labels:
-        return f"{sample.name} {_number(sample.value)}\n"
+        return f"{sample.name} {number_text(sample.value)}\n"
     labels = ",".join(f'{k}="{v.translate(_ESCAPES)}"' for k, v in sample.labels.items())
-    return f"{sample.name}{{{labels}}} {_number(sample.value)}\n"
-
-
-def _number(value: float) -> str:
-    if value == float("inf"):
-        return "+Inf"
-    if value == float("-inf"):
-        return "-Inf"
-    return repr(float(value))
+    return f"{sample.name}{{{labels}}} {number_text(sample.value)}\n"

@@ -85,7 +85,7 @@ def _endpoint(sources: StatusSources, endpoint: Endpoint, now: float) -> dict[st
         "prefill_ratio": round(endpoint.estimate.prefill_ratio, 3),
         "decode_ratio": round(endpoint.estimate.decode_ratio, 3),
         "kept_share": round(endpoint.estimate.kept_share, 3),
-        "age_seconds": _age(now, metrics.running_read_at),
+        "age_seconds": _age(now, metrics.load_read_at),
     }
 
 

@@ -18,6 +18,9 @@ from epp.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
+# The plugins of the field that this is the work of.
+METRICS_SOURCE = "metrics-data-source"
+METRICS_EXTRACTOR = "core-metrics-extractor"
 FIRST_ROUND_SECONDS = 1.5  # for every endpoint to be scraped once before we serve
 NEWS = {
     False: "the metrics of endpoint %s cannot be read (%s): only our own requests there count",
@@ -62,10 +65,13 @@ class Scrapes:
                 self.all_asked.set()
         if outcome.metrics is not None:
             self.picker.read(endpoint, outcome.metrics, outcome.requests_at_start)
+            engine = self.picker.configuration.scraping.engines.of(endpoint.labels)
+            if not engine.shows_all_load(outcome.metrics, outcome.finished_at):
+                self.metrics.extract_errors.labels(METRICS_SOURCE, METRICS_EXTRACTOR).inc()
         elif outcome.failure is not None:
             kind = outcome.failure.value
             self.picker.ledger.missed(endpoint)
-            self.metrics.poll_errors.labels("metrics-data-source", kind).inc()
+            self.metrics.poll_errors.labels(METRICS_SOURCE, kind).inc()
         if (news := self.readability.after(endpoint, outcome.failure)) is not None:
             log.warning(NEWS[news], endpoint.authority, outcome.detail)
         reachable = self.health.reachable_after(endpoint, outcome.failure)

@@ -53,7 +53,7 @@ class ServeSettings:
     emit_scores: bool = False
     refresh_metrics_seconds: float = 0.05  # at the most so often
     metrics_staleness_seconds: float = 2.0
-    count_streams: bool = False  # a gauge of the open ext-proc streams
+    count_streams: bool = False  # how many are open, how long they were, how they ended
     metrics_guard: MetricsGuard = MetricsGuard()
     elects_leader: bool = False  # ready only as the holder of the lease
     access_log: bool = True  # take the gateway's access log on the ext-proc port

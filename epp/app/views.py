@@ -14,6 +14,7 @@ from epp.app.settings import ServeSettings
 from epp.compose import Picker
 from epp.extproc.health import Health
 from epp.extproc.observer import RequestObserver
+from epp.telemetry.flows import FlowCollector, FlowSources
 from epp.telemetry.learned import LearnedCollector, LearnedSources
 from epp.telemetry.legacy import with_twins
 from epp.telemetry.metrics import Metrics
@@ -39,6 +40,7 @@ def admin_views(watched: Watched) -> AdminViews:
     metrics, families = watched.metrics, watched.settings.metrics_families
     sources = _status_sources(watched)
     metrics.registry.register(PoolCollector(_pool_sources(watched)))
+    metrics.registry.register(FlowCollector(metrics, _flow_sources(watched)))
     metrics.registry.register(ShadowCollector(lambda: watched.picker.shadow_counts))
     metrics.registry.register(LearnedCollector(_learned_sources(watched)))
     return AdminViews(
@@ -75,11 +77,21 @@ def _pool_sources(watched: Watched) -> PoolSources:
     return PoolSources(
         pool_name=watched.settings.pool_name,
         endpoints=lambda: picker.store.endpoints,
-        waiting=picker.queue.waiting,
         saturations=picker.saturations,
+        fullness=lambda: picker.queue.fullness([o.priority for o in picker.routing.objectives]),
         prefix_blocks=lambda: len(picker.index),
         now=watched.now,
         stale_after_seconds=watched.settings.metrics_staleness_seconds,
+    )
+
+
+def _flow_sources(watched: Watched) -> FlowSources:
+    picker = watched.picker
+    return FlowSources(
+        waiting=picker.queue.requests,
+        placed=picker.director.flights,
+        endpoints=lambda: picker.store.endpoints,
+        now=watched.now,
     )
 
 

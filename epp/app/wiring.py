@@ -28,7 +28,7 @@ from epp.compose import Picker, compose
 from epp.config.settings import Configuration
 from epp.configured import Outside, read_arrival
 from epp.core.endpoint import Endpoint
-from epp.core.stopwatch import Part, Stopwatch
+from epp.core.stopwatch import Part, Stopwatch, Timing
 from epp.datalayer.discovery.file import FileDiscovery
 from epp.datalayer.models.fetcher import ModelListFetcher
 from epp.datalayer.scraping.scraper import Scraper
@@ -233,6 +233,7 @@ def _outside(metrics: Metrics, sample: Sample | None) -> Outside:
         sample=sample,
         shadowing=shadowing(),
         stopwatch=stopwatch,
+        passes=Timing(time.monotonic, metrics.dispatch_cycle.labels().observe),
     )
 
 
@@ -266,7 +267,7 @@ def _services(
     opened: OpenSession = open_ext_proc
     digest = AccessLogDigest(metrics, nonce, report)
     if settings.count_streams:
-        opened = counted(open_ext_proc, metrics.count_streams().inc)
+        opened = counted(open_ext_proc, metrics.count_streams(), time.monotonic)
     return {
         EXT_PROC_METHOD: opened,
         **(access_log.services(digest) if settings.access_log else {}),

@@ -40,6 +40,11 @@ class EndpointMetrics:
     custom: Mapping[str, float] = field(default_factory=dict)  # further series, by configured key
     started_at: float = 0.0  # Unix seconds, of the server's latest process; 0 is unknown
 
+    @property
+    def load_read_at(self) -> float:
+        """When anything of the load was last read: no engine has to show all of it."""
+        return max(self.waiting_read_at, self.running_read_at, self.kv_cache_usage_read_at)
+
 
 @dataclass(slots=True, eq=False)
 class Load:

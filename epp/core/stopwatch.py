@@ -21,6 +21,14 @@ TIMED_EVERY: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
+class Timing:
+    """For one thing that is timed each time."""
+
+    clock: Callable[[], float]
+    observe: Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """What is timed: a configured plugin at one of the places where it acts."""
 

@@ -95,6 +95,7 @@ class RequestObserver:
                 children.total.inc()
                 children.size.observe(len(begun.body) or facts.size_bytes)
                 children.running.inc()
+                begun.gaps = children.itl
             case Refused(reason=reason, detail=detail):
                 record = record_of(facts, now)
                 record.refusal, record.detail = reason.value, detail
@@ -136,6 +137,10 @@ class RequestObserver:
         children.duration.observe(duration)
         if ending.completed_at is not None:  # the body was seen
             children.response_size.observe(ending.response_bytes)
+            seconds = ending.handling_seconds
+            if not ending.streaming and ending.headers_at is not None:
+                seconds = ending.completed_at - ending.headers_at
+            self._metrics.response_processing.observe(seconds)
         if ending.first_chunk_at is not None:
             children.ttft[ending.streaming].observe(ending.first_chunk_at - received)
         usage = ending.usage

@@ -9,7 +9,7 @@ from typing import Final
 
 from epp.core.decision import Answer, Outcome, Placed, Waiting
 from epp.core.refusal import Reason, Refused
-from epp.director import Begun, Cause, Ending
+from epp.director import Begun, Cause, Ending, Gaps
 from epp.extproc.actions import Action, Begin, EndStream, Finish, FirstToken, Responding
 from epp.extproc.codec import Codec
 from epp.extproc.events import (
@@ -20,6 +20,7 @@ from epp.extproc.events import (
     Event,
     HalfClosed,
     ReadingExpired,
+    ResponseBody,
     TurnedAway,
 )
 from epp.extproc.exchange import Exchange, Limits
@@ -48,12 +49,17 @@ class ExtProcSession:
     """Implements the transport's `Session`, the switchboard's `Waiter`, and `BodyReader`."""
 
     __slots__ = (
+        "_answering",
         "_awaits_body",
         "_begun",
         "_board",
+        "_chunk_at",
         "_codec",
         "_exchange",
+        "_gaps",
+        "_handling_seconds",
         "_held",
+        "_received_at",
         "_settings",
         "_stream",
     )
@@ -69,17 +75,30 @@ class ExtProcSession:
         self._begun: Begun | None = None
         self._held = False  # the begun request is not finished yet
         self._awaits_body = False
+        self._received_at = 0.0  # the message that is dealt with
+        self._answering = False  # a model server is
+        self._handling_seconds = 0.0  # of our own time, for the messages of its response
+        self._gaps: Gaps | None = None  # of the answer that is being streamed
+        self._chunk_at = 0.0
 
     def received(self, message: bytes) -> None:
-        start = self._board.now()
+        start = self._received_at = self._board.now()
         try:
             event = self._codec.decode(message)
         except MalformedMessage as error:
             self._abort(Status.INVALID_ARGUMENT, str(error))
             return
-        if event is not None:
-            self._step(event, start)
-            self._board.observer.spent(type(event), self._board.now() - start)
+        if event is None:
+            return
+        gaps = self._gaps
+        if gaps is not None and isinstance(event, ResponseBody) and event.data:
+            gaps.observe(start - self._chunk_at)
+            self._chunk_at = start
+        self._step(event, start)
+        seconds = self._board.now() - start
+        if self._answering:
+            self._handling_seconds += seconds
+        self._board.observer.spent(type(event), seconds)
 
     def half_closed(self) -> None:
         self._step(HalfClosed(), self._board.now())
@@ -147,6 +166,7 @@ class ExtProcSession:
 
     def _responding(self, action: Responding) -> None:
         assert self._begun is not None
+        self._answering = True
         director, now = self._board.director, self._board.now()
         made_room = director.responding(
             self._begun.facts, action.served, action.status, now, body_follows=action.body_follows
@@ -156,11 +176,17 @@ class ExtProcSession:
 
     def _first_token(self, _action: FirstToken) -> None:
         assert self._begun is not None
+        self._gaps = self._begun.gaps
+        self._chunk_at = self._received_at
         if self._board.director.first_token(self._begun.facts, self._board.now()):
             self._board.something_changed()
 
     def _finish(self, action: Finish) -> None:
-        self._release(action.ending)
+        ending = action.ending
+        if self._answering:
+            so_far = self._board.now() - self._received_at  # of the message that ended it
+            ending.handling_seconds = self._handling_seconds + so_far
+        self._release(ending)
 
     def _end_stream(self, _action: EndStream) -> None:
         self._stream.finish()

@@ -6,12 +6,14 @@ Synchronous. An attempt schedules and reserves in one step, so nothing can come 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Final
 
 from epp.core.decision import Outcome, Placed, Waiting
+from epp.core.fullness import Fullness
 from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
+from epp.core.stopwatch import Timing
 from epp.flowcontrol.settings import FlowControlSettings
 from epp.flowcontrol.waiting_room import WaitingRoom
 
@@ -29,11 +31,14 @@ class FlowController:
         attempt: Attempt,
         fit_class: Callable[[RequestFacts], Hashable],
         pool_is_empty: Callable[[], bool],
+        timing: Timing | None = None,
     ) -> None:
+        """`timing` is of the passes over those who wait; None: they are not timed."""
         self._settings = settings
         self._attempt = attempt
         self._fit_class = fit_class
         self._pool_is_empty = pool_is_empty
+        self._timing = timing
         self._room = WaitingRoom(settings.band)
         self._empty = True
         self._regime_since = 0.0  # when the pool last became empty or stopped being so
@@ -69,6 +74,20 @@ class FlowController:
     def waiting(self) -> Iterator[tuple[int, int, int]]:
         """Priority, requests and bytes of every band where someone waits."""
         return self._room.bands()
+
+    def fullness(self, priorities: Iterable[int]) -> Fullness:
+        """At these priorities, 0, those that have limits of their own, and where someone waits."""
+        settings, room = self._settings, self._room
+        known = {0, *priorities, *settings.bands, *[priority for priority, _, _ in room.bands()]}
+        bands: dict[int, tuple[float, float]] = {}
+        for priority in sorted(known, reverse=True):
+            band, (requests, size) = settings.band(priority), room.band_size(priority)
+            bands[priority] = requests / band.max_requests, size / band.max_bytes
+        return Fullness(
+            bands,
+            len(room) / settings.max_requests if settings.max_requests else None,
+            room.bytes / settings.max_bytes if settings.max_bytes else None,
+        )
 
     @property
     def room(self) -> WaitingRoom:
@@ -122,6 +141,15 @@ class FlowController:
         if not len(self._room):
             self._follow_pool(now)
             return []
+        timing = self._timing
+        if timing is None:
+            return self._pass(now)
+        began = timing.clock()
+        outcomes = self._pass(now)
+        timing.observe(timing.clock() - began)
+        return outcomes
+
+    def _pass(self, now: float) -> list[tuple[RequestFacts, Outcome]]:
         self._follow_pool(now)
         outcomes: list[tuple[RequestFacts, Outcome]] = [
             (late, self._too_late(late)) for late in self._room.expired(now)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from epp.core.decision import Outcome, Placed, Waiting
+from epp.core.fullness import Fullness
 from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
 
@@ -57,6 +58,10 @@ class LegacyAdmission:
 
     def waiting(self) -> Iterator[tuple[int, int, int]]:
         return iter(())
+
+    def fullness(self, priorities: Iterable[int]) -> Fullness:
+        """There is no line and no limit of one."""
+        return Fullness()
 
     def close(self) -> list[tuple[RequestFacts, Outcome]]:
         return []

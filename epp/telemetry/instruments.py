@@ -15,7 +15,8 @@ from typing import Final, Generic, TypeVar
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
+
+from epp.telemetry.number_text import number_text
 
 CHILDREN_PER_SLICE: Final = 20  # of a histogram with 35 buckets: about a millisecond
 
@@ -160,8 +161,7 @@ class Histogram(Family[Distribution]):
     ) -> None:
         bounds = [float(bound) for bound in buckets]
         self._edges = [-math.inf, *bounds, math.inf]
-        texts = (floatToGoString(bound) for bound in bounds)  # type: ignore[no-untyped-call]
-        self._bound_texts: list[str] = [*texts, "+Inf"]
+        self._bound_texts = [number_text(bound) for bound in self._edges[1:]]
         super().__init__(name, text, labels, registry)
 
     def observe(self, value: float) -> None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from prometheus_client.core import Metric
 
 from epp.telemetry.metrics import MODELS, PREFIX
+
+SAMPLES_PER_SLICE: Final = 200  # of a twin: less than a millisecond
 
 
 class Families(StrEnum):
@@ -31,7 +34,8 @@ class Twin:
 
 _POOL = ("name",)
 _ATTEMPTS = ("status", "target_model_name", "endpoint_name", "namespace", "port")
-_QUEUE = ("fairness_id", "priority", "outcome", "inference_pool", *MODELS)
+_WAITING = ("fairness_id", "priority", "inference_pool", *MODELS)
+_WAITED = (*_WAITING, "outcome")
 _DISAGGREGATION = ("model_name", "decision_type")
 
 # By the family's name without prefix, counters without `_total`.
@@ -71,18 +75,23 @@ TWINS: Mapping[str, Twin] = {
         ("model_rewrite_name", "model_name", "target_model"),
     ),
     "flow_control_request_queue_duration_seconds": Twin(
-        "inference_extension_flow_control_request_queue_duration_seconds", _QUEUE
+        "inference_extension_flow_control_request_queue_duration_seconds", _WAITED
     ),
-    "flow_control_queue_size": Twin(
-        "inference_extension_flow_control_queue_size", ("priority", "inference_pool")
+    "flow_control_dispatch_cycle_duration_seconds": Twin(
+        "inference_extension_flow_control_dispatch_cycle_duration_seconds"
     ),
-    "flow_control_queue_bytes": Twin(
-        "inference_extension_flow_control_queue_bytes", ("priority", "inference_pool")
-    ),
+    "flow_control_queue_size": Twin("inference_extension_flow_control_queue_size", _WAITING),
+    "flow_control_queue_bytes": Twin("inference_extension_flow_control_queue_bytes", _WAITING),
     "flow_control_pool_saturation": Twin(
         "inference_extension_flow_control_pool_saturation", ("inference_pool", "stage")
     ),
     "prefix_indexer_size": Twin("inference_extension_prefix_indexer_size"),
+    "datalayer_poll_errors": Twin(
+        "llm_d_inference_scheduler_datalayer_poll_errors", ("source_type",)
+    ),
+    "datalayer_extract_errors": Twin(
+        "llm_d_inference_scheduler_datalayer_extract_errors", ("source_type", "extractor_type")
+    ),
     "disagg_decision": Twin("llm_d_inference_scheduler_disagg_decision", _DISAGGREGATION),
     "pd_decision": Twin("llm_d_inference_scheduler_pd_decision", _DISAGGREGATION),
     "prefix_indexer_hit_ratio": Twin("inference_extension_prefix_indexer_hit_ratio"),
@@ -98,7 +107,7 @@ def with_twins(families: Iterable[Metric], wanted: Families) -> Iterator[Metric]
     sums: _Sums | None = None
     for family in families:
         if sums is not None and sums.family != family.name:
-            yield sums.metric()
+            yield from sums.slices()
             sums = None
         twin = TWINS.get(family.name.removeprefix(PREFIX))
         if wanted is not Families.LEGACY or twin is None:
@@ -106,8 +115,13 @@ def with_twins(families: Iterable[Metric], wanted: Families) -> Iterator[Metric]
         if wanted is not Families.CURRENT and twin is not None:
             sums = sums or _Sums(family.name, family.type, twin)
             sums.add(family)
+            if wanted is Families.LEGACY:
+                yield sums.empty()  # in the slice's place, so that it is a step as well
     if sums is not None:
-        yield sums.metric()
+        yield from sums.slices()
+
+
+_Key = tuple[str, tuple[tuple[str, str], ...]]  # name of a sample, and its labels
 
 
 class _Sums:
@@ -118,7 +132,7 @@ class _Sums:
         self._kind = kind
         self._twin = twin
         self._kept = {*twin.labels, "le"}
-        self._values: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+        self._values: dict[_Key, float] = {}
 
     def add(self, piece: Metric) -> None:
         renamed = self._twin.renamed or {}
@@ -129,8 +143,14 @@ class _Sums:
             key = (self._twin.name + sample.name.removeprefix(self.family), labels)
             self._values[key] = self._values.get(key, 0.0) + sample.value
 
-    def metric(self) -> Metric:
-        made = Metric(self._twin.name, f"Deprecated: use {self.family}.", self._kind)
+    def slices(self) -> Iterator[Metric]:
+        made = self.empty()
         for (name, labels), value in self._values.items():
+            if len(made.samples) == SAMPLES_PER_SLICE:
+                yield made
+                made = self.empty()
             made.add_sample(name, dict(labels), value)
-        return made
+        yield made
+
+    def empty(self) -> Metric:
+        return Metric(self._twin.name, f"Deprecated: use {self.family}.", self._kind)

@@ -70,10 +70,20 @@ class FlowChildren:
     cached_tokens: Distribution
     ntpot: Distribution
     tpot: Distribution
+    itl: Distribution
     ttft: dict[bool, Distribution]
     dispatched: Count
     waited: Distribution
     labels: tuple[str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """Of the ext-proc service."""
+
+    open: Level
+    duration: Distribution
+    ended: Counter  # by the name of the gRPC code
 
 
 @dataclass(slots=True)
@@ -100,18 +110,22 @@ class Metrics:
     ntpot: Histogram = field(init=False)
     ttft: Histogram = field(init=False)
     tpot: Histogram = field(init=False)
+    itl: Histogram = field(init=False)
     request_processing: Histogram = field(init=False)
+    response_processing: Histogram = field(init=False)
     scheduler_duration: Histogram = field(init=False)
     scheduler_attempts: Counter = field(init=False)
     prefix_hit_ratio: Distribution = field(init=False)
     prefix_hit_bytes: Distribution = field(init=False)
     queue_duration: Histogram = field(init=False)
+    dispatch_cycle: Histogram = field(init=False)
     flow_outcomes: Counter = field(init=False)
     refusals: Counter = field(init=False)
     rewrites: Counter = field(init=False)
     disagg_decisions: Counter = field(init=False)
     pd_decisions: Counter = field(init=False)
     poll_errors: Counter = field(init=False)
+    extract_errors: Counter = field(init=False)
     without_pick: Counter = field(init=False)
     access_log_entries: Counter = field(init=False)
     loop_stall: Histogram = field(init=False)
@@ -174,6 +188,12 @@ class Metrics:
             FLOWS,
             buckets.TPOT,
         )
+        self.itl = measure(
+            "request_streaming_itl_seconds",
+            "Time between two chunks of a streamed answer.",
+            FLOWS,
+            buckets.ITL,
+        )
 
     def _make_decision_families(self) -> None:
         count, measure = self._counter, self._histogram
@@ -182,6 +202,12 @@ class Metrics:
             "From headers to the decision, waiting included.",
             (),
             buckets.PROCESSING,
+        )
+        self.response_processing = measure(
+            "response_processing_duration_seconds",
+            "Our own time for a streamed answer; from headers to the end of another.",
+            (),
+            buckets.RESPONSE_PROCESSING,
         )
         self.scheduler_duration = measure(
             "scheduler_e2e_duration_seconds",
@@ -219,6 +245,12 @@ class Metrics:
             ("fairness_id", "priority", "outcome", "inference_pool", *MODELS),
             buckets.QUEUE,
         )
+        self.dispatch_cycle = measure(
+            "flow_control_dispatch_cycle_duration_seconds",
+            "A pass over those who wait, which places all that fit.",
+            (),
+            buckets.FAST,
+        )
         self.flow_outcomes = count(
             "flow_control_requests",
             "Requests by what became of them.",
@@ -239,6 +271,11 @@ class Metrics:
         count, measure = self._counter, self._histogram
         self.poll_errors = count(
             "datalayer_poll_errors", "Scrapes that failed.", ("source_type", "kind")
+        )
+        self.extract_errors = count(
+            "datalayer_extract_errors",
+            "Pages that lack a series of the load which their engine is to show.",
+            ("source_type", "extractor_type"),
         )
         self.without_pick = count(
             "requests_without_pick",
@@ -281,15 +318,18 @@ class Metrics:
             "config_needs_restart", "1 while a key of the document waits for a restart."
         )
 
-    def count_streams(self) -> Level:
-        """Adds the gauge of open ext-proc streams, which is there only where it is asked for."""
-        gauge = Gauge(
-            f"{PREFIX}extproc_streams_inflight",
-            "Open ext-proc streams.",
-            (),
-            registry=self.registry,
+    def count_streams(self) -> Streams:
+        """Adds the families of ext-proc streams, which are there only where they are asked for."""
+        return Streams(
+            self._gauge("extproc_streams_inflight", "Open ext-proc streams.").labels(),
+            self._histogram(
+                "extproc_stream_duration_seconds",
+                "From the start to the end of an ext-proc stream.",
+                (),
+                buckets.STREAM,
+            ).labels(),
+            self._counter("extproc_streams", "Ext-proc streams that ended.", ("code",)),
         )
-        return gauge.labels()
 
     def count_spans(self) -> Counter:
         """Adds the counter of spans, which is there only where they go somewhere."""
@@ -300,12 +340,7 @@ class Metrics:
         found = self._children.get(key)
         if found is not None:
             return found
-        labels = (
-            self.model_cap(model),
-            self.model_cap(target),
-            self.flow_cap(flow),
-            str(priority),
-        )
+        labels = self.flow_labels(model, target, flow, priority)
         children = FlowChildren(
             total=self.request_total.labels(*labels),
             running=self.request_running.labels(*labels),
@@ -317,6 +352,7 @@ class Metrics:
             cached_tokens=self.cached_tokens.labels(*labels),
             ntpot=self.ntpot.labels(*labels),
             tpot=self.tpot.labels(*labels),
+            itl=self.itl.labels(*labels),
             dispatched=self.flow_outcomes.labels(DISPATCHED, labels[3], self.pool_name),
             waited=self.waited(labels, DISPATCHED),
             ttft={s: self.ttft.labels(*labels, str(s).lower()) for s in (True, False)},
@@ -325,6 +361,12 @@ class Metrics:
         if OTHER not in labels:  # folded names are unlimited: they are looked up each time
             self._children[key] = children
         return children
+
+    def flow_labels(
+        self, model: str, target: str, flow: str, priority: int
+    ) -> tuple[str, str, str, str]:
+        """Values of the labels FLOWS, under the caps."""
+        return self.model_cap(model), self.model_cap(target), self.flow_cap(flow), str(priority)
 
     def forget_endpoints(self, gone: Collection[tuple[str, str, str]]) -> None:
         """Pod name, namespace and port of each: in a cluster new ones come for ever."""

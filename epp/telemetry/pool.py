@@ -1,4 +1,4 @@
-"""Gauges of the pool and the queue, read when the page is asked for: no cost in between."""
+"""Gauges of the pool, read when the page is asked for: no cost in between."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from epp.core.endpoint import Endpoint
+from epp.core.fullness import Fullness
 from epp.telemetry.metrics import PREFIX, PREFIX_INDEX
 
 
@@ -19,8 +20,8 @@ class PoolSources:
 
     pool_name: str
     endpoints: Callable[[], Sequence[Endpoint]]
-    waiting: Callable[[], Iterable[tuple[int, int, int]]]  # priority, requests, bytes
     saturations: Callable[[float], Mapping[str, float]]  # by stage
+    fullness: Callable[[], Fullness]
     prefix_blocks: Callable[[], int]
     now: Callable[[], float]
     stale_after_seconds: float = 2.0
@@ -39,18 +40,18 @@ class PoolCollector(Collector):
         fresh = [
             endpoint
             for endpoint in endpoints
-            if now - endpoint.metrics.running_read_at <= sources.stale_after_seconds
+            if now - endpoint.metrics.load_read_at <= sources.stale_after_seconds
         ]
         yield from self._averages(fresh)
         yield self._pool_gauge("ready_endpoints", "Endpoints with fresh metrics.", len(fresh))
         yield from self._per_endpoint(endpoints)
-        yield from self._queue()
         saturation = self._family(
             "flow_control_pool_saturation", "Load over capacity.", ("inference_pool", "stage")
         )
         for stage, value in sources.saturations(now).items():
             saturation.add_metric([sources.pool_name, stage], value)
         yield saturation
+        yield from self._fullness(sources.fullness())
         yield self._family_of(
             "prefix_indexer_size",
             "Prefix blocks known, summed over endpoints.",
@@ -91,14 +92,20 @@ class PoolCollector(Collector):
             reachable.add_metric(name, float(endpoint.reachable))
         yield from (queue, ours, foreign, reachable)
 
-    def _queue(self) -> Iterator[Metric]:
+    def _fullness(self, fullness: Fullness) -> Iterator[Metric]:
         labels = ("priority", "inference_pool")
-        size = self._family("flow_control_queue_size", "Requests that wait.", labels)
-        volume = self._family("flow_control_queue_bytes", "Bytes of their bodies.", labels)
-        for priority, requests, length in self._sources.waiting():
-            size.add_metric([str(priority), self._sources.pool_name], requests)
-            volume.add_metric([str(priority), self._sources.pool_name], length)
-        yield from (size, volume)
+        pool, name = self._sources.pool_name, "flow_control_capacity_utilization_"
+        requests = self._family(f"{name}requests", "Of a priority's limit of requests.", labels)
+        volume = self._family(f"{name}bytes", "Of a priority's limit of bytes.", labels)
+        for priority, (of_requests, of_bytes) in fullness.bands.items():
+            requests.add_metric([str(priority), pool], of_requests)
+            volume.add_metric([str(priority), pool], of_bytes)
+        yield from (requests, volume)
+        for unit, share in (("requests", fullness.requests), ("bytes", fullness.bytes)):
+            if share is not None:
+                name = f"flow_control_global_capacity_utilization_{unit}"
+                text = f"Of the limit of {unit} of all priorities."
+                yield self._family_of(name, text, {"inference_pool": pool}, share)
 
     def _pool_gauge(self, name: str, text: str, value: float) -> Metric:
         return self._family_of(name, text, {"name": self._sources.pool_name}, value)

@@ -504,7 +504,7 @@ async def test_only_tls_1_3(transport: str) -> None:
                 await asyncio.to_thread(tls_handshake, port, suite, ssl.TLSVersion.TLSv1_2)
 
 
-async def test_open_streams_are_counted_where_asked_for() -> None:
+async def test_streams_are_counted_where_asked_for(transport: str) -> None:
     name = "llm_d_epp_extproc_streams_inflight"
     async with picking() as (_, picker, _):
         assert name not in await asyncio.to_thread(picker.metrics)
@@ -514,6 +514,9 @@ async def test_open_streams_are_counted_where_asked_for() -> None:
         assert (await asyncio.to_thread(picker.metrics))[name] == 1
         call.cancel()
         await shows(picker, name, 0)
+        code = "Canceled" if transport == "http2" else "OK"  # grpcio says that it ended
+        await shows(picker, "llm_d_epp_extproc_streams_total", 1, code=code)
+        await shows(picker, "llm_d_epp_extproc_stream_duration_seconds_count", 1)
 
 
 async def test_the_page_says_how_long_plugins_take() -> None:

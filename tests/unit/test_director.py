@@ -292,6 +292,16 @@ def test_finishing_twice_or_without_a_place_does_nothing() -> None:
     assert len(picker.director) == 0
 
 
+def flying(picker: Picker) -> dict[Endpoint, int]:
+    """Tokens to be computed by the endpoints of the pool, as the flights tell."""
+    tokens = dict.fromkeys(picker.store.endpoints, 0)
+    for _, flight in picker.director.flights():
+        for lease in (*flight.leases, *flight.early_leases):
+            if lease.endpoint in tokens and lease.prefilling:
+                tokens[lease.endpoint] += lease.uncached_tokens
+    return tokens
+
+
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["begin", "token", "finish", "report", "respond", "tick", "pool"]),
@@ -343,6 +353,9 @@ def test_whatever_happens_the_ledger_ends_at_zero(
             picker.director.finish(live.pop(number % len(live)).facts, ending, now)
         assert picker.ledger.leases_held == len(picker.director)
         assert all(held(endpoint) >= 0 for endpoint in picker.store.endpoints)
+        assert flying(picker) == {
+            endpoint: endpoint.load.prefilling_tokens for endpoint in picker.store.endpoints
+        }
     for begun in live:
         picker.director.finish(begun.facts, ENDING, 1e6)
     assert picker.ledger.leases_held == 0

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from epp.core.endpoint import EndpointMetrics
 from epp.datalayer.scraping.text_format import unescape
 
 ENGINE_LABEL = "llm-d.ai/engine-type"
@@ -80,6 +81,14 @@ class EngineMapping:
         late = (self.adapters, self.generated_tokens, self.first_tokens, self.started_at)
         absent |= {spec.family for spec in late if spec is not None}
         return frozenset(self.families) - absent
+
+    def shows_all_load(self, read: EndpointMetrics, at: float) -> bool:
+        """Whether all that it says of its load was read from the page of that time."""
+        return (
+            (self.waiting is None or read.waiting_read_at == at)
+            and (self.running is None or read.running_read_at == at)
+            and (self.kv_cache_usage is None or read.kv_cache_usage_read_at == at)
+        )
 
 
 def parse_series(text: str) -> SeriesSpec:

@@ -27,6 +27,11 @@ class Status(IntEnum):
 class Stream(Protocol):
     """One gRPC call as seen by the server. After `finish` or `Session.closed` both are no-ops."""
 
+    @property
+    def status(self) -> tuple[Status, str] | None:
+        """What we ended it with, session or transport; None of one that the client ended."""
+        ...
+
     def send(self, message: bytes) -> None:
         """Messages go out in the order of the calls."""
         ...

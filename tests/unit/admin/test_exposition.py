@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from epp.admin.exposition import SAMPLES_PER_PIECE, render
@@ -35,6 +36,8 @@ def test_an_independent_parser_reads_the_same() -> None:
     }
     assert parsed == expected
     assert "# TYPE requests_total counter" in text
+    assert "\nload +Inf\n" in text
+    assert '\nseconds_count{model="1"} 1\n' in text
 
 
 def test_a_family_that_comes_in_slices_has_one_head() -> None:
@@ -52,3 +55,11 @@ def test_a_large_family_comes_in_pieces() -> None:
     assert len(pieces) > 5
     assert all(piece.count(b"\n") <= SAMPLES_PER_PIECE + 1 for piece in pieces)
     assert all(piece.endswith(b"\n") for piece in pieces)
+
+
+def test_a_later_slice_without_samples_ends_a_piece() -> None:
+    head, more = Metric("g", "G.", "gauge"), Metric("g", "G.", "gauge")
+    more.add_sample("g", {}, 1.0)
+    pieces = list(render([head, Metric("g", "G.", "gauge"), Metric("g", "G.", "gauge"), more]))
+    assert pieces == [b"# HELP g G.\n# TYPE g gauge\n", b"", b"g 1\n"]
+    assert len(list(render([head, Metric("h", "H.", "gauge"), more]))) == 1  # nobody has a value

@@ -77,15 +77,20 @@ def test_a_request_that_went_well() -> None:
     ending = Ending(Cause.NATURAL, 200, "10.0.0.9:80", streaming=True)
     ending.first_chunk_at, ending.completed_at, ending.response_bytes = 1.0, 3.0, 99
     ending.usage = Usage(prompt_tokens=30, completion_tokens=5, cached_tokens=16)
+    ending.handling_seconds = 0.125
+    assert begun.gaps is not None
+    begun.gaps.observe(0.03)  # as the session does for each chunk
     watched.observer.finished(begun, ending, 3.0)
     assert watched.value("request_running", **FLOW) == 0
     assert watched.value("request_total", **FLOW) == 1
     assert watched.value("request_duration_seconds_sum", **FLOW) == 3.0
     assert watched.value("request_ttft_seconds_sum", **FLOW, streaming="true") == 1.0
     assert watched.value("request_streaming_tpot_seconds_sum", **FLOW) == 0.5
+    assert watched.value("request_streaming_itl_seconds_bucket", **FLOW, le="0.04") == 1
     assert watched.value("request_ntpot_seconds_sum", **FLOW) == 0.6
     assert watched.value("request_cached_tokens_sum", **FLOW) == 16
     assert watched.value("response_size_bytes_sum", **FLOW) == 99
+    assert watched.value("response_processing_duration_seconds_sum") == 0.125
     outcome = {"outcome": "Dispatched", "priority": "3", "inference_pool": "pool"}
     assert watched.value("flow_control_requests_total", **outcome) == 1
     [line] = watched.lines()
@@ -116,6 +121,18 @@ def test_a_refusal_has_one_word_everywhere(reason: Reason, code: str, outcome: s
         assert watched.value("flow_control_requests_total", outcome=outcome, **labels) == 1
     assert watched.observer.recent[-1].refusal == reason.value
     assert watched.lines()[0]["reason"] == reason.value
+
+
+def test_an_answer_in_one_piece_is_processed_from_its_headers_on() -> None:
+    watched, begun = Watched(), a_begun()
+    assert begun.placed is not None
+    watched.observer.settled(begun, begun.placed, 0.5)
+    ending = Ending(Cause.NATURAL, 200, headers_at=1.0, first_chunk_at=1.25, completed_at=1.5)
+    watched.observer.finished(begun, ending, 1.5)
+    assert watched.value("response_processing_duration_seconds_sum") == 0.5
+    unseen = Ending(Cause.NATURAL, 200, headers_at=1.0)  # light mode
+    watched.observer.finished(begun, unseen, 2.0)
+    assert watched.value("response_processing_duration_seconds_count") == 1
 
 
 def test_who_leaves_while_waiting_is_counted() -> None:

@@ -1,18 +1,24 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Iterable
+from itertools import count
 
 import pytest
 
+from epp._pb import ext_proc_pb2 as pb
 from epp.core.decision import Endpoints, Lease
 from epp.director import Begun, Ending
 from epp.extproc.actions import Action, AnswerResponseHeaders, Immediate, SendBody
 from epp.extproc.body_deadlines import BodyDeadlines
 from epp.extproc.codec import Codec
+from epp.extproc.events import Event
+from epp.extproc.session import ExtProcSession
 from epp.extproc.tracing import RequestTracer
 from epp.extproc.transport.interfaces import Status
+from epp.telemetry.instruments import Distribution
 from epp.telemetry.spans import Span
 from epp.telemetry.trace_context import ALL_IDS, Sampler, TracePart
 from tests.helpers.build import an_endpoint
@@ -38,6 +44,72 @@ async def test_a_whole_exchange() -> None:
     assert (desk.noted.began_count, len(desk.noted.outcomes), len(desk.noted.endings)) == (1, 1, 1)
     assert desk.noted.messages == 4
     assert desk.picker.ledger.leases_held == 0
+
+
+class Measuring(Noted):
+    """Has the gaps between chunks counted, as the real observer has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gaps = Distribution([-math.inf, 0.5, math.inf])
+        self.seconds: list[float] = []
+
+    def spent(self, stage: type[Event], seconds: float) -> None:
+        self.seconds.append(seconds)
+
+    def settled(self, begun: Begun, outcome: object, now: float) -> None:
+        begun.gaps = self.gaps
+
+
+def streamed(*chunks: bytes) -> list[bytes]:
+    """Headers of an event stream, its chunks, and the end without another byte."""
+    pairs = [(":status", b"200"), ("content-type", b"text/event-stream")]
+    headers = pb.HeaderMap(headers=[pb.HeaderValue(key=k, raw_value=v) for k, v in pairs])
+    bodies = [pb.HttpBody(body=data) for data in chunks]
+    bodies.append(pb.HttpBody(end_of_stream=True))
+    messages = [pb.ProcessingRequest(response_headers=pb.HttpHeaders(headers=headers))]
+    messages += [pb.ProcessingRequest(response_body=body) for body in bodies]
+    return [message.SerializeToString() for message in messages]
+
+
+def play_at(desk: Desk, session: ExtProcSession, timed: Iterable[tuple[float, bytes]]) -> None:
+    for at, message in timed:
+        desk.now = at
+        session.received(message)
+
+
+async def test_gaps_are_between_chunks_that_carry_something() -> None:
+    desk = Desk(noted=(noted := Measuring()))
+    session, _ = desk.open()
+    for message in full_request():
+        session.received(message)
+    chunks = streamed(b"data: 1\n\n", b"data: 2\n\n", b"", b"data: 3\n\n")
+    play_at(desk, session, zip((1.0, 2.0, 2.25, 2.5, 4.25, 9.0), chunks, strict=True))
+    session.closed()
+    assert noted.gaps.counts == [1, 1]
+    assert noted.gaps.sum == 2.25
+
+
+async def test_an_answer_in_one_piece_has_no_gaps() -> None:
+    desk = Desk(noted=(noted := Measuring()))
+    session, _ = desk.open()
+    for message in (*full_request(), *response()):
+        session.received(message)
+    session.closed()
+    assert noted.gaps.counts == [0, 0]
+
+
+async def test_the_time_for_a_response_is_that_of_all_its_messages() -> None:
+    desk = Desk(noted=(noted := Measuring()))
+    ticks = count()
+    desk.board.now = lambda: float(next(ticks))  # every look at the clock takes a second
+    session, _ = desk.open()
+    for message in (*full_request(), *streamed(b"data: 1\n\n")):
+        session.received(message)
+        desk.board.now()  # what is between two messages does not count
+    [ending] = noted.endings
+    headers, chunk, end = noted.seconds[2:]
+    assert headers + chunk < ending.handling_seconds <= headers + chunk + end
 
 
 async def test_the_next_in_line_is_answered_when_one_ends() -> None:

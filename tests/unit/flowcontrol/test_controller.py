@@ -11,6 +11,7 @@ from epp.core.decision import Endpoints, Lease, Outcome, Placed, Waiting, record
 from epp.core.endpoint import Endpoint
 from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts, allows
+from epp.core.stopwatch import Timing
 from epp.datalayer.ledger import Ledger
 from epp.flowcontrol.controller import FlowController
 from epp.flowcontrol.settings import BandSettings, Fairness, FlowControlSettings, Ordering
@@ -31,6 +32,7 @@ class Desk:
     ledger: Ledger = field(default_factory=Ledger)
     held: dict[RequestFacts, Lease] = field(default_factory=dict)
     attempts: int = 0
+    timing: Timing | None = None
 
     def __post_init__(self) -> None:
         self.endpoints = [Endpoint(f"pod-{n}", f"10.0.0.{n}", 80) for n in range(self.pods)]
@@ -39,6 +41,7 @@ class Desk:
             self.attempt,
             fit_class=lambda facts: facts.subset,
             pool_is_empty=lambda: not self.endpoints,
+            timing=self.timing,
         )
 
     def attempt(self, facts: RequestFacts, now: float) -> Placed | None:
@@ -380,3 +383,30 @@ def test_nothing_is_lost_doubled_or_placed_beyond_the_limit(
         assert all(foreseen is came for foreseen, came in refused)
         assert len(desk.controller.room) == len(waiting)
         assert desk.ledger.leases_held == len(placed) <= 2
+
+
+def test_fullness_is_of_the_limits_in_force() -> None:
+    bands = {5: BandSettings(max_requests=4, max_bytes=1000)}
+    desk = Desk(replace(SETTINGS, default_band=BandSettings(10, 100), bands=bands), pods=0)
+    for priority, size in ((5, 10), (5, 20), (7, 50)):
+        desk.place(a_request(priority=priority, size_bytes=size))
+    full = desk.controller.fullness([3])
+    assert dict(full.bands) == {7: (0.1, 0.5), 5: (0.5, 0.03), 3: (0, 0), 0: (0, 0)}
+    assert (full.requests, full.bytes) == (None, None)
+    limits = replace(SETTINGS, max_requests=6, max_bytes=160)
+    desk.reconfigure(limits, lambda facts: facts.subset)
+    full = desk.controller.fullness([])
+    assert (full.requests, full.bytes) == (0.5, 0.5)
+
+
+def test_passes_over_those_who_wait_are_timed_and_no_others() -> None:
+    seen: list[float] = []
+    times = iter((1.0, 1.5))
+    desk = Desk(pods=1, timing=Timing(lambda: next(times), seen.append))
+    running, waiting = a_request(), a_request()
+    desk.place(running)
+    assert desk.controller.something_changed(0.5) == []
+    desk.place(waiting)
+    assert [facts for facts, _ in desk.finish(running)] == [waiting]
+    desk.finish(waiting)
+    assert seen == [0.5]

@@ -4,6 +4,7 @@ import pytest
 
 from epp.core.decision import Endpoints, Placed, record_of
 from epp.core.endpoint import Endpoint
+from epp.core.fullness import Fullness
 from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
 from epp.flowcontrol.legacy import LegacyAdmission
@@ -40,3 +41,7 @@ def test_an_empty_pool_is_a_lack_of_endpoints() -> None:
     with pytest.raises(Refused) as caught:
         admission(1.0, empty=True).place(RequestFacts("r"), 0.0)
     assert caught.value.reason is Reason.NO_ENDPOINTS
+
+
+def test_a_line_that_is_not_there_is_not_full() -> None:
+    assert admission(1.0).fullness([5]) == Fullness()

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from epp.telemetry.instruments import Counter, Gauge, Histogram
 
-BOUNDS = (0.5, 1, 2.5)
+BOUNDS = (0.5, 1.5, 2.5)  # texts of which all clients agree on
 
 
 def samples(registry: CollectorRegistry) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -62,6 +62,13 @@ def test_a_family_without_labels_is_there_from_the_start() -> None:
     assert samples(registry)[("c_total", ())] == 1
     assert samples(registry)[("h_bucket", (("le", "2.5"),))] == 0
     assert samples(registry)[("h_count", ())] == 1
+
+
+def test_bounds_are_written_as_dashboards_select_them() -> None:
+    registry = CollectorRegistry()
+    Histogram("h", "H.", (), registry, (0, 0.005, 1, 2.5, 524288, 1048576))
+    bounds = [labels[0][1] for name, labels in samples(registry) if name == "h_bucket"]
+    assert bounds == ["0", "0.005", "1", "2.5", "524288", "1.048576e+06", "+Inf"]
 
 
 def test_a_large_family_comes_in_slices_of_one_name() -> None:

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from epp.telemetry.legacy import TWINS, Families, with_twins
-from epp.telemetry.metrics import PREFIX, Metrics
+from epp.telemetry.instruments import CHILDREN_PER_SLICE
+from epp.telemetry.legacy import SAMPLES_PER_SLICE, TWINS, Families, with_twins
+from epp.telemetry.metrics import PREFIX, LabelCap, Metrics
 
 
 def some_metrics() -> Metrics:
@@ -14,6 +15,8 @@ def some_metrics() -> Metrics:
         children.duration.observe(0.3)
         children.running.inc()
     metrics.scheduler_attempts.labels("success", "t", "pod", "ns", "80").inc()
+    metrics.poll_errors.labels("metrics-data-source", "refused").inc()
+    metrics.poll_errors.labels("metrics-data-source", "timeout").inc(2)
     metrics.disaggregated("h", "disagg-profile-handler", "m", "prefill-decode")
     metrics.disaggregated("h", "pd-profile-handler", "m", "decode-only")
     return metrics
@@ -38,6 +41,8 @@ def test_a_twin_is_the_sum_over_the_labels_that_it_lacks() -> None:
     assert found[f"{duration}_bucket{sorted([*models, ('le', '0.2')])}"] == 0
     assert found[f"{duration}_bucket{sorted([*models, ('le', '0.4')])}"] == 3
     assert found["inference_objective_running_requests[('model_name', 'm')]"] == 3
+    polls = "llm_d_inference_scheduler_datalayer_poll_errors_total"
+    assert found[f"{polls}[('source_type', 'metrics-data-source')]"] == 3
     shared = [("decision_type", "prefill-decode"), ("model_name", "m")]
     assert found[f"llm_d_inference_scheduler_disagg_decision_total{shared}"] == 1
     alone = [("decision_type", "decode-only"), ("model_name", "m")]
@@ -54,6 +59,27 @@ def test_a_family_in_slices_has_one_twin() -> None:
         if family.name == "inference_objective_request"
     ]
     assert [[sample.value for sample in twin.samples] for twin in twins] == [[100]]
+
+
+@pytest.mark.parametrize("wanted", list(Families))
+def test_a_large_twin_comes_in_slices_too_and_none_is_left_out(wanted: Families) -> None:
+    metrics = Metrics(flow_cap=LabelCap(2000))
+    for n in range(1000):
+        waited = metrics.waited(("m", "t", f"flow-{n}", "0"), "Dispatched")
+        waited.observe(0.3)
+    name = "flow_control_request_queue_duration_seconds"
+    slices = [
+        family
+        for family in with_twins(metrics.registry.collect(), wanted)
+        if family.name.endswith(name)
+    ]
+    twins = [family for family in slices if not family.name.startswith(PREFIX)]
+    assert all(len(twin.samples) <= SAMPLES_PER_SLICE for twin in twins)
+    counts = [s.name for family in slices for s in family.samples if s.name.endswith("_count")]
+    names = {Families.CURRENT: 1, Families.LEGACY: 1, Families.BOTH: 2}[wanted]
+    assert (len(counts), len(set(counts))) == (1000 * names, names)
+    if wanted is Families.LEGACY:  # the time of a slice that is only summed is a step too
+        assert sum(not family.samples for family in slices) == 1000 / CHILDREN_PER_SLICE
 
 
 def test_labels_are_renamed_where_the_older_name_has_another() -> None:

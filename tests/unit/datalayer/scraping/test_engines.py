@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from epp.core.endpoint import EndpointMetrics
 from epp.datalayer.scraping.engines import (
     ENGINES,
     EngineMapping,
@@ -83,6 +86,25 @@ def test_a_mapping_without_any_series_is_refused() -> None:
 )
 def test_the_label_chooses(labels: dict[str, str], engine: str) -> None:
     assert EngineSettings().of(labels) is ENGINES[engine]
+
+
+@pytest.mark.parametrize(
+    ("engine", "read", "complete"),
+    [
+        ("vllm", ("waiting", "running", "kv_cache_usage"), True),
+        ("vllm", ("waiting", "running"), False),
+        ("vllm", ("waiting", "kv_cache_usage"), False),
+        ("vllm", ("running", "kv_cache_usage"), False),
+        ("triton", ("waiting",), True),
+        ("triton", (), False),
+    ],
+)
+def test_a_page_that_lacks_a_series_of_the_load_is_known(
+    engine: str, read: tuple[str, ...], complete: bool
+) -> None:
+    now = dict.fromkeys((f"{name}_read_at" for name in read), 5.0)
+    metrics = replace(EndpointMetrics(waiting_read_at=4.0, running_read_at=4.0), **now)
+    assert ENGINES[engine].shows_all_load(metrics, 5.0) is complete
 
 
 def test_label_and_default_can_be_set() -> None:
