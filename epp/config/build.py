@@ -15,6 +15,7 @@ from epp.config.document import (
     FlowControl,
     PluginEntry,
     PriorityBand,
+    Quantity,
     Routing,
     only_in_shadows,
     references,
@@ -266,7 +267,7 @@ class _Builder:
         return found[0] if found else None
 
 
-def _number(quantity: str | int | None) -> int:
+def _number(quantity: Quantity | None) -> int:
     return 0 if quantity is None else parse_quantity(str(quantity))
 
 

@@ -15,6 +15,8 @@ API_VERSION = "llm-d.ai/v1alpha1"
 DEPRECATED_API_VERSION = "inference.networking.x-k8s.io/v1alpha1"
 KIND = "EndpointPickerConfig"
 
+Quantity = str | int | float
+
 
 class Strict:
     """Mixed into every class of the document: camelCase keys, unknown ones are errors."""
@@ -49,8 +51,8 @@ class ProfilePlugin(Strict):
     weight: float | None = None
 
     def __post_init__(self) -> None:
-        if self.weight is not None and not 0 <= self.weight < math.inf:
-            raise ValueError(f"weight: {self.weight} is below zero or not a number")
+        if self.weight is not None and not math.isfinite(self.weight):
+            raise ValueError(f"weight: {self.weight} is not a finite number")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,8 @@ class DataLayer(Strict):
 @dataclass(frozen=True, slots=True)
 class PriorityBand(Strict):
     priority: int = 0
-    max_bytes: str | int | None = None
-    max_requests: str | int | None = None
+    max_bytes: Quantity | None = None
+    max_requests: Quantity | None = None
     fairness_policy_ref: str = ""
     ordering_policy_ref: str = ""
 
@@ -100,8 +102,8 @@ class PriorityBand(Strict):
 
 @dataclass(frozen=True, slots=True)
 class FlowControl(Strict):
-    max_bytes: str | int | None = None
-    max_requests: str | int | None = None
+    max_bytes: Quantity | None = None
+    max_requests: Quantity | None = None
     default_request_ttl: str | None = None
     no_endpoint_request_ttl: str | None = None
     default_priority_band: PriorityBand | None = None
@@ -114,8 +116,8 @@ class FlowControl(Strict):
     def __post_init__(self) -> None:
         _check_quantity("maxBytes", self.max_bytes)
         _check_quantity("maxRequests", self.max_requests)
-        _check_duration("defaultRequestTTL", self.default_request_ttl)
-        _check_duration("noEndpointRequestTTL", self.no_endpoint_request_ttl)
+        check_duration("defaultRequestTTL", self.default_request_ttl)
+        check_duration("noEndpointRequestTTL", self.no_endpoint_request_ttl)
         priorities = [band.priority for band in self.priority_bands]
         for priority in priorities:
             if priorities.count(priority) > 1:
@@ -263,7 +265,7 @@ def references(document: Document) -> Iterator[tuple[str, str]]:
             yield f"flowControl.{name}.orderingPolicyRef", band.ordering_policy_ref
 
 
-def _check_quantity(name: str, value: str | int | None) -> None:
+def _check_quantity(name: str, value: Quantity | None) -> None:
     if value is not None:
         try:
             parse_quantity(str(value))
@@ -271,7 +273,8 @@ def _check_quantity(name: str, value: str | int | None) -> None:
             raise ValueError(f"{name}: {error}") from None
 
 
-def _check_duration(name: str, value: str | None) -> None:
+def check_duration(name: str, value: str | None) -> None:
+    """Raises ValueError that begins with `name`."""
     if value is not None:
         try:
             parse_duration(value)

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from epp.config.document import Strict
-from epp.core.duration import parse_duration
+from epp.config.document import Strict, check_duration
 from epp.datalayer.scraping.engines import (
     DEFAULT_ENGINE,
     ENGINE_LABEL,
@@ -115,8 +114,7 @@ class ModelsSource(Strict):
     client_key_path: str = ""
 
     def __post_init__(self) -> None:
-        if self.interval:
-            parse_duration(self.interval)
+        check_duration("interval", self.interval or None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +144,7 @@ class MetricsSource(Strict):
             raise ValueError(f"path: {self.path!r} does not begin with /")
         if self.port is not None and not 1 <= self.port <= 65535:
             raise ValueError(f"port: {self.port} is not in 1..65535")
-        if self.interval:
-            parse_duration(self.interval)
+        check_duration("interval", self.interval or None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +159,8 @@ class CustomMetric(Strict):
             raise ValueError("attributeKey: is empty")
         if self.attribute_key in ATTRIBUTES:
             raise ValueError(f"attributeKey: {self.attribute_key!r} is there already")
-        parse_series(self.metric_spec)
+        if _series("metricSpec", self.metric_spec) is None:
+            raise ValueError("metricSpec: is empty")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,17 +192,17 @@ class EngineConfig(Strict):
         known = ENGINES.get(self.name)  # the document has no word for tokens
         return EngineMapping(
             name=self.name,
-            waiting=_series(self.queued_requests_spec),
-            running=_series(self.running_requests_spec),
-            kv_cache_usage=_series(self.kv_usage_spec),
+            waiting=_series("queuedRequestsSpec", self.queued_requests_spec),
+            running=_series("runningRequestsSpec", self.running_requests_spec),
+            kv_cache_usage=_series("kvUsageSpec", self.kv_usage_spec),
             generated_tokens=known.generated_tokens if known else None,
             first_tokens=known.first_tokens if known else None,
-            adapters=_series(self.lora_spec),
-            cache_info=_series(self.cache_info_spec),
+            adapters=_series("loraSpec", self.lora_spec),
+            cache_info=_series("cacheInfoSpec", self.cache_info_spec),
             cache_block_size_label=self.cache_block_size_label_name,
             cache_num_blocks_label=self.cache_num_blocks_label_name,
-            cache_block_size=_series(self.cache_block_size_spec),
-            cache_num_blocks=_series(self.cache_num_blocks_spec),
+            cache_block_size=_series("cacheBlockSizeSpec", self.cache_block_size_spec),
+            cache_num_blocks=_series("cacheNumBlocksSpec", self.cache_num_blocks_spec),
             custom=tuple(
                 (metric.attribute_key, parse_series(metric.metric_spec))
                 for metric in self.custom_metrics
@@ -227,8 +225,11 @@ class CoreMetrics(Strict):
         return EngineSettings({**ENGINES, **given}, self.default_engine, self.engine_label_key)
 
 
-def _series(spec: str) -> SeriesSpec | None:
-    return parse_series(spec) if spec else None
+def _series(name: str, spec: str) -> SeriesSpec | None:
+    try:
+        return parse_series(spec) if spec else None
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 ROOMS: Mapping[str, type[object]] = {

@@ -118,7 +118,7 @@ def test_every_profile_without_a_picker_gets_one() -> None:
         ),
         pytest.param(
             "plugins: [{type: disagg-profile-handler, parameters: {stageOrder: random}}]",
-            "plugins[0].parameters: stageOrder: 'random' is not decode-first, prefill-first",
+            "plugins[0].parameters.stageOrder: 'random' is not decode-first, prefill-first",
             id="stage-order",
         ),
         pytest.param(
@@ -278,12 +278,12 @@ ONE = "schedulingProfiles: [{name: live}]\n"
         ),
         pytest.param(
             ONE + "shadowProfiles: [{name: a, maxLoopShare: 0}]",
-            "shadowProfiles[0]: maxLoopShare: 0.0 is not above 0 and at most 1",
+            "shadowProfiles[0].maxLoopShare: 0.0 is not above 0 and at most 1",
             id="no-time",
         ),
         pytest.param(
             ONE + "shadowProfiles: [{name: a, maxLoopShare: .nan}]",
-            "shadowProfiles[0]: maxLoopShare: nan is not above 0 and at most 1",
+            "shadowProfiles[0].maxLoopShare: nan is not above 0 and at most 1",
             id="not-a-number",
         ),
         pytest.param(
