@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -27,6 +26,23 @@ class Strict:
         "alias_generator": to_camel,
         "strict": False,
     }
+
+
+def _check_quantity(name: str, value: Quantity | None) -> None:
+    if value is not None:
+        try:
+            parse_quantity(str(value))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+
+
+def check_duration(name: str, value: str | None) -> None:
+    """Raises ValueError that begins with `name`."""
+    if value is not None:
+        try:
+            parse_duration(value)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +101,12 @@ class DataLayer(Strict):
     inject_defaults: bool = True
     sources: tuple[DataSource, ...] = ()
     discovery: PluginReference | None = None
+    peer_discovery: PluginReference | None = None
+    cross_replica_sync_interval: str | None = None
+    cross_replica_syncer_plugin_ref: str = ""
+
+    def __post_init__(self) -> None:
+        check_duration("crossReplicaSyncInterval", self.cross_replica_sync_interval)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,46 +259,3 @@ def only_in_shadows(document: Document) -> frozenset[str]:
     deciding = {p.plugin_ref for profile in document.scheduling_profiles for p in profile.plugins}
     looking_on = {p.plugin_ref for profile in document.shadow_profiles for p in profile.plugins}
     return frozenset(looking_on - deciding)
-
-
-def references(document: Document) -> Iterator[tuple[str, str]]:
-    """Place and plugin name of every reference outside profiles, detectors and discovery."""
-    for index, source in enumerate(document.data_layer.sources):
-        where = f"dataLayer.sources[{index}]"
-        yield f"{where}.pluginRef", source.plugin_ref
-        for position, extractor in enumerate(source.extractors):
-            yield f"{where}.extractors[{position}].pluginRef", extractor.plugin_ref
-    for index, parser in enumerate(document.request_handler.parsers):
-        yield f"requestHandler.parsers[{index}].pluginRef", parser.plugin_ref
-    if document.parser is not None:
-        yield "parser.pluginRef", document.parser.plugin_ref
-    flow_control = document.flow_control
-    if flow_control is None:
-        return
-    yield "flowControl.usageLimitPolicyPluginRef", flow_control.usage_limit_policy_plugin_ref
-    bands = {f"priorityBands[{n}]": band for n, band in enumerate(flow_control.priority_bands)}
-    for name, band in (
-        ("defaultPriorityBand", flow_control.default_priority_band),
-        ("defaultNegativePriorityBand", flow_control.default_negative_priority_band),
-        *bands.items(),
-    ):
-        if band is not None:
-            yield f"flowControl.{name}.fairnessPolicyRef", band.fairness_policy_ref
-            yield f"flowControl.{name}.orderingPolicyRef", band.ordering_policy_ref
-
-
-def _check_quantity(name: str, value: Quantity | None) -> None:
-    if value is not None:
-        try:
-            parse_quantity(str(value))
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
-
-
-def check_duration(name: str, value: str | None) -> None:
-    """Raises ValueError that begins with `name`."""
-    if value is not None:
-        try:
-            parse_duration(value)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None

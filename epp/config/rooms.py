@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
 
 from epp.config.document import Strict, check_duration
 from epp.datalayer.scraping.engines import (
@@ -20,6 +20,19 @@ from epp.flowcontrol.settings import Fairness, Ordering
 from epp.prefixcache.settings import PrefixCacheSettings
 from epp.scheduling.attributes import ATTRIBUTES
 from epp.scheduling.sessions import SessionSource
+
+METRICS_SOURCE: Final = "metrics-data-source"
+MODELS_SOURCE: Final = "models-data-source"
+NOTIFICATION_SOURCE: Final = "endpoint-notification-source"
+CORE_EXTRACTOR: Final = "core-metrics-extractor"
+MODELS_EXTRACTOR: Final = "models-data-extractor"
+PREFIX_PRODUCER: Final = "approx-prefix-cache-producer"
+LOAD_PRODUCER: Final = "inflight-load-producer"
+USAGE_LIMIT: Final = "static-usage-limit-policy"
+PASSTHROUGH_PARSER: Final = "passthrough-parser"
+PARSERS: Final = frozenset(
+    {"openai-parser", "anthropic-parser", "vllmhttp-parser", PASSTHROUGH_PARSER}
+)
 
 AGENT_HEADERS: Final = (
     "x-claude-code-session-id",
@@ -59,6 +72,45 @@ class InflightLoadProducer(Strict):
             raise ValueError(
                 "addEstimatedOutputTokens: tokens in flight are those of prompts in this version"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class RenderBackend(Strict):
+    url: str = "http://localhost:8000"
+    timeout: str = "5s"
+    mm_timeout: str = "30s"
+
+    def __post_init__(self) -> None:
+        check_duration("timeout", self.timeout)
+        check_duration("mmTimeout", self.mm_timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEstimate(Strict):
+    image: dict[str, Any] = field(default_factory=dict)
+    video: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenProducer(Strict):
+    """Accepted: token counts are estimated from bytes, and learned from reported usage."""
+
+    model_name: str = ""
+    vllm: RenderBackend | None = None
+    uds_tokenizer_config: dict[str, Any] | None = None
+    estimate: TokenEstimate | None = None
+
+    def __post_init__(self) -> None:
+        backends = {
+            "vllm": self.vllm,
+            "udsTokenizerConfig": self.uds_tokenizer_config,
+            "estimate": self.estimate,
+        }
+        given = [name for name, backend in backends.items() if backend is not None]
+        if len(given) > 1:
+            raise ValueError(f"only one of {', '.join(backends)} may be given")
+        if given and given != ["estimate"] and not self.model_name:
+            raise ValueError(f"modelName: is needed for {given[0]}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +185,13 @@ class MetricsSource(Strict):
     scheme: Literal["http"] = "http"
     path: str = "/metrics"
     port: int | None = None  # None: the endpoint's own
-    interval: str = ""  # accepted: how often is decided by need, see --refresh-metrics-interval
-    insecure_skip_verify: bool = True  # accepted, like the rest: they matter for https only
-    ca_cert_path: str = ""
-    client_cert_path: str = ""
-    client_key_path: str = ""
+    # Accepted: how often is decided by need, see --refresh-metrics-interval.
+    interval: str = field(default="", compare=False)
+    # Accepted, like the rest: they matter for https only.
+    insecure_skip_verify: bool = field(default=True, compare=False)
+    ca_cert_path: str = field(default="", compare=False)
+    client_cert_path: str = field(default="", compare=False)
+    client_key_path: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if not self.path.startswith("/"):
@@ -234,14 +288,15 @@ def _series(name: str, spec: str) -> SeriesSpec | None:
 
 ROOMS: Mapping[str, type[object]] = {
     "agent-identity": AgentIdentity,
-    "metrics-data-source": MetricsSource,
-    "core-metrics-extractor": CoreMetrics,
+    METRICS_SOURCE: MetricsSource,
+    CORE_EXTRACTOR: CoreMetrics,
     "file-discovery": FileDiscoveryParameters,
-    "approx-prefix-cache-producer": PrefixCacheSettings,
-    "inflight-load-producer": InflightLoadProducer,
-    "models-data-source": ModelsSource,
+    PREFIX_PRODUCER: PrefixCacheSettings,
+    LOAD_PRODUCER: InflightLoadProducer,
+    MODELS_SOURCE: ModelsSource,
     "session-id-producer": SessionIdProducer,
-    "static-usage-limit-policy": StaticUsageLimit,
+    "token-producer": TokenProducer,
+    USAGE_LIMIT: StaticUsageLimit,
     "disagg-headers-handler": StageHeaders,
     "prefill-header-handler": StageHeaders,
 }
@@ -251,13 +306,9 @@ ACCEPTED = frozenset(
     {
         *(ordering.value for ordering in Ordering),
         *(fairness.value for fairness in Fairness),
-        "openai-parser",
-        "anthropic-parser",
-        "vllmhttp-parser",
-        "passthrough-parser",
-        "token-producer",
-        "models-data-extractor",
-        "endpoint-notification-source",
+        *PARSERS,
+        MODELS_EXTRACTOR,
+        NOTIFICATION_SOURCE,
     }
 )
 

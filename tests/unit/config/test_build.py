@@ -42,6 +42,20 @@ def test_the_default_needs_no_weights() -> None:
     assert read_configuration(DEFAULT_DOCUMENT).profile == configuration.profile
 
 
+def test_the_default_is_told_to_be_another_than_that_of_the_go_picker() -> None:
+    first, *others = read_configuration().differences
+    assert first.startswith("no document: marginal-cost-scorer decides alone; in the Go picker")
+    assert tuple(others) == read_configuration(DEFAULT_DOCUMENT).differences
+
+
+@pytest.mark.parametrize("kind", ["queue-scorer", "decode-filter", "openai-parser"])
+def test_a_parameter_of_a_type_without_any_is_told_and_passed_over(kind: str) -> None:
+    body = f"plugins: [{{type: {kind}, parameters: %s}}]"
+    line = f"plugins[0].parameters: without effect, {kind} has none"
+    assert line in read(body % "{x: 1}").differences
+    assert line not in read(body % "{}").differences
+
+
 def test_json_is_a_document_too() -> None:
     text = '{"apiVersion": "llm-d.ai/v1alpha1", "kind": "EndpointPickerConfig"}'
     assert read_configuration(text).profile.scorers == ()
@@ -150,6 +164,7 @@ plugins:
   parameters: {conditions: [{metric: active-requests, maxValue: 5}], fallbackOnEmpty: true}
 - {type: by-label-selector, parameters: {matchLabels: {a: b}}}
 - {type: models-data-source, parameters: {interval: 30s}}
+- {type: models-data-extractor}
 dataLayer:
   sources:
   - {pluginRef: models-data-source, extractors: [{pluginRef: models-data-extractor}]}
@@ -359,11 +374,6 @@ PROFILE = "schedulingProfiles: [{name: p, plugins: [%s]}]"
             "plugins: [{type: active-request-scorer, parameters: {maxBusyScor: 1}}]",
             "plugins[0].parameters.maxBusyScor: unknown field",
             id="misspelt-parameter",
-        ),
-        pytest.param(
-            "plugins: [{type: queue-scorer, parameters: {x: 1}}]",
-            "plugins[0].parameters.x: unknown field",
-            id="parameter-of-a-plugin-without",
         ),
         pytest.param(
             "plugins: [{type: concurrency-detector, parameters: {maxConcurrency: 0}}]",

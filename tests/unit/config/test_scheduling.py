@@ -132,11 +132,6 @@ def test_every_profile_without_a_picker_gets_one() -> None:
             id="full-stage",
         ),
         pytest.param(
-            "plugins: [{type: decode-filter, parameters: {x: 1}}]",
-            "plugins[0].parameters.x: unknown field",
-            id="parameter-of-a-filter-without",
-        ),
-        pytest.param(
             "plugins: [{type: header-profile-handler}]\nschedulingProfiles: [{name: a}, {name: a}]",
             "schedulingProfiles[1].name: duplicate profile name 'a'",
             id="duplicate-profile",
