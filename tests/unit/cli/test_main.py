@@ -150,6 +150,16 @@ def test_an_endpoints_file_that_cannot_be_used_is_fatal_with_its_reason(
     assert text in result.output
 
 
+def test_with_a_discovery_a_selector_needs_no_pod_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("POD_NAME", raising=False)
+    flags = ["--endpoint-selector=app=vllm", "--endpoint-target-ports=8000", "check-config"]
+    assert "POD_NAME" in run(*flags).output
+    result = run(*flags, document(tmp_path, DISCOVERY % (tmp_path / "e.yaml")))
+    assert result.exit_code == 0, result.output
+
+
 def test_a_certificate_folder_without_a_certificate_is_fatal(tmp_path: Path) -> None:
     config = document(tmp_path, DISCOVERY % (tmp_path / "e.yaml"))
     result = run("--config-file", config, "--cert-path", str(tmp_path))
