@@ -66,5 +66,7 @@ def _describe(configuration: Configuration) -> None:
     for shadow in configuration.shadows:
         click.echo(f"shadow, at most {shadow.max_loop_share * 100:g} % of the loop's time:")
         _describe_profile(shadow.profile)
+    if not configuration.parses_bodies:
+        click.echo("bodies: passed on, none is parsed")
     click.echo(f"saturation: {configuration.detector}")
     click.echo(f"flow control: {configuration.flow_control or 'off: nobody waits'}")

@@ -23,7 +23,7 @@ from epp.config.document import (
 from epp.config.errors import ConfigError
 from epp.config.needs import resolved
 from epp.config.producers import PrefixProducers, check_producers, flow_headers
-from epp.config.references import check_references, types_by_name
+from epp.config.references import check_references, parsers, types_by_name
 from epp.config.rooms import (
     ACCEPTED,
     KNOWN_ELSEWHERE,
@@ -152,6 +152,7 @@ class _Builder:
             discovery=self._discovery(),
             prefix_cache=prefixes.settings(),
             scraping=scraping,
+            parsers=parsers(self.document),
             flow_headers=flow_headers(self.instances),
             admitters={n: i for n, i in self.instances.items() if isinstance(i, Admitter)},
             routing=_routing(self.document.routing),

@@ -100,3 +100,30 @@ def test_what_only_the_go_picker_has_is_told() -> None:
         "parser.pluginRef: references undefined plugin 'vllmgrpc-parser', whose type is not in "
         "this version"
     )
+
+
+@pytest.mark.parametrize(
+    ("body", "types", "parses"),
+    [
+        ("", (), True),
+        ("requestHandler: {parsers: [{pluginRef: openai-parser}]}", ("openai-parser",), True),
+        (
+            "requestHandler: {parsers: [{pluginRef: p}, {pluginRef: vllmhttp-parser}]}",
+            ("passthrough-parser", "vllmhttp-parser"),
+            True,
+        ),
+        ("requestHandler: {parsers: [{pluginRef: p}]}", ("passthrough-parser",), False),
+        ("parser: {pluginRef: p}", ("passthrough-parser",), False),
+        (
+            "parser: {pluginRef: p}\nrequestHandler: {parsers: [{pluginRef: openai-parser}]}",
+            ("openai-parser",),
+            True,
+        ),
+    ],
+)
+def test_bodies_are_parsed_unless_only_passing_on_is_listed(
+    body: str, types: tuple[str, ...], parses: bool
+) -> None:
+    configuration = read("plugins: [{type: passthrough-parser, name: p}]\n" + body)
+    assert configuration.parsers == types
+    assert configuration.parses_bodies is parses
