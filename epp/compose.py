@@ -137,6 +137,7 @@ class Picker:
         other_routing = configuration.routing != self.configuration.routing
         self.configuration = configuration
         self.configured = configured
+        self.director.read_payload = configured.read_payload
         self.director.reading = configured.reading
         self.director.index = configured.index
         self.director.admit = lambda facts: configured.admit(facts, self._rooms.outside.rng)
@@ -189,7 +190,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         load=ledger,
         index=configured.index,
         estimates=estimation,
-        read_payload=outside.read_payload,
+        read_payload=configured.read_payload,
         reading=configured.reading,
         endpoint_at=lambda authority: _endpoint_at(store, authority),
         answer_for=partial(_model_list, models, store),

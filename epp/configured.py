@@ -19,6 +19,7 @@ from epp.extproc.headers import read_control
 from epp.flowcontrol.attempt import PlacingAttempt
 from epp.flowcontrol.staged_attempt import StagedAttempt
 from epp.flowcontrol.surroundings import Sample, Surroundings
+from epp.payloads.passthrough import read_unreadable
 from epp.payloads.payload import Payload
 from epp.payloads.request import read_request
 from epp.prefixcache.approximate import ApproximateIndex
@@ -37,6 +38,11 @@ def read_arrival(arrival: Arrival) -> Payload:
     return read_request(arrival.path, arrival.headers, arrival.body, complete=arrival.complete)
 
 
+def measure_arrival(arrival: Arrival) -> Payload:
+    """Its size alone, where the configuration has no body parsed. Never refuses."""
+    return read_unreadable(arrival.body)
+
+
 @dataclass(frozen=True, slots=True)
 class Outside:
     """What the deciding rooms are told or may ask of the world, besides the time."""
@@ -44,6 +50,7 @@ class Outside:
     rng: random.Random
     new_request_id: Callable[[], str]
     read_payload: Callable[[Arrival], Payload] = read_arrival
+    measure_payload: Callable[[Arrival], Payload] = measure_arrival
     on_rewrite: Callable[[str, str, str], None] = lambda _rewrite, _model, _target: None
     # An endpoint that is left out for so many seconds since it answers errors; 0: it answers again.
     on_pause: Callable[[Endpoint, float], None] = lambda _endpoint, _seconds: None
@@ -80,6 +87,7 @@ class Configured:
     fit_class: Callable[[RequestFacts], Hashable]
     saturation_for: Callable[[RequestFacts, float], float]
     admit: Callable[[RequestFacts, random.Random], None]  # raises Refused
+    read_payload: Callable[[Arrival], Payload]  # raises Refused for what no engine would take
     reading: Reading
     index: PrefixIndex  # that learns of placements
     succeeded: Callable[[RequestFacts, Endpoint, Endpoint, float], None]  # see the director
@@ -92,13 +100,13 @@ def configure(
     rooms: Rooms,
 ) -> Configured:
     """Scheduler and shadow profiles are those of the configuration, with their memory."""
-    detector = configuration.detector
+    detector, outside = configuration.detector, rooms.outside
     around = _surroundings(configuration, rooms)
     shadows = _shadows(configuration, scheduler, shadow_profiles, around, rooms)
     hash_prompt, index = _prompt_hasher(configuration), rooms.index
     credited: PrefixIndex = index
     if not _live(configuration).reads_prefix:
-        shadowing = rooms.outside.shadowing
+        shadowing = outside.shadowing
         if shadows is not None and shadowing is not None and shadows.reads_prefix:
             around = replace(around, match_prefix=None)
             hash_prompt = paid_hashing(hash_prompt, shadows, shadowing.clock)
@@ -106,8 +114,8 @@ def configure(
         else:
             hash_prompt = _no_blocks  # nobody would look at them
     around = replace(around, shadows=shadows)
-    attempt = _attempt(scheduler, around, rooms.outside.stopwatch)
-    admitters = timed_admitters(configuration.admitters, rooms.outside.stopwatch)
+    attempt = _attempt(scheduler, around, outside.stopwatch)
+    admitters = timed_admitters(configuration.admitters, outside.stopwatch)
 
     def fit_class(facts: RequestFacts) -> Hashable:
         return facts.subset, scheduler.fit_key(facts)
@@ -135,6 +143,7 @@ def configure(
         fit_class,
         saturation_for,
         admit,
+        outside.read_payload if configuration.parses_bodies else outside.measure_payload,
         reading,
         credited,
         _succeeded(scheduler, shadows),

@@ -26,7 +26,7 @@ from epp.app.tracing import Tracing, assemble_tracing
 from epp.app.views import Watched, admin_views
 from epp.compose import Picker, compose
 from epp.config.settings import Configuration
-from epp.configured import Outside, read_arrival
+from epp.configured import Outside, measure_arrival, read_arrival
 from epp.core.endpoint import Endpoint
 from epp.core.stopwatch import Part, Stopwatch, Timing
 from epp.datalayer.discovery.file import FileDiscovery
@@ -228,6 +228,7 @@ def _outside(metrics: Metrics, sample: Sample | None) -> Outside:
         rng=random.Random(),
         new_request_id=lambda: str(uuid.uuid4()),
         read_payload=TimedReading(read_arrival, stopwatch),
+        measure_payload=TimedReading(measure_arrival, stopwatch),
         on_rewrite=metrics.rewrote,
         on_pause=_tell_of_pause,
         sample=sample,

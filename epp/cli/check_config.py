@@ -19,16 +19,16 @@ def check(file: str, flags: Mapping[str, Any], given: Mapping[str, object]) -> N
 
     Without a file, the document is the one that the flags name.
     """
-    settings = serve_settings(flags)
     configuration = read_document(
         file or flags["config_file"], "" if file else flags["config_text"]
     )
+    file_discovery = configuration.discovery is not None
+    settings = serve_settings(flags, own_discovery=file_discovery)
     click.echo(f"{file or flags['config_file'] or 'configuration'}: valid")
     _describe(configuration)
     click.echo(f"tracing: {settings.tracing.says}")
     for warning in (*warnings(flags), *settings.tracing.problems):
         click.echo(f"warning: {warning}")
-    file_discovery = configuration.discovery is not None
     differences = (
         *flag_differences(given, file_discovery=file_discovery),
         *configuration.differences,
@@ -66,5 +66,7 @@ def _describe(configuration: Configuration) -> None:
     for shadow in configuration.shadows:
         click.echo(f"shadow, at most {shadow.max_loop_share * 100:g} % of the loop's time:")
         _describe_profile(shadow.profile)
+    if not configuration.parses_bodies:
+        click.echo("bodies: passed on, none is parsed")
     click.echo(f"saturation: {configuration.detector}")
     click.echo(f"flow control: {configuration.flow_control or 'off: nobody waits'}")

@@ -40,9 +40,12 @@ def kubernetes_settings(flags: Mapping[str, Any]) -> KubernetesSettings | None:
         raise click.UsageError(str(error)) from None
 
 
-def metrics_pool_name(flags: Mapping[str, Any]) -> str:
-    """Of the pool; with a selector, of the Deployment that this picker is a pod of."""
-    if not flags["endpoint_selector"]:
+def metrics_pool_name(flags: Mapping[str, Any], *, own_discovery: bool) -> str:
+    """Of the pool; with a selector, of the Deployment that this picker is a pod of.
+
+    With a discovery of the document's own the selector selects nothing, and no pod is asked for.
+    """
+    if own_discovery or not flags["endpoint_selector"]:
         return str(flags["pool_name"]) or DEFAULT_POOL
     try:
         return deployment_of(os.environ.get("POD_NAME", ""))

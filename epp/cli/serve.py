@@ -27,13 +27,13 @@ log = logging.getLogger(__name__)
 def serve(flags: Mapping[str, Any], given: Mapping[str, object]) -> None:
     """Ends with status 0 after a drain, 1 with a message if it cannot serve, 2 for wrong flags."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it is to reload, also before we can
-    settings = serve_settings(flags)
     configuration = read_document(flags["config_file"], flags["config_text"])
+    file_discovery = configuration.discovery is not None
+    settings = serve_settings(flags, own_discovery=file_discovery)
     writer = LineWriter()
     configure(log_threshold(flags).level, writer)
     for warning in warnings(flags):
         log.warning("%s", warning)
-    file_discovery = configuration.discovery is not None
     of_flags = flag_differences(given, file_discovery=file_discovery)
     for difference in (*of_flags, *configuration.differences):
         log.info("differs from the Go picker: %s", difference)

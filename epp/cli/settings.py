@@ -30,14 +30,17 @@ def warnings(flags: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def serve_settings(flags: Mapping[str, Any]) -> ServeSettings:
-    """Raises click.UsageError for values that do not fit together."""
+def serve_settings(flags: Mapping[str, Any], *, own_discovery: bool = False) -> ServeSettings:
+    """`own_discovery`, if the document says where endpoints are.
+
+    Raises click.UsageError for values that do not fit together.
+    """
     return ServeSettings(
         host=flags["host"],
         grpc_port=flags["grpc_port"],
         grpc_health_port=flags["grpc_health_port"],
         metrics_port=flags["metrics_port"],
-        pool_name=metrics_pool_name(flags),
+        pool_name=metrics_pool_name(flags, own_discovery=own_discovery),
         config_file=_path(flags["config_file"]),
         watch_config=flags["enable_config_reload"],
         kubernetes=kubernetes_settings(flags),

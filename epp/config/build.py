@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from epp.config.data_layer import DataLayer
 from epp.config.decode import decode
+from epp.config.detector import chosen_detector
 from epp.config.differences import differences
 from epp.config.document import (
     Document,
     FlowControl,
     PluginEntry,
     PriorityBand,
+    Quantity,
     Routing,
-    only_in_shadows,
-    references,
 )
 from epp.config.errors import ConfigError
 from epp.config.needs import resolved
+from epp.config.producers import PrefixProducers, check_producers, flow_headers
+from epp.config.references import check_references, parsers, types_by_name
 from epp.config.rooms import (
     ACCEPTED,
     KNOWN_ELSEWHERE,
     ROOMS,
-    AgentIdentity,
-    CoreMetrics,
     FileDiscoveryParameters,
-    MetricsSource,
     NoParameters,
 )
 from epp.config.scheduling import SchedulingBuilder
@@ -37,9 +37,7 @@ from epp.config.yaml_text import load
 from epp.core.duration import parse_duration
 from epp.core.quantity import parse_quantity
 from epp.datalayer.discovery.file import FileDiscoverySettings
-from epp.datalayer.scraping.settings import ScrapeSettings
 from epp.flowcontrol.settings import BandSettings, Fairness, FlowControlSettings, Ordering
-from epp.prefixcache.settings import PrefixCacheSettings
 from epp.routing.settings import (
     ModelObjective,
     ModelRewrite,
@@ -49,10 +47,8 @@ from epp.routing.settings import (
     Target,
 )
 from epp.scheduling.catalogue import BadOffer, DuplicateType, discover
-from epp.scheduling.interfaces import Admitter, Detector, Plugin
-from epp.scheduling.plugins.capacity_detector import CapacityDetector
+from epp.scheduling.interfaces import Admitter, Plugin
 
-T = TypeVar("T")
 E = TypeVar("E", Fairness, Ordering)
 
 DEFAULT_DOCUMENT = """
@@ -66,14 +62,20 @@ schedulingProfiles:
   - pluginRef: marginal-cost-scorer
 """
 
-DEFAULT_DETECTOR = CapacityDetector()
+DEFAULT_DIFFERENCE = (
+    "no document: marginal-cost-scorer decides alone; in the Go picker queue-scorer, "
+    "kv-cache-utilization-scorer and prefix-cache-scorer do, with the weights 2, 2 and 3"
+)
 
 GATES = {"flowControl", "haPopulateNonLeaderDatastore"}
 
 
 def read_configuration(text: str | None = None) -> Configuration:
     """Without text, the built-in default. Raises ConfigError with every problem that it finds."""
-    return configuration_of(load(DEFAULT_DOCUMENT if text is None else text))
+    if text is not None:
+        return configuration_of(load(text))
+    found = configuration_of(load(DEFAULT_DOCUMENT))
+    return replace(found, differences=(DEFAULT_DIFFERENCE, *found.differences))
 
 
 def configuration_of(data: object) -> Configuration:
@@ -117,7 +119,13 @@ def _instance(entry: PluginEntry, catalogue: Mapping[str, type[Plugin]], where: 
     if cls is None:
         known = " in this version" if entry.type in KNOWN_ELSEWHERE else ""
         raise ConfigError([f"{where}.type: plugin type '{entry.type}' is not registered{known}"])
-    return decode(cls, entry.parameters or {}, f"{where}.parameters")
+    # To a type without parameters anything may be given; `_stray_parameters` tells of it.
+    given = entry.parameters if _has_parameters(cls) else None
+    return decode(cls, given or {}, f"{where}.parameters")
+
+
+def _has_parameters(cls: type[object]) -> bool:
+    return not is_dataclass(cls) or bool(fields(cls))
 
 
 @dataclass(slots=True)
@@ -128,25 +136,45 @@ class _Builder:
 
     def build(self) -> Configuration:
         gate = self._flow_control_gate()
-        self._check_references()
+        check_references(self.document)
+        check_producers(self.document, self.instances)
+        data_layer = DataLayer(self.document, self.instances)
+        scraping = data_layer.scraping()
+        prefixes = PrefixProducers(self.document, self.instances)
         scheduling = SchedulingBuilder(self.document, self.instances).build()
+        chosen = chosen_detector(self.document, self.instances, waits=gate is not False)
         return Configuration(
             profile=scheduling.profile,
             staged=scheduling.staged,
             shadows=scheduling.shadows,
-            detector=self._detector(),
+            detector=chosen.detector,
             flow_control=self._flow_control(gate),
             discovery=self._discovery(),
-            prefix_cache=self._only(PrefixCacheSettings) or PrefixCacheSettings(),
-            scraping=self._scraping(),
-            flow_headers=identity.headers if (identity := self._only(AgentIdentity)) else (),
+            prefix_cache=prefixes.settings(),
+            scraping=scraping,
+            parsers=parsers(self.document),
+            flow_headers=flow_headers(self.instances),
             admitters={n: i for n, i in self.instances.items() if isinstance(i, Admitter)},
             routing=_routing(self.document.routing),
             control_from_clients=self.document.routing.control_headers == "client",
             session_headers=tuple(h.lower() for h in self.document.routing.session_headers),
-            differences=(*differences(self.document, gate), *scheduling.notes),
+            differences=(
+                *differences(self.document, gate),
+                *chosen.notes,
+                *data_layer.notes(),
+                *prefixes.notes(),
+                *self._stray_parameters(),
+                *scheduling.notes,
+            ),
             document=self.data,
         )
+
+    def _stray_parameters(self) -> list[str]:
+        return [
+            f"plugins[{index}].parameters: without effect, {entry.type} has none"
+            for index, entry in enumerate(self.document.plugins)
+            if entry.parameters and not _has_parameters(type(self.instances[entry.reference]))
+        ]
 
     def _flow_control_gate(self) -> bool | None:
         """None where the document does not say."""
@@ -162,44 +190,13 @@ class _Builder:
                 state = value != "false"
         return state
 
-    def _check_references(self) -> None:
-        """Places that name a plugin which is in force anyway: at least it must be one we know."""
-        known = {*self.instances, *ROOMS, *ACCEPTED}
-        problems = [
-            f"{where}: references undefined plugin '{name}'"
-            for where, name in references(self.document)
-            if name and name not in known
-        ]
-        if problems:
-            raise ConfigError(problems)
-
-    def _detector(self) -> Detector:
-        flow_control = self.document.flow_control
-        where, reference = "saturationDetector.pluginRef", self.document.saturation_detector
-        if flow_control is not None and flow_control.saturation_detector is not None:
-            where, reference = f"flowControl.{where}", flow_control.saturation_detector
-        if reference is None or reference.plugin_ref not in self.instances:
-            name = "utilization-detector" if reference is None else reference.plugin_ref
-            if name == "utilization-detector":
-                found = self.instances.get(name)
-                if reference is None and name in only_in_shadows(self.document):
-                    found = None
-                return found if isinstance(found, Detector) else DEFAULT_DETECTOR
-            raise ConfigError([f"{where}: references undefined plugin '{name}'"])
-        plugin = self.instances[reference.plugin_ref]
-        if not isinstance(plugin, Detector):
-            raise ConfigError([f"{where}: '{reference.plugin_ref}' is not a saturation detector"])
-        return plugin
-
     def _flow_control(self, gate: bool | None) -> FlowControlSettings | None:
         if gate is False:
             return None
         given = self.document.flow_control or FlowControl()
         defaults = BandSettings()
-        template = self._band("defaultPriorityBand", given.default_priority_band, defaults)
-        negative = self._band(
-            "defaultNegativePriorityBand", given.default_negative_priority_band, template
-        )
+        template = self._band(given.default_priority_band, defaults)
+        negative = self._band(given.default_negative_priority_band, template)
         ttl = _seconds(given.default_request_ttl, 60.0)
         return FlowControlSettings(
             max_requests=_number(given.max_requests),
@@ -210,19 +207,15 @@ class _Builder:
             sheddable_waits=gate is True,
             default_band=template,
             default_negative_band=negative,
-            bands={
-                band.priority: self._band(f"priorityBands[{index}]", band, defaults)
-                for index, band in enumerate(given.priority_bands)
-            },
+            bands={band.priority: self._band(band, defaults) for band in given.priority_bands},
         )
 
-    def _band(self, name: str, band: PriorityBand | None, template: BandSettings) -> BandSettings:
+    def _band(self, band: PriorityBand | None, template: BandSettings) -> BandSettings:
         """What is not given is the template's; so is a limit of 0: a band is never unlimited."""
         if band is None:
             return template
-        where = f"flowControl.{name}"
-        fairness = self._policy(Fairness, band.fairness_policy_ref, f"{where}.fairnessPolicyRef")
-        ordering = self._policy(Ordering, band.ordering_policy_ref, f"{where}.orderingPolicyRef")
+        fairness = self._policy(Fairness, band.fairness_policy_ref)
+        ordering = self._policy(Ordering, band.ordering_policy_ref)
         return BandSettings(
             _number(band.max_requests) or template.max_requests,
             _number(band.max_bytes) or template.max_bytes,
@@ -230,16 +223,9 @@ class _Builder:
             ordering or template.ordering,
         )
 
-    def _policy(self, kind: type[E], reference: str, where: str) -> E | None:
+    def _policy(self, kind: type[E], reference: str) -> E | None:
         """By the name of an instance, or by its type; None if nothing is named."""
-        if not reference:
-            return None
-        types = {entry.reference: entry.type for entry in self.document.plugins}
-        try:
-            return kind(types.get(reference, reference))
-        except ValueError:
-            word = kind.__name__.lower()
-            raise ConfigError([f"{where}: '{reference}' is no {word} policy"]) from None
+        return kind(types_by_name(self.document).get(reference, reference)) if reference else None
 
     def _discovery(self) -> FileDiscoverySettings | None:
         reference = self.document.data_layer.discovery
@@ -251,22 +237,13 @@ class _Builder:
             raise ConfigError([f"{where}: '{reference.plugin_ref}' does not discover endpoints"])
         return FileDiscoverySettings(Path(plugin.path), plugin.watch_file)
 
-    def _scraping(self) -> ScrapeSettings:
-        source = self._only(MetricsSource) or MetricsSource()
-        core = self._only(CoreMetrics) or CoreMetrics()
-        return ScrapeSettings(path=source.path, port=source.port, engines=core.engines())
-
     def _find(self, name: str, where: str) -> object:
         if name not in self.instances:
             raise ConfigError([f"{where}: references undefined plugin '{name}'"])
         return self.instances[name]
 
-    def _only(self, cls: type[T]) -> T | None:
-        found = [instance for instance in self.instances.values() if isinstance(instance, cls)]
-        return found[0] if found else None
 
-
-def _number(quantity: str | int | None) -> int:
+def _number(quantity: Quantity | None) -> int:
     return 0 if quantity is None else parse_quantity(str(quantity))
 
 

@@ -16,6 +16,11 @@ WAITING: Final = {
     ),
 }
 
+OF_UTILIZATION: Final = (
+    "thresholds count per endpoint, the queue is the scrape corrected by our own requests, and a "
+    "stale reading is no evidence of saturation"
+)
+
 
 def differences(document: Document, flow_control_gate: bool | None) -> tuple[str, ...]:
     """A line for each difference that the document meets, for `check-config` and the start log."""
@@ -62,10 +67,7 @@ def _of_plugin(entry: PluginEntry) -> str | None:
         case "token-producer":
             return ": token counts are estimated at 4 bytes a token"
         case "utilization-detector":
-            return (
-                ": thresholds count per endpoint, the queue is the scrape corrected by "
-                "our own requests, and a stale reading is no evidence of saturation"
-            )
+            return f": {OF_UTILIZATION}"
         case "disagg-headers-handler" | "prefill-header-handler":
             return ": without effect, the profile handler sets the headers of the stages"
         case "prefix-based-pd-decider" if not (entry.parameters or {}).get("nonCachedTokens"):

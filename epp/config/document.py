@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -15,6 +14,8 @@ API_VERSION = "llm-d.ai/v1alpha1"
 DEPRECATED_API_VERSION = "inference.networking.x-k8s.io/v1alpha1"
 KIND = "EndpointPickerConfig"
 
+Quantity = str | int | float
+
 
 class Strict:
     """Mixed into every class of the document: camelCase keys, unknown ones are errors."""
@@ -25,6 +26,23 @@ class Strict:
         "alias_generator": to_camel,
         "strict": False,
     }
+
+
+def _check_quantity(name: str, value: Quantity | None) -> None:
+    if value is not None:
+        try:
+            parse_quantity(str(value))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+
+
+def check_duration(name: str, value: str | None) -> None:
+    """Raises ValueError that begins with `name`."""
+    if value is not None:
+        try:
+            parse_duration(value)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +67,8 @@ class ProfilePlugin(Strict):
     weight: float | None = None
 
     def __post_init__(self) -> None:
-        if self.weight is not None and not 0 <= self.weight < math.inf:
-            raise ValueError(f"weight: {self.weight} is below zero or not a number")
+        if self.weight is not None and not math.isfinite(self.weight):
+            raise ValueError(f"weight: {self.weight} is not a finite number")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +101,19 @@ class DataLayer(Strict):
     inject_defaults: bool = True
     sources: tuple[DataSource, ...] = ()
     discovery: PluginReference | None = None
+    peer_discovery: PluginReference | None = None
+    cross_replica_sync_interval: str | None = None
+    cross_replica_syncer_plugin_ref: str = ""
+
+    def __post_init__(self) -> None:
+        check_duration("crossReplicaSyncInterval", self.cross_replica_sync_interval)
 
 
 @dataclass(frozen=True, slots=True)
 class PriorityBand(Strict):
     priority: int = 0
-    max_bytes: str | int | None = None
-    max_requests: str | int | None = None
+    max_bytes: Quantity | None = None
+    max_requests: Quantity | None = None
     fairness_policy_ref: str = ""
     ordering_policy_ref: str = ""
 
@@ -100,8 +124,8 @@ class PriorityBand(Strict):
 
 @dataclass(frozen=True, slots=True)
 class FlowControl(Strict):
-    max_bytes: str | int | None = None
-    max_requests: str | int | None = None
+    max_bytes: Quantity | None = None
+    max_requests: Quantity | None = None
     default_request_ttl: str | None = None
     no_endpoint_request_ttl: str | None = None
     default_priority_band: PriorityBand | None = None
@@ -114,8 +138,8 @@ class FlowControl(Strict):
     def __post_init__(self) -> None:
         _check_quantity("maxBytes", self.max_bytes)
         _check_quantity("maxRequests", self.max_requests)
-        _check_duration("defaultRequestTTL", self.default_request_ttl)
-        _check_duration("noEndpointRequestTTL", self.no_endpoint_request_ttl)
+        check_duration("defaultRequestTTL", self.default_request_ttl)
+        check_duration("noEndpointRequestTTL", self.no_endpoint_request_ttl)
         priorities = [band.priority for band in self.priority_bands]
         for priority in priorities:
             if priorities.count(priority) > 1:
@@ -235,45 +259,3 @@ def only_in_shadows(document: Document) -> frozenset[str]:
     deciding = {p.plugin_ref for profile in document.scheduling_profiles for p in profile.plugins}
     looking_on = {p.plugin_ref for profile in document.shadow_profiles for p in profile.plugins}
     return frozenset(looking_on - deciding)
-
-
-def references(document: Document) -> Iterator[tuple[str, str]]:
-    """Place and plugin name of every reference outside profiles, detectors and discovery."""
-    for index, source in enumerate(document.data_layer.sources):
-        where = f"dataLayer.sources[{index}]"
-        yield f"{where}.pluginRef", source.plugin_ref
-        for position, extractor in enumerate(source.extractors):
-            yield f"{where}.extractors[{position}].pluginRef", extractor.plugin_ref
-    for index, parser in enumerate(document.request_handler.parsers):
-        yield f"requestHandler.parsers[{index}].pluginRef", parser.plugin_ref
-    if document.parser is not None:
-        yield "parser.pluginRef", document.parser.plugin_ref
-    flow_control = document.flow_control
-    if flow_control is None:
-        return
-    yield "flowControl.usageLimitPolicyPluginRef", flow_control.usage_limit_policy_plugin_ref
-    bands = {f"priorityBands[{n}]": band for n, band in enumerate(flow_control.priority_bands)}
-    for name, band in (
-        ("defaultPriorityBand", flow_control.default_priority_band),
-        ("defaultNegativePriorityBand", flow_control.default_negative_priority_band),
-        *bands.items(),
-    ):
-        if band is not None:
-            yield f"flowControl.{name}.fairnessPolicyRef", band.fairness_policy_ref
-            yield f"flowControl.{name}.orderingPolicyRef", band.ordering_policy_ref
-
-
-def _check_quantity(name: str, value: str | int | None) -> None:
-    if value is not None:
-        try:
-            parse_quantity(str(value))
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
-
-
-def _check_duration(name: str, value: str | None) -> None:
-    if value is not None:
-        try:
-            parse_duration(value)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from epp.config.data_layer import DataLayer
 from epp.config.document import Document
 from epp.config.errors import ConfigError
-from epp.config.rooms import CoreMetrics, SessionIdProducer
+from epp.config.rooms import CORE_EXTRACTOR, CoreMetrics, SessionIdProducer
 from epp.scheduling.attributes import ATTRIBUTES
 from epp.scheduling.plugins.endpoint_attribute_filter import EndpointAttributeFilter
 from epp.scheduling.plugins.endpoint_attribute_scorer import EndpointAttributeScorer
@@ -22,11 +23,20 @@ def resolved(document: Document, instances: Mapping[str, object]) -> Mapping[str
         for name, instance in instances.items()
         if isinstance(instance, SessionIdProducer)
     }
-    attributes = {*ATTRIBUTES, *_custom_keys(instances)}
+    core = DataLayer(document, instances).core()
+    custom = {m.attribute_key for engine in core.engine_configs for m in engine.custom_metrics}
+    attributes = {*ATTRIBUTES, *custom}
     for index, entry in enumerate(document.plugins):
         where = f"plugins[{index}].parameters"
-        match instances[entry.reference]:
-            case SessionAffinity() as plugin:
+        plugin = instances[entry.reference]
+        if isinstance(plugin, EndpointAttributeFilter | EndpointAttributeScorer):
+            name = plugin.producer
+            if name not in ("", CORE_EXTRACTOR) and not isinstance(
+                instances.get(name), CoreMetrics
+            ):
+                problems.append(f"{where}.producer: no {CORE_EXTRACTOR} {name!r}")
+        match plugin:
+            case SessionAffinity():
                 try:
                     found[entry.reference] = plugin.reading(sources)
                 except KeyError as error:
@@ -41,16 +51,6 @@ def resolved(document: Document, instances: Mapping[str, object]) -> Mapping[str
     if problems:
         raise ConfigError(problems)
     return found
-
-
-def _custom_keys(instances: Mapping[str, object]) -> set[str]:
-    return {
-        metric.attribute_key
-        for instance in instances.values()
-        if isinstance(instance, CoreMetrics)
-        for engine in instance.engine_configs
-        for metric in engine.custom_metrics
-    }
 
 
 def _nobody_reads(name: str) -> str:

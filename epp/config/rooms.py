@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
 
-from epp.config.document import Strict
-from epp.core.duration import parse_duration
+from epp.config.document import Strict, check_duration
 from epp.datalayer.scraping.engines import (
     DEFAULT_ENGINE,
     ENGINE_LABEL,
@@ -21,6 +20,19 @@ from epp.flowcontrol.settings import Fairness, Ordering
 from epp.prefixcache.settings import PrefixCacheSettings
 from epp.scheduling.attributes import ATTRIBUTES
 from epp.scheduling.sessions import SessionSource
+
+METRICS_SOURCE: Final = "metrics-data-source"
+MODELS_SOURCE: Final = "models-data-source"
+NOTIFICATION_SOURCE: Final = "endpoint-notification-source"
+CORE_EXTRACTOR: Final = "core-metrics-extractor"
+MODELS_EXTRACTOR: Final = "models-data-extractor"
+PREFIX_PRODUCER: Final = "approx-prefix-cache-producer"
+LOAD_PRODUCER: Final = "inflight-load-producer"
+USAGE_LIMIT: Final = "static-usage-limit-policy"
+PASSTHROUGH_PARSER: Final = "passthrough-parser"
+PARSERS: Final = frozenset(
+    {"openai-parser", "anthropic-parser", "vllmhttp-parser", PASSTHROUGH_PARSER}
+)
 
 AGENT_HEADERS: Final = (
     "x-claude-code-session-id",
@@ -60,6 +72,45 @@ class InflightLoadProducer(Strict):
             raise ValueError(
                 "addEstimatedOutputTokens: tokens in flight are those of prompts in this version"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class RenderBackend(Strict):
+    url: str = "http://localhost:8000"
+    timeout: str = "5s"
+    mm_timeout: str = "30s"
+
+    def __post_init__(self) -> None:
+        check_duration("timeout", self.timeout)
+        check_duration("mmTimeout", self.mm_timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEstimate(Strict):
+    image: dict[str, Any] = field(default_factory=dict)
+    video: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenProducer(Strict):
+    """Accepted: token counts are estimated from bytes, and learned from reported usage."""
+
+    model_name: str = ""
+    vllm: RenderBackend | None = None
+    uds_tokenizer_config: dict[str, Any] | None = None
+    estimate: TokenEstimate | None = None
+
+    def __post_init__(self) -> None:
+        backends = {
+            "vllm": self.vllm,
+            "udsTokenizerConfig": self.uds_tokenizer_config,
+            "estimate": self.estimate,
+        }
+        given = [name for name, backend in backends.items() if backend is not None]
+        if len(given) > 1:
+            raise ValueError(f"only one of {', '.join(backends)} may be given")
+        if given and given != ["estimate"] and not self.model_name:
+            raise ValueError(f"modelName: is needed for {given[0]}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +166,7 @@ class ModelsSource(Strict):
     client_key_path: str = ""
 
     def __post_init__(self) -> None:
-        if self.interval:
-            parse_duration(self.interval)
+        check_duration("interval", self.interval or None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,19 +185,20 @@ class MetricsSource(Strict):
     scheme: Literal["http"] = "http"
     path: str = "/metrics"
     port: int | None = None  # None: the endpoint's own
-    interval: str = ""  # accepted: how often is decided by need, see --refresh-metrics-interval
-    insecure_skip_verify: bool = True  # accepted, like the rest: they matter for https only
-    ca_cert_path: str = ""
-    client_cert_path: str = ""
-    client_key_path: str = ""
+    # Accepted: how often is decided by need, see --refresh-metrics-interval.
+    interval: str = field(default="", compare=False)
+    # Accepted, like the rest: they matter for https only.
+    insecure_skip_verify: bool = field(default=True, compare=False)
+    ca_cert_path: str = field(default="", compare=False)
+    client_cert_path: str = field(default="", compare=False)
+    client_key_path: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if not self.path.startswith("/"):
             raise ValueError(f"path: {self.path!r} does not begin with /")
         if self.port is not None and not 1 <= self.port <= 65535:
             raise ValueError(f"port: {self.port} is not in 1..65535")
-        if self.interval:
-            parse_duration(self.interval)
+        check_duration("interval", self.interval or None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +213,8 @@ class CustomMetric(Strict):
             raise ValueError("attributeKey: is empty")
         if self.attribute_key in ATTRIBUTES:
             raise ValueError(f"attributeKey: {self.attribute_key!r} is there already")
-        parse_series(self.metric_spec)
+        if _series("metricSpec", self.metric_spec) is None:
+            raise ValueError("metricSpec: is empty")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,17 +246,17 @@ class EngineConfig(Strict):
         known = ENGINES.get(self.name)  # the document has no word for tokens
         return EngineMapping(
             name=self.name,
-            waiting=_series(self.queued_requests_spec),
-            running=_series(self.running_requests_spec),
-            kv_cache_usage=_series(self.kv_usage_spec),
+            waiting=_series("queuedRequestsSpec", self.queued_requests_spec),
+            running=_series("runningRequestsSpec", self.running_requests_spec),
+            kv_cache_usage=_series("kvUsageSpec", self.kv_usage_spec),
             generated_tokens=known.generated_tokens if known else None,
             first_tokens=known.first_tokens if known else None,
-            adapters=_series(self.lora_spec),
-            cache_info=_series(self.cache_info_spec),
+            adapters=_series("loraSpec", self.lora_spec),
+            cache_info=_series("cacheInfoSpec", self.cache_info_spec),
             cache_block_size_label=self.cache_block_size_label_name,
             cache_num_blocks_label=self.cache_num_blocks_label_name,
-            cache_block_size=_series(self.cache_block_size_spec),
-            cache_num_blocks=_series(self.cache_num_blocks_spec),
+            cache_block_size=_series("cacheBlockSizeSpec", self.cache_block_size_spec),
+            cache_num_blocks=_series("cacheNumBlocksSpec", self.cache_num_blocks_spec),
             custom=tuple(
                 (metric.attribute_key, parse_series(metric.metric_spec))
                 for metric in self.custom_metrics
@@ -227,20 +279,24 @@ class CoreMetrics(Strict):
         return EngineSettings({**ENGINES, **given}, self.default_engine, self.engine_label_key)
 
 
-def _series(spec: str) -> SeriesSpec | None:
-    return parse_series(spec) if spec else None
+def _series(name: str, spec: str) -> SeriesSpec | None:
+    try:
+        return parse_series(spec) if spec else None
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 ROOMS: Mapping[str, type[object]] = {
     "agent-identity": AgentIdentity,
-    "metrics-data-source": MetricsSource,
-    "core-metrics-extractor": CoreMetrics,
+    METRICS_SOURCE: MetricsSource,
+    CORE_EXTRACTOR: CoreMetrics,
     "file-discovery": FileDiscoveryParameters,
-    "approx-prefix-cache-producer": PrefixCacheSettings,
-    "inflight-load-producer": InflightLoadProducer,
-    "models-data-source": ModelsSource,
+    PREFIX_PRODUCER: PrefixCacheSettings,
+    LOAD_PRODUCER: InflightLoadProducer,
+    MODELS_SOURCE: ModelsSource,
     "session-id-producer": SessionIdProducer,
-    "static-usage-limit-policy": StaticUsageLimit,
+    "token-producer": TokenProducer,
+    USAGE_LIMIT: StaticUsageLimit,
     "disagg-headers-handler": StageHeaders,
     "prefill-header-handler": StageHeaders,
 }
@@ -250,13 +306,9 @@ ACCEPTED = frozenset(
     {
         *(ordering.value for ordering in Ordering),
         *(fairness.value for fairness in Fairness),
-        "openai-parser",
-        "anthropic-parser",
-        "vllmhttp-parser",
-        "passthrough-parser",
-        "token-producer",
-        "models-data-extractor",
-        "endpoint-notification-source",
+        *PARSERS,
+        MODELS_EXTRACTOR,
+        NOTIFICATION_SOURCE,
     }
 )
 

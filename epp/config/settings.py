@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from epp.config.rooms import PASSTHROUGH_PARSER
 from epp.datalayer.discovery.file import FileDiscoverySettings
 from epp.datalayer.scraping.settings import ScrapeSettings
 from epp.flowcontrol.settings import FlowControlSettings
@@ -37,7 +38,13 @@ class Configuration:
     scraping: ScrapeSettings = ScrapeSettings()
     staged: StagedScheduler | None = None  # None: there is one profile alone
     shadows: tuple[Shadow, ...] = ()  # none where there are several profiles
+    parsers: tuple[str, ...] = ()  # their types, as listed; none: the document does not say
     flow_headers: tuple[str, ...] = ()  # that name the flow of a request without a fairness id
     admitters: Mapping[str, Admitter] = field(default_factory=dict)  # by name of the instance
     differences: tuple[str, ...] = ()  # from the Go picker, that this document meets
     document: Mapping[str, Any] = field(default_factory=dict, compare=False)  # what it was made of
+
+    @property
+    def parses_bodies(self) -> bool:
+        """False where the document lists the parser alone that looks at no body."""
+        return set(self.parsers) != {PASSTHROUGH_PARSER}

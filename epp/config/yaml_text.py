@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
+from typing import Final
 
 import yaml
 from yaml.composer import Composer
 
 from epp.config.errors import ConfigError
+
+MERGE: Final = "tag:yaml.org,2002:merge"  # of the key `<<`
 
 
 class _Loader(Composer, yaml.CSafeLoader):
@@ -20,11 +22,20 @@ class _Loader(Composer, yaml.CSafeLoader):
     def __init__(self, stream: str) -> None:
         yaml.CSafeLoader.__init__(self, stream)
         Composer.__init__(self)
+        self._checked: set[yaml.MappingNode] = set()
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Keys are compared before `<<` brings in others, which may stand in both mappings."""
+        if node not in self._checked:
+            self._checked.add(node)
+            self._refuse_duplicates(node)
+        super().flatten_mapping(node)
+
+    def _refuse_duplicates(self, node: yaml.MappingNode) -> None:
         seen: set[Hashable] = set()
         for key_node, _value in node.value:
-            key = self.construct_object(key_node, deep=True)
+            merges = key_node.tag == MERGE
+            key = key_node.value if merges else self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
                 raise yaml.constructor.ConstructorError(
                     None, None, "a key must be text", key_node.start_mark
@@ -34,7 +45,6 @@ class _Loader(Composer, yaml.CSafeLoader):
                     None, None, f"duplicate key {key!r}", key_node.start_mark
                 )
             seen.add(key)
-        return super().construct_mapping(node, deep)
 
 
 def load(text: str) -> object:

@@ -21,14 +21,15 @@ _PART: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|[u\u00b5\u03bc]s|ms|s|m|h)"
 def parse_duration(text: str) -> float:
     """Seconds, not negative. Raises ValueError for another form."""
     text = text.strip()
-    if text in ("0", "+0"):
+    parts = text.removeprefix("+")
+    if parts == "0":
         return 0.0
     total, position = 0.0, 0
-    for part in _PART.finditer(text):
+    for part in _PART.finditer(parts):
         if part.start() != position:
             break
         total += float(part[1]) * UNITS[part[2]]
         position = part.end()
-    if not text or position != len(text):
+    if not parts or position != len(parts):
         raise ValueError(f"{text!r} is not a duration such as 200ms, 1.5s or 1h30m")
     return total

@@ -190,10 +190,17 @@ def _write_config(settings: StackSettings, servers: Sequence[str], folder: Path)
     endpoints_file.write_text(yaml.safe_dump({"endpoints": endpoints}), encoding="utf-8")
     document = yaml.safe_load(settings.config_text or DEFAULT_DOCUMENT)
     name = "local-endpoints"
-    document.setdefault("plugins", []).append(
-        {"type": "file-discovery", "name": name, "parameters": {"path": str(endpoints_file)}}
-    )
-    document.setdefault("dataLayer", {})["discovery"] = {"pluginRef": name}
+    discovery = {
+        "type": "file-discovery",
+        "name": name,
+        "parameters": {"path": str(endpoints_file)},
+    }
+    # A section may be there with nothing below.
+    document["plugins"] = [*(document.get("plugins") or ()), discovery]
+    document["dataLayer"] = {
+        **(document.get("dataLayer") or {}),
+        "discovery": {"pluginRef": name},
+    }
     config = folder / "config.yaml"
     config.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     return config

@@ -584,3 +584,48 @@ def test_a_restarted_server_has_nothing_cached() -> None:
     for started_at, cached in ((0.0, True), (100.0, True), (100.0, True), (200.0, False)):
         picker.read(endpoint, EndpointMetrics(started_at=started_at), 1)
         assert bool(picker.index.match(facts.prefix_blocks, [endpoint])) is cached
+
+
+AGNOSTIC = """
+plugins:
+- {type: active-request-scorer}
+- {type: passthrough-parser, name: as-it-is}
+requestHandler: {parsers: [{pluginRef: as-it-is}]}
+routing:
+  modelRewrites:
+  - {name: alias, rules: [{matches: [{model: {value: public}}], targets: [{modelRewrite: own}]}]}
+"""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x00binary",
+        b"[1]",
+        b'{"model": "public", "messages": [{"role": "user", "content": "hi"}]}',
+        b'{"prompt_token_ids": [1]}',
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/my/own"])
+def test_with_the_passthrough_parser_alone_no_body_is_read_refused_or_rewritten(
+    path: str, body: bytes
+) -> None:
+    picker = a_picker(AGNOSTIC)
+    first = picker.director.begin(arrival(body, path, model_name_rewrite="other"), 1.0)
+    assert first.body is body
+    assert (first.api, first.facts.model, first.facts.target_model) == ("passthrough", "", "")
+    assert first.facts.prompt_tokens == -(-len(body) // 4)
+    second = picker.director.begin(arrival(body, path), 1.0)
+    assert first.placed is not None
+    assert second.placed is not None
+    assert first.placed.decision.ordered[0] is not second.placed.decision.ordered[0]  # by load
+
+
+def test_bodies_are_read_as_the_configuration_in_force_says() -> None:
+    picker = a_picker("")
+    wrong = arrival(b"\x00binary")
+    assert picker.director.begin(wrong, 1.0).refused is not None
+    picker.reconfigure(read_configuration(HEAD + AGNOSTIC), 1.0)
+    assert picker.director.begin(wrong, 1.0).placed is not None
+    picker.reconfigure(read_configuration(HEAD), 1.0)
+    assert picker.director.begin(wrong, 1.0).refused is not None

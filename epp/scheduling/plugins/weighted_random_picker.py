@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,10 @@ from epp.scheduling.interfaces import Picker
 
 @dataclass(frozen=True, slots=True)
 class WeightedRandomPicker(Picker):
-    """Weighted sampling without replacement by the keys u^(1/score) (Efraimidis and Spirakis)."""
+    """Weighted sampling without replacement by the keys u^(1/score) (Efraimidis and Spirakis).
+
+    Their order is that of -log(u)/score, the least first: the power is 0 for every small score.
+    """
 
     type_name: ClassVar[str] = "weighted-random-picker"
 
@@ -30,8 +34,10 @@ class WeightedRandomPicker(Picker):
         count: int,
         rng: random.Random,
     ) -> Sequence[Endpoint]:
-        if all(score <= 0.0 for score in scores):
+        top = max(scores)
+        if top <= 0.0:
             return rng.sample(endpoints, min(count, len(endpoints)))
-        keys = [rng.random() ** (1.0 / score) if score > 0.0 else -1.0 for score in scores]
-        order = sorted(range(len(endpoints)), key=keys.__getitem__, reverse=True)
+        shares = [score / top for score in scores]  # else a quotient could be infinite for all
+        keys = [rng.expovariate(1.0) / s if s > 0.0 else math.inf for s in shares]
+        order = sorted(range(len(endpoints)), key=keys.__getitem__)
         return [endpoints[i] for i in order[:count]]

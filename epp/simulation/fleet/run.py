@@ -22,6 +22,7 @@ from epp.core.refusal import Refused
 from epp.core.request import RequestFacts
 from epp.core.stages import ENCODERS_HEADER, PREFILLER_HEADER
 from epp.director import Arrival, Cause, Ending
+from epp.payloads.passthrough import API as PASSED_ON
 from epp.payloads.payload import Payload
 from epp.simulation.fleet.clients import Ask, Clients
 from epp.simulation.fleet.engine import FleetEngine
@@ -95,6 +96,9 @@ class FleetRun:
             rng=Random(self._rng.random()),
             new_request_id=lambda: "",
             read_payload=lambda _arrival: self._asked,
+            measure_payload=lambda _arrival: Payload(
+                PASSED_ON, prompt_tokens=self._asked.prompt_tokens
+            ),
         )
         self._onlooker: Onlooker = Nobody()
         if settings.oracle:

@@ -21,9 +21,9 @@ def _pod_without_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def settings(*arguments: str) -> ServeSettings:
+def settings(*arguments: str, own_discovery: bool = False) -> ServeSettings:
     with cli.make_context("epp", [*arguments, "check-config"]) as context:
-        return serve_settings(context.params)
+        return serve_settings(context.params, own_discovery=own_discovery)
 
 
 def test_without_a_flag_of_the_pool_there_is_no_kubernetes() -> None:
@@ -72,6 +72,11 @@ def test_a_selector(monkeypatch: pytest.MonkeyPatch, ports: list[str]) -> None:
 
 SELECTOR = ["--endpoint-selector=a=b"]
 PORT = ["--endpoint-target-ports=8000"]
+
+
+def test_with_a_discovery_of_the_document_no_pod_is_asked_for() -> None:
+    assert settings(*SELECTOR, *PORT, own_discovery=True).pool_name == "epp"
+    assert settings("--pool-name=llama", own_discovery=True).pool_name == "llama"
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,23 @@ def test_an_endpoints_file_that_cannot_be_used_is_fatal_with_its_reason(
     assert text in result.output
 
 
+def test_that_no_body_is_parsed_is_told(tmp_path: Path) -> None:
+    only = document(tmp_path, "requestHandler: {parsers: [{pluginRef: passthrough-parser}]}")
+    line = "bodies: passed on, none is parsed"
+    assert line in run("check-config", only).output
+    assert line not in run("check-config", document(tmp_path, "")).output
+
+
+def test_with_a_discovery_a_selector_needs_no_pod_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("POD_NAME", raising=False)
+    flags = ["--endpoint-selector=app=vllm", "--endpoint-target-ports=8000", "check-config"]
+    assert "POD_NAME" in run(*flags).output
+    result = run(*flags, document(tmp_path, DISCOVERY % (tmp_path / "e.yaml")))
+    assert result.exit_code == 0, result.output
+
+
 def test_a_certificate_folder_without_a_certificate_is_fatal(tmp_path: Path) -> None:
     config = document(tmp_path, DISCOVERY % (tmp_path / "e.yaml"))
     result = run("--config-file", config, "--cert-path", str(tmp_path))

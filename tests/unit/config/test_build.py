@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from epp.config.build import DEFAULT_DOCUMENT, read_configuration
@@ -17,6 +19,7 @@ from epp.scheduling.plugins.random_picker import RandomPicker
 from epp.scheduling.plugins.session_affinity_scorer import SessionAffinityScorer
 from epp.scheduling.profile import WeightedScorer
 from epp.scheduling.sessions import SessionIds, SessionSource
+from tests.helpers.build import a_request, an_endpoint
 
 HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
 
@@ -37,6 +40,20 @@ def test_the_default_needs_no_weights() -> None:
     assert isinstance(configuration.detector, CapacityDetector)
     assert configuration.discovery is None
     assert read_configuration(DEFAULT_DOCUMENT).profile == configuration.profile
+
+
+def test_the_default_is_told_to_be_another_than_that_of_the_go_picker() -> None:
+    first, *others = read_configuration().differences
+    assert first.startswith("no document: marginal-cost-scorer decides alone; in the Go picker")
+    assert tuple(others) == read_configuration(DEFAULT_DOCUMENT).differences
+
+
+@pytest.mark.parametrize("kind", ["queue-scorer", "decode-filter", "openai-parser"])
+def test_a_parameter_of_a_type_without_any_is_told_and_passed_over(kind: str) -> None:
+    body = f"plugins: [{{type: {kind}, parameters: %s}}]"
+    line = f"plugins[0].parameters: without effect, {kind} has none"
+    assert line in read(body % "{x: 1}").differences
+    assert line not in read(body % "{}").differences
 
 
 def test_json_is_a_document_too() -> None:
@@ -82,6 +99,18 @@ def test_the_prefix_cache_has_its_parameters() -> None:
     )
     text = "plugins: [{type: approx-prefix-cache-producer, parameters: {blockSizeToken: 9}}]"
     assert problems(text) == "plugins[0].parameters.blockSizeToken: unknown field"
+
+
+def test_a_negative_weight_prefers_what_scores_low() -> None:
+    profile = read(
+        "plugins: [{type: queue-scorer}, {type: load-aware-scorer}]\nschedulingProfiles:\n"
+        "- name: p\n  plugins:\n  - {pluginRef: queue-scorer, weight: -2}\n"
+        "  - {pluginRef: load-aware-scorer, weight: 1}"
+    ).profile
+    pool = [an_endpoint("short", waiting=0), an_endpoint("long", waiting=9)]
+    ranked = profile.rank(a_request(), pool, random.Random(1), 1)
+    assert ranked.ordered[0].name == "long"
+    assert ranked.totals == [pytest.approx(-2 + 0.5), pytest.approx(0.5 * (1 - 9 / 128))]
 
 
 def test_without_a_profile_all_plugins_are_in_one() -> None:
@@ -135,6 +164,7 @@ plugins:
   parameters: {conditions: [{metric: active-requests, maxValue: 5}], fallbackOnEmpty: true}
 - {type: by-label-selector, parameters: {matchLabels: {a: b}}}
 - {type: models-data-source, parameters: {interval: 30s}}
+- {type: models-data-extractor}
 dataLayer:
   sources:
   - {pluginRef: models-data-source, extractors: [{pluginRef: models-data-extractor}]}
@@ -346,11 +376,6 @@ PROFILE = "schedulingProfiles: [{name: p, plugins: [%s]}]"
             id="misspelt-parameter",
         ),
         pytest.param(
-            "plugins: [{type: queue-scorer, parameters: {x: 1}}]",
-            "plugins[0].parameters.x: unknown field",
-            id="parameter-of-a-plugin-without",
-        ),
-        pytest.param(
             "plugins: [{type: concurrency-detector, parameters: {maxConcurrency: 0}}]",
             "maxConcurrency: 0 is not above zero",
             id="parameter-out-of-range",
@@ -358,13 +383,13 @@ PROFILE = "schedulingProfiles: [{name: p, plugins: [%s]}]"
         pytest.param(
             "plugins: [{type: prefix-cache-affinity-filter, parameters: "
             "{ttftSource: latencyPredictor}}]",
-            "plugins[0].parameters.ttftSource: Input should be 'prefillThroughput'",
+            "plugins[0].parameters.ttftSource: should be 'prefillThroughput'",
             id="predicted-latency",
         ),
         pytest.param(
             "plugins: [{type: inflight-load-producer, parameters: "
             "{addEstimatedOutputTokens: true}}]",
-            "plugins[0].parameters: addEstimatedOutputTokens: tokens in flight are those of",
+            "plugins[0].parameters.addEstimatedOutputTokens: tokens in flight are those of",
             id="estimated-output",
         ),
         pytest.param(
@@ -382,7 +407,7 @@ PROFILE = "schedulingProfiles: [{name: p, plugins: [%s]}]"
         pytest.param(
             "plugins: [{type: utilization-filter, parameters: "
             "{conditions: [{metric: waiting-queue, maxValue: -1}]}}]",
-            "plugins[0].parameters.conditions[0]: maxValue: -1.0",
+            "plugins[0].parameters.conditions[0].maxValue: -1.0",
             id="condition-out-of-range",
         ),
         pytest.param(
@@ -438,9 +463,10 @@ PROFILE = "schedulingProfiles: [{name: p, plugins: [%s]}]"
             PROFILE % "{}", "schedulingProfiles[0].plugins[0].pluginRef: is missing", id="no-ref"
         ),
         pytest.param(
-            "plugins: [{type: queue-scorer}]\n" + PROFILE % "{pluginRef: queue-scorer, weight: -1}",
-            "weight: -1.0 is below zero",
-            id="negative-weight",
+            "plugins: [{type: queue-scorer}]\n"
+            + PROFILE % "{pluginRef: queue-scorer, weight: .inf}",
+            "schedulingProfiles[0].plugins[0].weight: inf is not a finite number",
+            id="endless-weight",
         ),
         pytest.param(
             "plugins: [{type: random-picker}, {type: max-score-picker}]\n"
@@ -509,17 +535,17 @@ PROFILE = "schedulingProfiles: [{name: p, plugins: [%s]}]"
         ),
         pytest.param(
             "routing: {objectivesByModel: [{objective: a, models: [m, m]}]}",
-            "routing: objectivesByModel: model 'm' stands twice",
+            "routing.objectivesByModel: model 'm' stands twice",
             id="a-model-with-two-objectives",
         ),
         pytest.param(
             "routing: {objectivesByModel: [{objective: a}, {objective: b}]}",
-            "routing: objectivesByModel: more than one entry has no models",
+            "routing.objectivesByModel: more than one entry has no models",
             id="two-objectives-for-every-model",
         ),
         pytest.param(
             "routing: {objectivesByModel: [{objective: ''}]}",
-            "routing.objectivesByModel[0]: objective: is empty",
+            "routing.objectivesByModel[0].objective: is empty",
             id="an-objective-without-name",
         ),
         pytest.param("flowControl: {maxRequests: -1}", "maxRequests", id="negative-quantity"),

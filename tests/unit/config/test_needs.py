@@ -59,3 +59,18 @@ def test_whatever_is_missing_is_told_at_once() -> None:
     assert source == (
         "plugins[2].parameters.sessionIdConfig.sources: no session-id-producer 'nobody'"
     )
+
+
+def test_numbers_are_those_of_the_extractor_in_force() -> None:
+    other = EXTRACTOR.replace("extractor\n", "extractor\n  name: other\n")
+    with pytest.raises(ConfigError, match=r"attribute: 'heat' is none of"):
+        read_configuration(HEAD + "plugins:" + other + FILTER % "heat")
+    layer = "dataLayer: {sources: [{pluginRef: m, extractors: [{pluginRef: other}]}]}"
+    source = "- {type: metrics-data-source, name: m}\n"
+    read_configuration(HEAD + "plugins:" + other + FILTER % "heat" + source + layer)
+
+
+def test_the_extractor_that_is_named_for_a_number_must_be_there() -> None:
+    text = "plugins:" + (FILTER % "WaitingQueueSize").replace("Size,", "Size, producer: nobody,")
+    with pytest.raises(ConfigError, match=r"plugins\[0\].parameters.producer: no core-metrics-ex"):
+        read_configuration(HEAD + text)

@@ -17,13 +17,19 @@ from epp.core.quantity import parse_bytes, parse_quantity
         ("2e3", 2000),
         (" 7 ", 7),
         ("1.2", 2),
+        (".5Gi", 1 << 29),
+        ("5.Gi", 5 << 30),
+        ("1500m", 2),
+        ("+3u", 1),
     ],
 )
 def test_quantities(text: str, value: int) -> None:
     assert parse_quantity(text) == value
 
 
-@pytest.mark.parametrize("text", ["", "ten", "-1Mi", "1Q", "1e3M", "10E", "8Ei", "0x10", "1ki"])
+@pytest.mark.parametrize(
+    "text", ["", ".", ".Gi", "1e3m", "ten", "-1Mi", "1Q", "1e3M", "10E", "8Ei", "0x10", "1ki"]
+)
 def test_what_is_no_quantity(text: str) -> None:
     with pytest.raises(ValueError, match=r"quantity|zero|large"):
         parse_quantity(text)
