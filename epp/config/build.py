@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from epp.config.data_layer import DataLayer
+from epp.config.data_layer import Sources
 from epp.config.decode import decode
 from epp.config.detector import chosen_detector
 from epp.config.differences import differences
@@ -138,8 +138,8 @@ class _Builder:
         gate = self._flow_control_gate()
         check_references(self.document)
         check_producers(self.document, self.instances)
-        data_layer = DataLayer(self.document, self.instances)
-        scraping = data_layer.scraping()
+        sources = Sources(self.document, self.instances)
+        scraping = sources.scraping()
         prefixes = PrefixProducers(self.document, self.instances)
         scheduling = SchedulingBuilder(self.document, self.instances).build()
         chosen = chosen_detector(self.document, self.instances, waits=gate is not False)
@@ -161,7 +161,7 @@ class _Builder:
             differences=(
                 *differences(self.document, gate),
                 *chosen.notes,
-                *data_layer.notes(),
+                *sources.notes(),
                 *prefixes.notes(),
                 *self._stray_parameters(),
                 *scheduling.notes,

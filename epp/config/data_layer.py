@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class DataLayer:
+class Sources:
     """References are checked before."""
 
     document: Document

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from epp.config.data_layer import DataLayer
+from epp.config.data_layer import Sources
 from epp.config.document import Document
 from epp.config.errors import ConfigError
 from epp.config.rooms import CORE_EXTRACTOR, CoreMetrics, SessionIdProducer
@@ -23,7 +23,7 @@ def resolved(document: Document, instances: Mapping[str, object]) -> Mapping[str
         for name, instance in instances.items()
         if isinstance(instance, SessionIdProducer)
     }
-    core = DataLayer(document, instances).core()
+    core = Sources(document, instances).core()
     custom = {m.attribute_key for engine in core.engine_configs for m in engine.custom_metrics}
     attributes = {*ATTRIBUTES, *custom}
     for index, entry in enumerate(document.plugins):

@@ -274,3 +274,16 @@ def test_turns_of_a_session_follow_each_other() -> None:
     first, second = a_run(load=Timed((0.0,)), asked=[session]).run().requests
     assert second.asked_at == pytest.approx(first.ended_at + 3.0)
     assert not math.isnan(second.ended_at)
+
+
+def test_a_picker_that_parses_no_body_knows_the_size_of_prompts_alone() -> None:
+    passing = "requestHandler: {parsers: [{pluginRef: passthrough-parser}]}\n"
+    expected = {}
+    for extra in ("", passing):
+        clients = Clients(sessions(), OFTEN, Random(1))
+        run = FleetRun(SETTINGS, read_configuration(policy("blend") + extra), clients)
+        records = run.run()
+        assert all(record.served for record in records.requests)
+        expected[extra] = sum(record.expected_cached_tokens for record in records.requests)
+    assert expected[""] > 0
+    assert expected[passing] == 0
