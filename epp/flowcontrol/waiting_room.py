@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Container, Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 
 from epp.core.request import RequestFacts
 from epp.flowcontrol.settings import BandSettings, Fairness, Ordering
-from epp.flowcontrol.waiting_line import Line, Ticket, precedence
+from epp.flowcontrol.waiting_line import Line, Round, Ticket, precedence
 
 
 @dataclass(slots=True)
@@ -20,7 +20,8 @@ class Band:
     """The requests that wait at one priority, by fit class."""
 
     settings: BandSettings
-    classes: dict[Hashable, Line]
+    classes: dict[Hashable, Line] = field(default_factory=dict)
+    round: Round = field(default_factory=Round)
     requests: int = 0
     bytes: int = 0
 
@@ -32,7 +33,6 @@ class WaitingRoom:
         """With the settings of every priority."""
         self.bytes = 0
         self._settings_of = settings_of
-        self._last_flows: dict[int, str] = {}  # that had their turn, by priority
         self._bands: dict[int, Band] = {}
         self._descending: tuple[int, ...] = ()
         self._tickets: dict[RequestFacts, Ticket] = {}
@@ -66,16 +66,15 @@ class WaitingRoom:
     def enter(self, facts: RequestFacts, fit_class: Hashable, deadline: float) -> None:
         band = self._bands.get(facts.priority)
         if band is None:
-            band = self._bands[facts.priority] = Band(self._settings_of(facts.priority), {})
+            band = self._bands[facts.priority] = Band(self._settings_of(facts.priority))
             self._descending = tuple(sorted(self._bands, reverse=True))
-        flow, due = _turn_of(facts, band.settings)
         ticket = Ticket(
             facts=facts,
             fit_class=fit_class,
             serial=next(self._serials),
             deadline=deadline,
-            flow=flow,
-            due=due,
+            turn=band.round.join(_flow_of(facts, band.settings)),
+            due=_due(facts, band.settings),
         )
         self._line(band, fit_class).add(ticket)
         band.requests += 1
@@ -86,8 +85,7 @@ class WaitingRoom:
 
     def take(self, ticket: Ticket) -> None:
         """The head that is served: its flow has had its turn."""
-        if ticket.flow:
-            self._last_flows[ticket.facts.priority] = ticket.flow
+        self._bands[ticket.facts.priority].round.served(ticket.turn)
         self.leave(ticket.facts)
 
     def leave(self, facts: RequestFacts) -> Ticket | None:
@@ -98,6 +96,7 @@ class WaitingRoom:
         band = self._bands[facts.priority]
         line = band.classes[ticket.fit_class]
         line.discard(ticket)
+        band.round.leave(ticket.turn)
         band.requests -= 1
         band.bytes -= facts.size_bytes
         self.bytes -= facts.size_bytes
@@ -113,13 +112,12 @@ class WaitingRoom:
     def next_head(self, stuck: Container[Hashable]) -> Ticket | None:
         """The first in order whose fit class is not in `stuck`."""
         for priority in self._descending:
-            last = self._last_flows.get(priority, "")
             best: Ticket | None = None
             for fit_class, line in self._bands[priority].classes.items():
                 if fit_class in stuck:
                     continue
-                head = line.head(last)
-                if best is None or precedence(head, last) < precedence(best, last):
+                head = line.head()
+                if best is None or precedence(head) < precedence(best):
                     best = head
             if best is not None:
                 return best
@@ -168,13 +166,21 @@ class WaitingRoom:
         """
         classed = [(ticket, fit_class_of(facts)) for facts, ticket in self._tickets.items()]
         self._settings_of = settings_of
+        other_turns: set[int] = set()
         for priority, band in self._bands.items():
-            band.settings = settings_of(priority)
+            settings = settings_of(priority)
+            if settings.fairness is not band.settings.fairness:
+                other_turns.add(priority)
+                band.round = Round()
+            band.settings = settings
             band.classes.clear()
         for ticket, fit_class in classed:
-            band = self._bands[ticket.facts.priority]
+            facts = ticket.facts
+            band = self._bands[facts.priority]
             ticket.fit_class = fit_class
-            ticket.flow, ticket.due = _turn_of(ticket.facts, band.settings)
+            ticket.due = _due(facts, band.settings)
+            if facts.priority in other_turns:
+                ticket.turn = band.round.join(_flow_of(facts, band.settings))
             self._line(band, fit_class).add(ticket)
 
     @staticmethod
@@ -192,9 +198,11 @@ class WaitingRoom:
         heapq.heapify(self._deadlines)
 
 
-def _turn_of(facts: RequestFacts, settings: BandSettings) -> tuple[str, float]:
-    """The flow that has turns, empty where flows have none; and when it is due."""
-    turns = settings.fairness is Fairness.ROUND_ROBIN
+def _flow_of(facts: RequestFacts, settings: BandSettings) -> str:
+    """Empty where flows have no turns."""
+    return facts.flow if settings.fairness is Fairness.ROUND_ROBIN else ""
+
+
+def _due(facts: RequestFacts, settings: BandSettings) -> float:
     by_slo = settings.ordering is Ordering.SLO_DEADLINE
-    due = facts.received_at + facts.ttft_slo_seconds if by_slo else 0.0
-    return facts.flow if turns else "", due
+    return facts.received_at + facts.ttft_slo_seconds if by_slo else 0.0

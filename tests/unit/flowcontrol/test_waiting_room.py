@@ -67,15 +67,39 @@ def test_flows_have_turns_across_classes_and_each_priority_has_its_own() -> None
     assert served(room) == ["high", "a1", "b1", "c1", "a2", "a3"]
 
 
-def test_a_turn_is_taken_by_who_is_served_and_kept_while_nobody_waits() -> None:
+def test_a_turn_is_taken_by_who_is_served_and_not_by_who_leaves() -> None:
     room = a_room_of(Fairness.ROUND_ROBIN)
-    room.enter(RequestFacts("a1", flow="a"), "x", 9.0)
-    assert served(room) == ["a1"]
-    gone = RequestFacts("b0", flow="b")
-    for facts in (RequestFacts("a2", flow="a"), gone, RequestFacts("b1", flow="b")):
+    gone = RequestFacts("a0", flow="a")
+    for facts in (gone, *(RequestFacts(name, flow=name[0]) for name in ("a1", "b1", "a2", "b2"))):
         room.enter(facts, "x", 9.0)
-    room.leave(gone)  # without having been served
-    assert served(room) == ["b1", "a2"]
+    room.leave(gone)
+    assert served(room) == ["a1", "b1", "a2", "b2"]
+
+
+def test_no_flow_is_kept_waiting_by_flows_that_come_later() -> None:
+    room = a_room_of(Fairness.ROUND_ROBIN)
+    room.enter(RequestFacts("alice", flow="alice"), None, 9.0)
+    order = []
+    for n in range(5):
+        for name in (f"0{n}", f"1{n}"):  # before it in every order of names, and more than served
+            room.enter(RequestFacts(name, flow=name), None, 9.0)
+        head = room.next_head(())
+        assert head is not None
+        room.take(head)
+        order.append(head.facts.request_id)
+    assert order == ["alice", "00", "10", "01", "11"]
+
+
+def test_other_rules_keep_the_round() -> None:
+    room = a_room_of(Fairness.ROUND_ROBIN)
+    for name in ("b1", "a1", "b2"):
+        room.enter(RequestFacts(name, flow=name[0]), "x", 9.0)
+    head = room.next_head(())
+    assert head is not None
+    room.take(head)
+    settings = BandSettings(fairness=Fairness.ROUND_ROBIN)
+    room.rearrange(lambda _: settings, lambda facts: facts.request_id)
+    assert served(room) == ["a1", "b2"]
 
 
 def test_a_flow_that_is_stuck_lets_the_next_have_its_turn() -> None:
