@@ -6,10 +6,11 @@ Synchronous. An attempt schedules and reserves in one step, so nothing can come 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
-from typing import Final
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Final, Protocol
 
 from epp.core.decision import Outcome, Placed, Waiting
+from epp.core.endpoint import Endpoint
 from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
 from epp.flowcontrol.settings import FlowControlSettings
@@ -18,8 +19,26 @@ from epp.flowcontrol.waiting_room import WaitingRoom
 RATE_SAMPLES: Final = 64  # releases that the drain rate is measured over
 MAX_RETRY_AFTER_SECONDS: Final = 30.0
 
-# Places a request and reserves its load. None: not now. Raises Refused: never.
-Attempt = Callable[[RequestFacts, float], Placed | None]
+# What one call may cost, in looks at endpoints: a millisecond or two. The rest comes in the next.
+LOOKS_AT_ONCE: Final = 1024
+ATTEMPT_LOOKS: Final = 64  # that an attempt costs beside one look at each endpoint
+
+
+class Attempt(Protocol):
+    def pool(self) -> Sequence[Endpoint]:
+        """All endpoints that anybody may be placed on. Another object after every change."""
+        ...
+
+    def has_room(self, endpoints: Sequence[Endpoint], now: float) -> bool:
+        """Whether room is no reason against placing a request that fits these."""
+        ...
+
+    def __call__(self, facts: RequestFacts, now: float) -> Placed | None:
+        """Places a request and reserves its load. Raises Refused: never.
+
+        None: not now, since none of the endpoints that are in `facts.full` then has room.
+        """
+        ...
 
 
 class FlowController:
@@ -39,6 +58,10 @@ class FlowController:
         self._regime_since = 0.0  # when the pool last became empty or stopped being so
         self._released_at: deque[float] = deque(maxlen=RATE_SAMPLES)
         self._closed = False
+        self._pool = attempt.pool()  # that those who wait were last tried with
+        self._looked_at = 0.0
+        self._unfinished = False  # that search: it would have taken too long
+        self._only_looked = False  # in the last call: it tried nobody
 
     def reconfigure(
         self,
@@ -55,6 +78,7 @@ class FlowController:
         """
         if not same_classes or settings.all_bands != self._settings.all_bands:
             self._room.rearrange(settings.band, fit_class)
+        self._room.forget_what_failed()
         same_budgets = settings.budgets == self._settings.budgets
         self._settings = settings
         self._attempt = attempt
@@ -83,14 +107,18 @@ class FlowController:
             if (placed := self._attempt(facts, now)) is None:
                 raise self._no_endpoints()
             return placed
-        fit_class = self._fit_class(facts)
-        if not self._room.is_ahead_of(facts, fit_class) and (placed := self._attempt(facts, now)):
-            return placed
+        full: Sequence[Endpoint] | None = None  # where it would find no room
+        if not self._is_behind(facts):
+            if (placed := self._attempt(facts, now)) is not None:
+                return placed
+            full, facts.full = facts.full, ()
         self._follow_pool(now)
         self._check_may_wait(facts, empty=self._empty)
+        if not len(self._room):
+            self._pool = self._attempt.pool()
         facts.waiting_since = now
         facts.deadline = self._deadline_of(facts)
-        self._room.enter(facts, fit_class, facts.deadline)
+        self._room.enter(facts, self._fit_class(facts), facts.deadline, full)
         # Budgets may start anew or change while it waits; this is what no budget goes beyond.
         return Waiting(now + self._settings.max_wait_seconds)
 
@@ -105,7 +133,7 @@ class FlowController:
             if not placeable:
                 raise self._no_endpoints()
             return None
-        if placeable and not self._room.is_ahead_of(facts, self._fit_class(facts)):
+        if placeable and not self._is_behind(facts):
             return None
         self._check_may_wait(facts, empty=self._pool_is_empty())
         return self._room.waiting_from(facts.priority)
@@ -117,44 +145,77 @@ class FlowController:
     def something_changed(self, now: float) -> list[tuple[RequestFacts, Outcome]]:
         """Call after a release, a scrape, a change of the pool, or `next_deadline`.
 
-        Attempts are bounded by the places freed plus the fit classes, whatever the queue length.
+        Whoever is placed is first in order of all who can be. What one call costs is bounded; what
+        is left then goes on with the next one, for which `next_deadline` asks at once.
         """
-        if not len(self._room):
-            self._follow_pool(now)
-            return []
         self._follow_pool(now)
+        if not len(self._room):
+            self._unfinished = False
+            return []
         outcomes: list[tuple[RequestFacts, Outcome]] = [
             (late, self._too_late(late)) for late in self._room.expired(now)
         ]
-        stuck: set[Hashable] = set()
-        while (head := self._room.next_head(stuck)) is not None:
-            facts = head.facts
-            try:
-                outcome: Outcome | None = self._attempt(facts, now)
-            except Refused as refusal:
-                outcome = refusal
-            if outcome is None:
-                stuck.add(head.fit_class)
-                continue
-            self._room.take(head)
-            outcomes.append((facts, outcome))
-            if isinstance(outcome, Placed):
-                self._released_at.append(now)
+        if len(self._room):
+            self._place_waiting(outcomes, now)
         return outcomes
 
     def next_deadline(self) -> float | None:
         """Monotonic seconds at which `something_changed` must be called at the latest."""
+        if self._unfinished and len(self._room):
+            return self._looked_at  # at once
         return self._room.next_deadline()
 
     def close(self) -> list[tuple[RequestFacts, Outcome]]:
         """Refuse all who wait and all who come."""
         self._closed = True
         refused: list[tuple[RequestFacts, Outcome]] = []
-        while (head := self._room.next_head(())) is not None:
-            self._room.leave(head.facts)
+        for facts in tuple(self._room.requests()):
+            self._room.leave(facts)
             refusal = Refused(Reason.SHUTTING_DOWN, "flow controller shutting down", 1.0)
-            refused.append((head.facts, refusal))
+            refused.append((facts, refusal))
         return refused
+
+    def _place_waiting(self, outcomes: list[tuple[RequestFacts, Outcome]], now: float) -> None:
+        """In order, those who can be placed now; their outcomes are appended.
+
+        Classes that failed are passed over while there is no room where they fit.
+        """
+        room, attempt = self._room, self._attempt
+        pool = attempt.pool()
+        cost = ATTEMPT_LOOKS + len(pool)
+        if pool is not self._pool:
+            self._pool = pool
+            room.forget_what_failed()
+        if not self._unfinished:
+            room.begin_search(max(1, LOOKS_AT_ONCE // (2 * cost)))
+        elif not self._only_looked:
+            room.begin_search(0)  # room that came since is seen
+        self._looked_at, self._only_looked = now, True
+        search = room.search(LOOKS_AT_ONCE)
+        while (
+            found := search.next(lambda endpoints: attempt.has_room(endpoints, now))
+        ) is not None:
+            search.looks -= cost
+            self._only_looked = False
+            facts = found.head().facts
+            try:
+                outcome: Outcome | None = attempt(facts, now)
+            except Refused as refusal:
+                outcome = refusal
+            if outcome is None:
+                full, facts.full = facts.full, ()
+                room.failed(found, full)
+                continue
+            room.take(facts)
+            outcomes.append((facts, outcome))
+            if isinstance(outcome, Placed):
+                self._released_at.append(now)
+        self._unfinished = bool(search)
+
+    def _is_behind(self, facts: RequestFacts) -> bool:
+        """Whether others wait for the same, whom it may not overtake."""
+        room = self._room
+        return len(room) > 0 and room.is_ahead_of(facts, self._fit_class(facts))
 
     def _check_may_wait(self, facts: RequestFacts, *, empty: bool) -> None:
         settings = self._settings

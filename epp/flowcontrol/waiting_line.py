@@ -23,7 +23,7 @@ class Ticket:
     """One waiting request."""
 
     facts: RequestFacts
-    fit_class: Hashable  # requests of one class fit the same endpoints: if one does not, none does
+    fit_key: Hashable  # requests with equal ones fit the same endpoints: none does if one does not
     serial: int
     deadline: float  # monotonic seconds
     turn: Turn

@@ -6,28 +6,29 @@ Pure: no clock and no tasks. Callers pass `now` and act on what is returned.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Container, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
+from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
+from epp.flowcontrol.fit_classes import FitClass, FitClasses, Search
 from epp.flowcontrol.settings import BandSettings, Fairness, Ordering
-from epp.flowcontrol.waiting_line import Line, Round, Ticket, precedence
+from epp.flowcontrol.waiting_line import Round, Ticket
 
 
 @dataclass(slots=True)
 class Band:
-    """The requests that wait at one priority, by fit class."""
+    """The requests that wait at one priority."""
 
     settings: BandSettings
-    classes: dict[Hashable, Line] = field(default_factory=dict)
     round: Round = field(default_factory=Round)
-    requests: int = 0
+    requests: dict[RequestFacts, None] = field(default_factory=dict)  # in order of arrival
     bytes: int = 0
 
 
 class WaitingRoom:
-    """Enter and leave are O(log n); the heads are found per fit class."""
+    """Enter, leave and the next in order are O(log n) of requests and classes."""
 
     def __init__(self, settings_of: Callable[[int], BandSettings]) -> None:
         """With the settings of every priority."""
@@ -35,6 +36,7 @@ class WaitingRoom:
         self._settings_of = settings_of
         self._bands: dict[int, Band] = {}
         self._descending: tuple[int, ...] = ()
+        self._classes = FitClasses()
         self._tickets: dict[RequestFacts, Ticket] = {}
         self._deadlines: list[tuple[float, int, Ticket]] = []
         self._serials = count()
@@ -47,7 +49,7 @@ class WaitingRoom:
 
     def waiting_from(self, priority: int) -> int:
         """Requests that wait at this priority or a higher one."""
-        return sum(band.requests for level, band in self._bands.items() if level >= priority)
+        return sum(len(b.requests) for level, b in self._bands.items() if level >= priority)
 
     def requests(self) -> Iterator[RequestFacts]:
         """All that wait, in order of arrival."""
@@ -56,80 +58,84 @@ class WaitingRoom:
     def band_size(self, priority: int) -> tuple[int, int]:
         """Requests and bytes that wait at a priority."""
         band = self._bands.get(priority)
-        return (band.requests, band.bytes) if band is not None else (0, 0)
+        return (len(band.requests), band.bytes) if band is not None else (0, 0)
 
     def bands(self) -> Iterator[tuple[int, int, int]]:
         """Priority, requests and bytes, highest priority first."""
         for priority in self._descending:
             yield priority, *self.band_size(priority)
 
-    def enter(self, facts: RequestFacts, fit_class: Hashable, deadline: float) -> None:
+    def enter(
+        self,
+        facts: RequestFacts,
+        fit_key: Hashable,
+        deadline: float,
+        full: Sequence[Endpoint] | None = None,
+    ) -> None:
+        """`full` is where it was just seen to find no room; None: it may not have been tried."""
         band = self._bands.get(facts.priority)
         if band is None:
             band = self._bands[facts.priority] = Band(self._settings_of(facts.priority))
             self._descending = tuple(sorted(self._bands, reverse=True))
         ticket = Ticket(
             facts=facts,
-            fit_class=fit_class,
+            fit_key=fit_key,
             serial=next(self._serials),
             deadline=deadline,
             turn=band.round.join(_flow_of(facts, band.settings)),
             due=_due(facts, band.settings),
         )
-        self._line(band, fit_class).add(ticket)
-        band.requests += 1
+        self._classes.add(ticket, full)
+        band.requests[facts] = None
         band.bytes += facts.size_bytes
         self.bytes += facts.size_bytes
         self._tickets[facts] = ticket
-        self._push(ticket)
+        heapq.heappush(self._deadlines, (deadline, ticket.serial, ticket))
 
-    def take(self, ticket: Ticket) -> None:
-        """The head that is served: its flow has had its turn."""
-        self._bands[ticket.facts.priority].round.served(ticket.turn)
-        self.leave(ticket.facts)
+    def take(self, facts: RequestFacts) -> None:
+        """One that is served: its flow has had its turn."""
+        ticket = self._tickets[facts]
+        self._bands[facts.priority].round.served(ticket.turn)
+        self.leave(facts)
 
-    def leave(self, facts: RequestFacts) -> Ticket | None:
+    def leave(self, facts: RequestFacts) -> bool:
         """Idempotent: a request may be placed, expire or be abandoned, in any order."""
         ticket = self._tickets.pop(facts, None)
         if ticket is None:
-            return None
+            return False
         band = self._bands[facts.priority]
-        line = band.classes[ticket.fit_class]
-        line.discard(ticket)
+        self._classes.discard(ticket)
         band.round.leave(ticket.turn)
-        band.requests -= 1
+        del band.requests[facts]
         band.bytes -= facts.size_bytes
         self.bytes -= facts.size_bytes
-        if not line:
-            del band.classes[ticket.fit_class]
-        if not band.classes:
+        if not band.requests:
             del self._bands[facts.priority]
             self._descending = tuple(sorted(self._bands, reverse=True))
         if len(self._deadlines) > 2 * len(self._tickets) + 64:
             self._rebuild_deadlines()
-        return ticket
+        return True
 
-    def next_head(self, stuck: Container[Hashable]) -> Ticket | None:
-        """The first in order whose fit class is not in `stuck`."""
-        for priority in self._descending:
-            best: Ticket | None = None
-            for fit_class, line in self._bands[priority].classes.items():
-                if fit_class in stuck:
-                    continue
-                head = line.head()
-                if best is None or precedence(head) < precedence(best):
-                    best = head
-            if best is not None:
-                return best
-        return None
-
-    def is_ahead_of(self, facts: RequestFacts, fit_class: Hashable) -> bool:
+    def is_ahead_of(self, facts: RequestFacts, fit_key: Hashable) -> bool:
         """Whether a request of the same class waits at the same or a higher priority."""
-        return any(
-            fit_class in self._bands[priority].classes
-            for priority in self._descending
-            if priority >= facts.priority
-        )
+        highest = self._classes.highest_priority(fit_key)
+        return highest is not None and highest >= facts.priority
+
+    def begin_search(self, anyway: int) -> None:
+        """Whoever was not placed may be now; see the classes."""
+        self._classes.begin_search(anyway)
+
+    def search(self, looks: int) -> Search:
+        """The rest of the search that was begun."""
+        return self._classes.search(looks)
+
+    def failed(self, fit_class: FitClass, full: Sequence[Endpoint]) -> None:
+        """Its head was tried, and found no room on any of these, where it fits."""
+        self._classes.failed(fit_class, full)
+
+    def forget_what_failed(self) -> None:
+        """The pool or the rules changed: anybody may fit anywhere."""
+        self._classes.forget_what_failed()
 
     def expired(self, now: float) -> list[RequestFacts]:
         """Takes out those whose deadline has come."""
@@ -158,14 +164,15 @@ class WaitingRoom:
     def rearrange(
         self,
         settings_of: Callable[[int], BandSettings],
-        fit_class_of: Callable[[RequestFacts], Hashable],
+        fit_key_of: Callable[[RequestFacts], Hashable],
     ) -> None:
         """Other rules say who fits where and whose turn it is. Arrivals and deadlines stay.
 
-        Raises what `fit_class_of` raises, and then nothing has changed. O(n log n).
+        Raises what `fit_key_of` raises, and then nothing has changed. O(n log n).
         """
-        classed = [(ticket, fit_class_of(facts)) for facts, ticket in self._tickets.items()]
+        keyed = [(ticket, fit_key_of(facts)) for facts, ticket in self._tickets.items()]
         self._settings_of = settings_of
+        self._classes = FitClasses()
         other_turns: set[int] = set()
         for priority, band in self._bands.items():
             settings = settings_of(priority)
@@ -173,25 +180,14 @@ class WaitingRoom:
                 other_turns.add(priority)
                 band.round = Round()
             band.settings = settings
-            band.classes.clear()
-        for ticket, fit_class in classed:
+        for ticket, fit_key in keyed:
             facts = ticket.facts
             band = self._bands[facts.priority]
-            ticket.fit_class = fit_class
+            ticket.fit_key = fit_key
             ticket.due = _due(facts, band.settings)
             if facts.priority in other_turns:
                 ticket.turn = band.round.join(_flow_of(facts, band.settings))
-            self._line(band, fit_class).add(ticket)
-
-    @staticmethod
-    def _line(band: Band, fit_class: Hashable) -> Line:
-        line = band.classes.get(fit_class)
-        if line is None:
-            line = band.classes[fit_class] = Line()
-        return line
-
-    def _push(self, ticket: Ticket) -> None:
-        heapq.heappush(self._deadlines, (ticket.deadline, ticket.serial, ticket))
+            self._classes.add(ticket, None)
 
     def _rebuild_deadlines(self) -> None:
         self._deadlines = [(t.deadline, t.serial, t) for t in self._tickets.values()]

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -31,28 +31,38 @@ class Desk:
     ledger: Ledger = field(default_factory=Ledger)
     held: dict[RequestFacts, Lease] = field(default_factory=dict)
     attempts: int = 0
+    looks: int = 0  # whether there is room
 
     def __post_init__(self) -> None:
-        self.endpoints = [Endpoint(f"pod-{n}", f"10.0.0.{n}", 80) for n in range(self.pods)]
+        self.endpoints = tuple(Endpoint(f"pod-{n}", f"10.0.0.{n}", 80) for n in range(self.pods))
         self.controller = FlowController(
             self.settings,
-            self.attempt,
+            self,
             fit_class=lambda facts: facts.subset,
             pool_is_empty=lambda: not self.endpoints,
         )
 
-    def attempt(self, facts: RequestFacts, now: float) -> Placed | None:
+    def pool(self) -> Sequence[Endpoint]:
+        return self.endpoints
+
+    def has_room(self, endpoints: Sequence[Endpoint], now: float) -> bool:
+        self.looks += 1
+        return any(endpoint.load.requests < 1 for endpoint in endpoints)
+
+    def __call__(self, facts: RequestFacts, now: float) -> Placed | None:
         self.attempts += 1
-        for endpoint in self.endpoints:
-            if allows(facts.subset, endpoint) and endpoint.load.requests < 1:
+        fitting = [endpoint for endpoint in self.endpoints if allows(facts.subset, endpoint)]
+        for endpoint in fitting:
+            if endpoint.load.requests < 1:
                 lease = self.held[facts] = self.ledger.reserve(endpoint, 1, 1)
                 return Placed(Endpoints((endpoint,), (lease,)), record_of(facts, now))
+        facts.full = fitting
         return None
 
     def reconfigure(
         self, settings: FlowControlSettings, fit_class: Callable[[RequestFacts], Hashable]
     ) -> None:
-        self.controller.reconfigure(settings, self.attempt, fit_class)
+        self.controller.reconfigure(settings, self, fit_class)
 
     def preview(self, facts: RequestFacts, now: float) -> int | Reason | None:
         placeable = any(
@@ -149,6 +159,93 @@ def test_attempts_per_event_are_bounded_by_places_freed_plus_classes() -> None:
     assert desk.attempts <= 1 + 3
 
 
+def many_waiting(desk: Desk) -> list[RequestFacts]:
+    """A class each, all for the first endpoint, which is full."""
+    desk.place(a_request(subset=frozenset({"10.0.0.0"})))
+    waiting = [a_request(subset=frozenset({"10.0.0.0", f"class-{n}"})) for n in range(400)]
+    for facts in waiting:
+        desk.place(facts)
+    desk.attempts = desk.looks = 0
+    return waiting
+
+
+def settled(desk: Desk, now: float = 0.0) -> tuple[list[RequestFacts], int]:
+    """Who was placed until nothing is left to do, and after how many calls."""
+    placed: list[RequestFacts] = []
+    for calls in range(1, 500):
+        placed += [facts for facts, _ in desk.controller.something_changed(now)]
+        if (deadline := desk.controller.next_deadline()) is None or deadline > now:
+            return placed, calls
+    raise AssertionError("it never ends")
+
+
+def test_an_event_is_cheap_however_many_classes_wait_for_the_same() -> None:
+    desk = Desk()
+    many_waiting(desk)
+    assert settled(desk) == ([], 1)
+    assert desk.attempts == 7
+    assert desk.looks <= 1
+
+
+def test_the_place_that_becomes_free_costs_one_attempt_more() -> None:
+    desk = Desk()
+    waiting = many_waiting(desk)
+    [running] = desk.held
+    assert [facts for facts, _ in desk.finish(running)] == [waiting[0]]
+    assert desk.attempts <= 1 + 7
+
+
+def test_a_search_that_takes_long_is_left_to_later_calls() -> None:
+    desk = Desk()
+    waiting = many_waiting(desk)
+    desk.endpoints += (Endpoint("new", "10.0.0.9", 80),)  # all may fit it
+    assert settled(desk) == ([], -(-len(waiting) // 16))
+    assert desk.attempts == len(waiting)
+    assert settled(desk) == ([], 1)
+
+
+def test_room_that_comes_during_a_long_search_is_seen() -> None:
+    desk = Desk()
+    waiting = many_waiting(desk)
+    [running] = desk.held
+    desk.endpoints += (Endpoint("new", "10.0.0.9", 80),)
+    assert desk.controller.something_changed(0.0) == []
+    assert desk.controller.next_deadline() == 0.0
+    assert [facts for facts, _ in desk.finish(running)] == [waiting[0]]
+
+
+def test_nothing_is_left_to_do_when_all_who_wait_have_gone() -> None:
+    desk = Desk()
+    waiting = many_waiting(desk)
+    desk.endpoints += (Endpoint("new", "10.0.0.9", 80),)
+    desk.controller.something_changed(0.0)
+    for facts in waiting:
+        desk.controller.abandon(facts)
+    assert desk.controller.next_deadline() is None
+    assert settled(desk) == ([], 1)
+
+
+def test_who_fits_elsewhere_by_now_is_found_though_no_room_came() -> None:
+    desk = Desk()
+    waiting = many_waiting(desk)
+    waiting[7].subset = frozenset({"10.0.0.1"})  # as with a filter that looks at loads
+    for event in range(400 // 7 + 1):
+        if placed := settled(desk, float(event))[0]:
+            break
+    assert placed == [waiting[7]]
+
+
+def test_a_crowd_that_fits_at_once_is_placed_in_order_in_several_calls() -> None:
+    desk = Desk(pods=0)
+    waiting = [a_request() for _ in range(40)]
+    for facts in waiting:
+        desk.place(facts)
+    desk.endpoints = tuple(Endpoint(f"pod-{n}", f"10.0.0.{n}", 80) for n in range(40))
+    placed, calls = settled(desk)
+    assert placed == waiting
+    assert calls > 1
+
+
 def test_a_deadline_is_a_refusal_with_advice() -> None:
     desk = Desk(FlowControlSettings(request_ttl_seconds=5.0), pods=1)
     desk.place(a_request(), now=10.0)
@@ -206,7 +303,7 @@ def test_a_request_that_waits_for_endpoints_goes_when_one_comes() -> None:
     desk = Desk(pods=0)
     waiter = a_request()
     assert isinstance(desk.place(waiter), Waiting)
-    desk.endpoints.append(Endpoint("new", "10.0.0.9", 80))
+    desk.endpoints += (Endpoint("new", "10.0.0.9", 80),)
     assert [facts for facts, _ in desk.controller.something_changed(1.0)] == [waiter]
 
 
@@ -218,7 +315,7 @@ def test_the_budget_starts_anew_when_the_pool_fills_or_empties() -> None:
     waiter = a_request(subset=frozenset({"nobody"}))
     assert desk.place(waiter, now=0.0) == Waiting(600.0)
     assert desk.controller.next_deadline() == 10.0
-    desk.endpoints.append(Endpoint("new", "10.0.0.9", 80))
+    desk.endpoints += (Endpoint("new", "10.0.0.9", 80),)
     desk.controller.something_changed(9.0)
     assert desk.controller.next_deadline() == 29.0
 
