@@ -22,6 +22,7 @@ MAX_RETRY_AFTER_SECONDS: Final = 30.0
 # What one call may cost, in looks at endpoints: a millisecond or two. The rest comes in the next.
 LOOKS_AT_ONCE: Final = 1024
 ATTEMPT_LOOKS: Final = 64  # that an attempt costs beside one look at each endpoint
+TOLD_AT_ONCE: Final = 16  # of those who were displaced
 
 
 class Attempt(Protocol):
@@ -58,8 +59,9 @@ class FlowController:
         self._regime_since = 0.0  # when the pool last became empty or stopped being so
         self._released_at: deque[float] = deque(maxlen=RATE_SAMPLES)
         self._closed = False
+        self._displaced: dict[RequestFacts, Refused] = {}  # who wait no more and are to be told
         self._pool = attempt.pool()  # that those who wait were last tried with
-        self._looked_at = 0.0
+        self._more_since = 0.0  # when it was known that something is left to do
         self._unfinished = False  # that search: it would have taken too long
         self._only_looked = False  # in the last call: it tried nobody
 
@@ -114,6 +116,7 @@ class FlowController:
             full, facts.full = facts.full, ()
         self._follow_pool(now)
         self._check_may_wait(facts, empty=self._empty)
+        self._displace_for(facts, now)
         if not len(self._room):
             self._pool = self._attempt.pool()
         facts.waiting_since = now
@@ -141,6 +144,7 @@ class FlowController:
     def abandon(self, facts: RequestFacts) -> None:
         """The client left. Frees its place in the waiting room at once."""
         self._room.leave(facts)
+        self._displaced.pop(facts, None)
 
     def something_changed(self, now: float) -> list[tuple[RequestFacts, Outcome]]:
         """Call after a release, a scrape, a change of the pool, or `next_deadline`.
@@ -149,26 +153,29 @@ class FlowController:
         is left then goes on with the next one, for which `next_deadline` asks at once.
         """
         self._follow_pool(now)
+        displaced = tuple(self._displaced)[:TOLD_AT_ONCE] if self._displaced else ()
+        outcomes: list[tuple[RequestFacts, Outcome]] = [
+            (facts, self._displaced.pop(facts)) for facts in displaced
+        ]
         if not len(self._room):
             self._unfinished = False
-            return []
-        outcomes: list[tuple[RequestFacts, Outcome]] = [
-            (late, self._too_late(late)) for late in self._room.expired(now)
-        ]
+            return outcomes
+        outcomes += [(late, self._too_late(late)) for late in self._room.expired(now)]
         if len(self._room):
             self._place_waiting(outcomes, now)
         return outcomes
 
     def next_deadline(self) -> float | None:
         """Monotonic seconds at which `something_changed` must be called at the latest."""
-        if self._unfinished and len(self._room):
-            return self._looked_at  # at once
+        if self._displaced or (self._unfinished and len(self._room)):
+            return self._more_since  # at once
         return self._room.next_deadline()
 
     def close(self) -> list[tuple[RequestFacts, Outcome]]:
         """Refuse all who wait and all who come."""
         self._closed = True
-        refused: list[tuple[RequestFacts, Outcome]] = []
+        refused: list[tuple[RequestFacts, Outcome]] = list(self._displaced.items())
+        self._displaced.clear()
         for facts in tuple(self._room.requests()):
             self._room.leave(facts)
             refusal = Refused(Reason.SHUTTING_DOWN, "flow controller shutting down", 1.0)
@@ -190,7 +197,7 @@ class FlowController:
             room.begin_search(max(1, LOOKS_AT_ONCE // (2 * cost)))
         elif not self._only_looked:
             room.begin_search(0)  # room that came since is seen
-        self._looked_at, self._only_looked = now, True
+        self._more_since, self._only_looked = now, True
         search = room.search(LOOKS_AT_ONCE)
         while (
             found := search.next(lambda endpoints: attempt.has_room(endpoints, now))
@@ -226,18 +233,45 @@ class FlowController:
             raise Refused(Reason.SATURATED, detail, self._retry_after())
         band = settings.band(facts.priority)
         requests, size = self._room.band_size(facts.priority)
-        size_with = size + facts.size_bytes
-        all_with = self._room.bytes + facts.size_bytes
-        if (
-            requests + 1 > band.max_requests
-            or size_with > band.max_bytes
-            or (settings.max_requests and len(self._room) + 1 > settings.max_requests)
-            or (settings.max_bytes and all_with > settings.max_bytes)
-        ):
-            if empty:
-                raise self._no_endpoints()
-            detail = f"request rejected pre-queue: queue at capacity{_what_is_full(facts)}"
-            raise Refused(Reason.SATURATED, detail, self._retry_after())
+        full = requests + 1 > band.max_requests or size + facts.size_bytes > band.max_bytes
+        if not full and settings.is_limited:
+            too_many, too_large = self._too_much_with(facts)
+            if too_many or too_large:
+                lower, lower_bytes = self._room.waiting_below(facts.priority)
+                full = too_many > lower or too_large > lower_bytes
+        if full:
+            raise self._queue_full(facts, "request rejected pre-queue: queue at capacity", empty)
+
+    def _too_much_with(self, facts: RequestFacts) -> tuple[int, int]:
+        """Requests and bytes that would have to leave for one more, at most as many as it brings.
+
+        For who waits already stays, also where the limits have become lower.
+        """
+        settings, room, size = self._settings, self._room, facts.size_bytes
+        too_many = too_large = 0
+        if settings.max_requests and len(room) + 1 > settings.max_requests:
+            too_many = 1
+        if settings.max_bytes:
+            too_large = min(size, max(0, room.bytes + size - settings.max_bytes))
+        return too_many, too_large
+
+    def _displace_for(self, facts: RequestFacts, now: float) -> None:
+        """Who came last at the lowest priority makes room for one who may wait."""
+        if not self._settings.is_limited:
+            return
+        too_many, too_large = self._too_much_with(facts)
+        while too_many > 0 or too_large > 0:
+            displaced = self._room.last_of_lowest()
+            self._room.leave(displaced)
+            too_many, too_large = too_many - 1, too_large - displaced.size_bytes
+            detail = "request evicted from queue: queue at capacity, one of higher priority came"
+            self._displaced[displaced] = self._queue_full(displaced, detail, self._empty)
+            self._more_since = now
+
+    def _queue_full(self, facts: RequestFacts, detail: str, empty: bool) -> Refused:
+        if empty:
+            return self._no_endpoints()
+        return Refused(Reason.SATURATED, f"{detail}{_what_is_full(facts)}", self._retry_after())
 
     def _follow_pool(self, now: float) -> None:
         """Each flip between an empty and a filled pool starts the budget of every waiter anew."""

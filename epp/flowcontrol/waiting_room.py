@@ -55,6 +55,15 @@ class WaitingRoom:
         """All that wait, in order of arrival."""
         return iter(self._tickets)
 
+    def waiting_below(self, priority: int) -> tuple[int, int]:
+        """Requests that wait at lower priorities, and their bytes."""
+        bands = [band for level, band in self._bands.items() if level < priority]
+        return sum(len(band.requests) for band in bands), sum(band.bytes for band in bands)
+
+    def last_of_lowest(self) -> RequestFacts:
+        """Who came last at the lowest priority. The room is not empty."""
+        return next(reversed(self._bands[self._descending[-1]].requests))
+
     def band_size(self, priority: int) -> tuple[int, int]:
         """Requests and bytes that wait at a priority."""
         band = self._bands.get(priority)

@@ -170,12 +170,12 @@ def many_waiting(desk: Desk) -> list[RequestFacts]:
 
 
 def settled(desk: Desk, now: float = 0.0) -> tuple[list[RequestFacts], int]:
-    """Who was placed until nothing is left to do, and after how many calls."""
-    placed: list[RequestFacts] = []
+    """Who had an outcome until nothing is left to do, and after how many calls."""
+    told: list[RequestFacts] = []
     for calls in range(1, 500):
-        placed += [facts for facts, _ in desk.controller.something_changed(now)]
+        told += [facts for facts, _ in desk.controller.something_changed(now)]
         if (deadline := desk.controller.next_deadline()) is None or deadline > now:
-            return placed, calls
+            return told, calls
     raise AssertionError("it never ends")
 
 
@@ -283,6 +283,92 @@ def test_a_limit_may_be_reached_and_not_passed(settings: dict[str, object]) -> N
     for _ in range(2):
         assert isinstance(desk.place(a_request(size_bytes=10)), Waiting)
     assert reason_of(lambda: desk.place(a_request(size_bytes=10))) is Reason.SATURATED
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [FlowControlSettings(max_requests=3), FlowControlSettings(max_bytes=30)],
+    ids=["requests", "bytes"],
+)
+def test_who_came_last_at_the_lowest_priority_makes_room_for_a_higher_one(
+    settings: FlowControlSettings,
+) -> None:
+    desk = Desk(settings, pods=1)
+    desk.place(a_request(priority=5))
+    waiting = [a_request(priority=priority, size_bytes=10) for priority in (1, 0, 0)]
+    for facts in waiting:
+        desk.place(facts)
+    assert isinstance(desk.place(a_request(priority=1, size_bytes=10), now=2.0), Waiting)
+    assert desk.controller.next_deadline() == 2.0  # it is told at once
+    [(facts, outcome)] = desk.controller.something_changed(2.0)
+    assert facts is waiting[2]
+    assert isinstance(outcome, Refused)
+    assert outcome.reason is Reason.SATURATED
+    assert outcome.retry_after_seconds is not None
+    assert desk.controller.something_changed(2.0) == []
+    assert isinstance(desk.place(a_request(priority=1, size_bytes=10)), Waiting)
+    assert reason_of(lambda: desk.place(a_request(priority=1, size_bytes=10))) is Reason.SATURATED
+    assert reason_of(lambda: desk.place(a_request(priority=0, size_bytes=10))) is Reason.SATURATED
+    assert len(desk.controller.room) == 3
+
+
+def test_a_large_request_displaces_several_and_nobody_where_that_is_not_enough() -> None:
+    desk = Desk(FlowControlSettings(max_bytes=100), pods=1)
+    desk.place(a_request(priority=5))
+    small = [a_request(size_bytes=2) for _ in range(40)]
+    for facts in (*small, a_request(priority=1, size_bytes=20)):
+        desk.place(facts)
+    assert reason_of(lambda: desk.place(a_request(priority=1, size_bytes=81))) is Reason.SATURATED
+    assert len(desk.controller.room) == 41
+    assert isinstance(desk.place(a_request(priority=1, size_bytes=80)), Waiting)
+    told, calls = settled(desk)
+    assert told == small[::-1]
+    assert calls == 3  # not all in one go
+
+
+def test_lower_limits_have_one_go_for_one_who_comes() -> None:
+    desk = Desk(pods=1)
+    for _ in range(6):
+        desk.place(a_request(size_bytes=10))
+    desk.reconfigure(FlowControlSettings(max_requests=2, max_bytes=20), lambda facts: facts.subset)
+    assert isinstance(desk.place(a_request(priority=1, size_bytes=10)), Waiting)
+    assert len(settled(desk)[0]) == 1
+    assert len(desk.controller.room) == 5
+
+
+def test_the_limit_of_a_band_displaces_nobody() -> None:
+    desk = Desk(FlowControlSettings(bands={7: BandSettings(max_requests=1)}), pods=1)
+    for priority in (7, 7, 0):
+        desk.place(a_request(priority=priority))
+    assert reason_of(lambda: desk.place(a_request(priority=7))) is Reason.SATURATED
+    assert len(desk.controller.room) == 2
+
+
+def test_a_displaced_request_whose_client_leaves_is_told_nothing() -> None:
+    desk = Desk(FlowControlSettings(max_requests=1), pods=1)
+    low = a_request()
+    for facts in (a_request(), low, a_request(priority=1)):
+        desk.place(facts)
+    desk.controller.abandon(low)
+    assert desk.controller.something_changed(0.0) == []
+
+
+def test_closing_tells_those_who_were_displaced_too() -> None:
+    desk = Desk(FlowControlSettings(max_requests=1), pods=1)
+    low, high = a_request(), a_request(priority=1)
+    for facts in (a_request(), low, high):
+        desk.place(facts)
+    assert [facts for facts, _ in desk.controller.close()] == [low, high]
+    assert desk.controller.next_deadline() is None
+
+
+def test_who_is_displaced_while_the_pool_is_empty_is_told_so() -> None:
+    desk = Desk(FlowControlSettings(max_requests=1, waits_for_endpoints=True), pods=0)
+    for priority in (0, 1):
+        desk.place(a_request(priority=priority))
+    [(_, outcome)] = desk.controller.something_changed(0.0)
+    assert isinstance(outcome, Refused)
+    assert outcome.reason is Reason.NO_ENDPOINTS
 
 
 def test_who_cancels_frees_the_place_in_the_queue_at_once() -> None:
@@ -462,6 +548,7 @@ def test_nothing_is_lost_doubled_or_placed_beyond_the_limit(
                 assert foreseen == sum(one.priority >= priority for one in waiting)
             live.append(facts)
             (placed if isinstance(outcome, Placed) else waiting).add(facts)
+            settle(desk.controller.something_changed(now))  # of those who made room for it
         elif kind == "finish" and live:
             facts = live.pop(number % len(live))
             waiting.discard(facts)
