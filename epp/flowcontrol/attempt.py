@@ -66,11 +66,19 @@ class Scheduler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PlacingAttempt:
-    """None means not now; Refused means that waiting would not help."""
+    """None means not now, for want of room where `full` says; Refused, that waiting is no help."""
 
     scheduler: Scheduler
     around: Surroundings
     timed: TimedTurns | None = None  # who makes some of the attempts in its place
+
+    def pool(self) -> Sequence[Endpoint]:
+        """Another object after every change."""
+        return self.around.candidates()
+
+    def has_room(self, endpoints: Sequence[Endpoint], now: float) -> bool:
+        """Whether a request that fits these would be placed."""
+        return self.around.has_room(endpoints, now)
 
     def __call__(self, facts: RequestFacts, now: float) -> Placed | None:
         timed = self.timed
@@ -104,6 +112,7 @@ class PlacingAttempt:
         pool = around.candidates()
         steps.append((POOL, pool))
         if not pool:
+            facts.full = ()
             return None
         allowed = around.allowed(facts, pool, steps)
         fitting = self.scheduler.narrow(facts, allowed, steps)
@@ -111,6 +120,7 @@ class PlacingAttempt:
             raise Refused(Reason.SATURATED, "no endpoints available for the given request", 1.0)
         roomy = around.roomy(facts, fitting, now, steps)
         if not roomy:
+            facts.full = fitting
             return None
         match_prefix = around.match_prefix
         if match_prefix is not None and facts.prefix_blocks:

@@ -6,10 +6,11 @@ Synchronous. An attempt schedules and reserves in one step, so nothing can come 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import Final
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import Final, Protocol
 
 from epp.core.decision import Outcome, Placed, Waiting
+from epp.core.endpoint import Endpoint
 from epp.core.fullness import Fullness
 from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
@@ -20,8 +21,27 @@ from epp.flowcontrol.waiting_room import WaitingRoom
 RATE_SAMPLES: Final = 64  # releases that the drain rate is measured over
 MAX_RETRY_AFTER_SECONDS: Final = 30.0
 
-# Places a request and reserves its load. None: not now. Raises Refused: never.
-Attempt = Callable[[RequestFacts, float], Placed | None]
+# What one call may cost, in looks at endpoints: a millisecond or two. The rest comes in the next.
+LOOKS_AT_ONCE: Final = 1024
+ATTEMPT_LOOKS: Final = 64  # that an attempt costs beside one look at each endpoint
+TOLD_AT_ONCE: Final = 16  # of those who were displaced
+
+
+class Attempt(Protocol):
+    def pool(self) -> Sequence[Endpoint]:
+        """All endpoints that anybody may be placed on. Another object after every change."""
+        ...
+
+    def has_room(self, endpoints: Sequence[Endpoint], now: float) -> bool:
+        """Whether room is no reason against placing a request that fits these."""
+        ...
+
+    def __call__(self, facts: RequestFacts, now: float) -> Placed | None:
+        """Places a request and reserves its load. Raises Refused: never.
+
+        None: not now, since none of the endpoints that are in `facts.full` then has room.
+        """
+        ...
 
 
 class FlowController:
@@ -44,6 +64,11 @@ class FlowController:
         self._regime_since = 0.0  # when the pool last became empty or stopped being so
         self._released_at: deque[float] = deque(maxlen=RATE_SAMPLES)
         self._closed = False
+        self._displaced: dict[RequestFacts, Refused] = {}  # who wait no more and are to be told
+        self._pool = attempt.pool()  # that those who wait were last tried with
+        self._more_since = 0.0  # when it was known that something is left to do
+        self._unfinished = False  # that search: it would have taken too long
+        self._only_looked = False  # in the last call: it tried nobody
 
     def reconfigure(
         self,
@@ -60,6 +85,7 @@ class FlowController:
         """
         if not same_classes or settings.all_bands != self._settings.all_bands:
             self._room.rearrange(settings.band, fit_class)
+        self._room.forget_what_failed()
         same_budgets = settings.budgets == self._settings.budgets
         self._settings = settings
         self._attempt = attempt
@@ -102,14 +128,19 @@ class FlowController:
             if (placed := self._attempt(facts, now)) is None:
                 raise self._no_endpoints()
             return placed
-        fit_class = self._fit_class(facts)
-        if not self._room.is_ahead_of(facts, fit_class) and (placed := self._attempt(facts, now)):
-            return placed
+        full: Sequence[Endpoint] | None = None  # where it would find no room
+        if not self._is_behind(facts):
+            if (placed := self._attempt(facts, now)) is not None:
+                return placed
+            full, facts.full = facts.full, ()
         self._follow_pool(now)
         self._check_may_wait(facts, empty=self._empty)
+        self._displace_for(facts, now)
+        if not len(self._room):
+            self._pool = self._attempt.pool()
         facts.waiting_since = now
         facts.deadline = self._deadline_of(facts)
-        self._room.enter(facts, fit_class, facts.deadline)
+        self._room.enter(facts, self._fit_class(facts), facts.deadline, full)
         # Budgets may start anew or change while it waits; this is what no budget goes beyond.
         return Waiting(now + self._settings.max_wait_seconds)
 
@@ -124,7 +155,7 @@ class FlowController:
             if not placeable:
                 raise self._no_endpoints()
             return None
-        if placeable and not self._room.is_ahead_of(facts, self._fit_class(facts)):
+        if placeable and not self._is_behind(facts):
             return None
         self._check_may_wait(facts, empty=self._pool_is_empty())
         return self._room.waiting_from(facts.priority)
@@ -132,14 +163,17 @@ class FlowController:
     def abandon(self, facts: RequestFacts) -> None:
         """The client left. Frees its place in the waiting room at once."""
         self._room.leave(facts)
+        self._displaced.pop(facts, None)
 
     def something_changed(self, now: float) -> list[tuple[RequestFacts, Outcome]]:
         """Call after a release, a scrape, a change of the pool, or `next_deadline`.
 
-        Attempts are bounded by the places freed plus the fit classes, whatever the queue length.
+        Whoever is placed is first in order of all who can be. What one call costs is bounded; what
+        is left then goes on with the next one, for which `next_deadline` asks at once.
         """
-        if not len(self._room):
+        if not len(self._room) and not self._displaced:
             self._follow_pool(now)
+            self._unfinished = False
             return []
         timing = self._timing
         if timing is None:
@@ -151,38 +185,76 @@ class FlowController:
 
     def _pass(self, now: float) -> list[tuple[RequestFacts, Outcome]]:
         self._follow_pool(now)
+        displaced = tuple(self._displaced)[:TOLD_AT_ONCE] if self._displaced else ()
         outcomes: list[tuple[RequestFacts, Outcome]] = [
-            (late, self._too_late(late)) for late in self._room.expired(now)
+            (facts, self._displaced.pop(facts)) for facts in displaced
         ]
-        stuck: set[Hashable] = set()
-        while (head := self._room.next_head(stuck)) is not None:
-            facts = head.facts
-            try:
-                outcome: Outcome | None = self._attempt(facts, now)
-            except Refused as refusal:
-                outcome = refusal
-            if outcome is None:
-                stuck.add(head.fit_class)
-                continue
-            self._room.take(head)
-            outcomes.append((facts, outcome))
-            if isinstance(outcome, Placed):
-                self._released_at.append(now)
+        if not len(self._room):
+            self._unfinished = False
+            return outcomes
+        outcomes += [(late, self._too_late(late)) for late in self._room.expired(now)]
+        if len(self._room):
+            self._place_waiting(outcomes, now)
         return outcomes
 
     def next_deadline(self) -> float | None:
         """Monotonic seconds at which `something_changed` must be called at the latest."""
+        if self._displaced or (self._unfinished and len(self._room)):
+            return self._more_since  # at once
         return self._room.next_deadline()
 
     def close(self) -> list[tuple[RequestFacts, Outcome]]:
         """Refuse all who wait and all who come."""
         self._closed = True
-        refused: list[tuple[RequestFacts, Outcome]] = []
-        while (head := self._room.next_head(())) is not None:
-            self._room.leave(head.facts)
+        refused: list[tuple[RequestFacts, Outcome]] = list(self._displaced.items())
+        self._displaced.clear()
+        for facts in tuple(self._room.requests()):
+            self._room.leave(facts)
             refusal = Refused(Reason.SHUTTING_DOWN, "flow controller shutting down", 1.0)
-            refused.append((head.facts, refusal))
+            refused.append((facts, refusal))
         return refused
+
+    def _place_waiting(self, outcomes: list[tuple[RequestFacts, Outcome]], now: float) -> None:
+        """In order, those who can be placed now; their outcomes are appended.
+
+        Classes that failed are passed over while there is no room where they fit.
+        """
+        room, attempt = self._room, self._attempt
+        pool = attempt.pool()
+        cost = ATTEMPT_LOOKS + len(pool)
+        if pool is not self._pool:
+            self._pool = pool
+            room.forget_what_failed()
+        if not self._unfinished:
+            room.begin_search(max(1, LOOKS_AT_ONCE // (2 * cost)))
+        elif not self._only_looked:
+            room.begin_search(0)  # room that came since is seen
+        self._more_since, self._only_looked = now, True
+        search = room.search(LOOKS_AT_ONCE)
+        while (
+            found := search.next(lambda endpoints: attempt.has_room(endpoints, now))
+        ) is not None:
+            search.looks -= cost
+            self._only_looked = False
+            facts = found.head().facts
+            try:
+                outcome: Outcome | None = attempt(facts, now)
+            except Refused as refusal:
+                outcome = refusal
+            if outcome is None:
+                full, facts.full = facts.full, ()
+                room.failed(found, full)
+                continue
+            room.take(facts)
+            outcomes.append((facts, outcome))
+            if isinstance(outcome, Placed):
+                self._released_at.append(now)
+        self._unfinished = bool(search)
+
+    def _is_behind(self, facts: RequestFacts) -> bool:
+        """Whether others wait for the same, whom it may not overtake."""
+        room = self._room
+        return len(room) > 0 and room.is_ahead_of(facts, self._fit_class(facts))
 
     def _check_may_wait(self, facts: RequestFacts, *, empty: bool) -> None:
         settings = self._settings
@@ -193,18 +265,45 @@ class FlowController:
             raise Refused(Reason.SATURATED, detail, self._retry_after())
         band = settings.band(facts.priority)
         requests, size = self._room.band_size(facts.priority)
-        size_with = size + facts.size_bytes
-        all_with = self._room.bytes + facts.size_bytes
-        if (
-            requests + 1 > band.max_requests
-            or size_with > band.max_bytes
-            or (settings.max_requests and len(self._room) + 1 > settings.max_requests)
-            or (settings.max_bytes and all_with > settings.max_bytes)
-        ):
-            if empty:
-                raise self._no_endpoints()
-            detail = f"request rejected pre-queue: queue at capacity{_what_is_full(facts)}"
-            raise Refused(Reason.SATURATED, detail, self._retry_after())
+        full = requests + 1 > band.max_requests or size + facts.size_bytes > band.max_bytes
+        if not full and settings.is_limited:
+            too_many, too_large = self._too_much_with(facts)
+            if too_many or too_large:
+                lower, lower_bytes = self._room.waiting_below(facts.priority)
+                full = too_many > lower or too_large > lower_bytes
+        if full:
+            raise self._queue_full(facts, "request rejected pre-queue: queue at capacity", empty)
+
+    def _too_much_with(self, facts: RequestFacts) -> tuple[int, int]:
+        """Requests and bytes that would have to leave for one more, at most as many as it brings.
+
+        For who waits already stays, also where the limits have become lower.
+        """
+        settings, room, size = self._settings, self._room, facts.size_bytes
+        too_many = too_large = 0
+        if settings.max_requests and len(room) + 1 > settings.max_requests:
+            too_many = 1
+        if settings.max_bytes:
+            too_large = min(size, max(0, room.bytes + size - settings.max_bytes))
+        return too_many, too_large
+
+    def _displace_for(self, facts: RequestFacts, now: float) -> None:
+        """Who came last at the lowest priority makes room for one who may wait."""
+        if not self._settings.is_limited:
+            return
+        too_many, too_large = self._too_much_with(facts)
+        while too_many > 0 or too_large > 0:
+            displaced = self._room.last_of_lowest()
+            self._room.leave(displaced)
+            too_many, too_large = too_many - 1, too_large - displaced.size_bytes
+            detail = "request evicted from queue: queue at capacity, one of higher priority came"
+            self._displaced[displaced] = self._queue_full(displaced, detail, self._empty)
+            self._more_since = now
+
+    def _queue_full(self, facts: RequestFacts, detail: str, empty: bool) -> Refused:
+        if empty:
+            return self._no_endpoints()
+        return Refused(Reason.SATURATED, f"{detail}{_what_is_full(facts)}", self._retry_after())
 
     def _follow_pool(self, now: float) -> None:
         """Each flip between an empty and a filled pool starts the budget of every waiter anew."""

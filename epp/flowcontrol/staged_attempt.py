@@ -72,11 +72,19 @@ class StagedScheduler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StagedAttempt:
-    """None means not now; Refused means that waiting would not help."""
+    """None means not now, for want of room where `full` says; Refused, that waiting is no help."""
 
     scheduler: StagedScheduler
     around: Surroundings
     timed: TimedTurns | None = None  # who makes some of the attempts in its place
+
+    def pool(self) -> Sequence[Endpoint]:
+        """Another object after every change."""
+        return self.around.candidates()
+
+    def has_room(self, endpoints: Sequence[Endpoint], now: float) -> bool:
+        """Whether a stage whose profile fits these would have room."""
+        return self.around.has_room(endpoints, now)
 
     def __call__(self, facts: RequestFacts, now: float) -> Placed | None:
         timed = self.timed
@@ -101,6 +109,7 @@ class StagedAttempt:
         pool = around.candidates()
         steps.append((POOL, pool))
         if not pool:
+            facts.full = ()
             return None
         allowed = around.allowed(facts, pool, steps)
         if around.estimate is not None:
@@ -158,7 +167,10 @@ class StagedAttempt:
         roomy = self.around.roomy(facts, fitting, now, steps)
         if not roomy:
             record.skip = Skip.NO_ROOM
-            return record if stage.skip_when_full else None
+            if stage.skip_when_full:
+                return record
+            facts.full = fitting
+            return None
         self._look_up(facts, allowed)
         count = 1 + self.around.max_fallbacks if decodes and facts.takes_lists else 1
         scheduled = self.scheduler.rank(stage, facts, roomy, rng, count, steps)

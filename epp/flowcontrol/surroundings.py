@@ -63,6 +63,10 @@ class Surroundings:
         steps.append((ROOM, roomy))
         return roomy
 
+    def has_room(self, endpoints: Sequence[Endpoint], now: float) -> bool:
+        """Whether one more request may be placed on any of them."""
+        return self.with_room is None or bool(self.with_room(endpoints, now))
+
     def saturation_candidates(self, facts: RequestFacts) -> Sequence[Endpoint]:
         """The endpoints whose saturation concerns a request."""
         try:

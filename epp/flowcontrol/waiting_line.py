@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left, bisect_right, insort
 from collections.abc import Hashable
 from dataclasses import dataclass
 
@@ -11,16 +10,62 @@ from epp.core.request import RequestFacts
 
 
 @dataclass(slots=True, eq=False)
+class Turn:
+    """A flow's place in the round of one priority, the same for all lines that it waits in."""
+
+    flow: str
+    place: int = 0  # the lowest is next; it only ever grows
+    waiting: int = 0  # requests of the flow
+
+
+@dataclass(slots=True, eq=False)
 class Ticket:
     """One waiting request."""
 
     facts: RequestFacts
-    fit_class: Hashable  # requests of one class fit the same endpoints: if one does not, none does
+    fit_key: Hashable  # requests with equal ones fit the same endpoints: none does if one does not
     serial: int
     deadline: float  # monotonic seconds
-    flow: str  # that has turns; empty where flows have none
+    turn: Turn
     due: float  # monotonic seconds; who is due first comes first, then who was received first
     gone: bool = False
+
+
+# Minus the priority, place of the flow, when it is due, when it was received, serial.
+Precedence = tuple[int, int, float, float, int]
+
+
+class Round:
+    """The flows that wait at one priority. Who had a turn goes to the end, where new ones come.
+
+    So nobody is overtaken by a flow that comes later, whatever it is called. A flow without a name
+    is the only one where flows have no turns.
+    """
+
+    def __init__(self) -> None:
+        self._turns: dict[str, Turn] = {}
+        self._last = 0
+
+    def join(self, flow: str) -> Turn:
+        turn = self._turns.get(flow)
+        if turn is None:
+            turn = self._turns[flow] = Turn(flow)
+            self._to_the_end(turn)
+        turn.waiting += 1
+        return turn
+
+    def leave(self, turn: Turn) -> None:
+        turn.waiting -= 1
+        if not turn.waiting:
+            del self._turns[turn.flow]
+
+    def served(self, turn: Turn) -> None:
+        self._to_the_end(turn)
+
+    def _to_the_end(self, turn: Turn) -> None:
+        if turn.flow:
+            self._last += 1
+            turn.place = self._last
 
 
 class Queue:
@@ -54,38 +99,50 @@ class Line:
     """A queue for each flow; where flows have no turns it is one for all."""
 
     def __init__(self) -> None:
-        self._queues: dict[str, Queue] = {}
-        self._flows: list[str] = []  # of those that wait, ascending
+        self._queues: dict[Turn, Queue] = {}
+        # Places as they were when they were looked at last: they only grow, so the first is right
+        # once it has been brought up to date.
+        self._places: list[tuple[int, int, Turn]] = []
 
     def __bool__(self) -> bool:
-        return bool(self._flows)
+        return bool(self._queues)
 
     def add(self, ticket: Ticket) -> None:
-        queue = self._queues.get(ticket.flow)
+        turn = ticket.turn
+        queue = self._queues.get(turn)
         if queue is None:
-            queue = self._queues[ticket.flow] = Queue()
-            insort(self._flows, ticket.flow)
+            queue = self._queues[turn] = Queue()
+            heapq.heappush(self._places, (turn.place, ticket.serial, turn))
         queue.add(ticket)
 
     def discard(self, ticket: Ticket) -> None:
         """One that is in the line."""
-        queue = self._queues[ticket.flow]
+        queue = self._queues[ticket.turn]
         queue.discard(ticket)
         if not queue.size:
-            del self._queues[ticket.flow]
-            del self._flows[bisect_left(self._flows, ticket.flow)]
+            del self._queues[ticket.turn]
+            if len(self._places) > 2 * len(self._queues) + 64:
+                self._places = [(turn.place, n, turn) for n, turn in enumerate(self._queues)]
+                heapq.heapify(self._places)
 
-    def head(self, last_flow: str) -> Ticket:
-        """Of the flow after the one that had its turn last. The line is not empty."""
-        position = bisect_right(self._flows, last_flow)
-        flow = self._flows[position if position < len(self._flows) else 0]
-        return self._queues[flow].head()
+    def head(self) -> Ticket:
+        """Of the flow whose turn is next. The line is not empty."""
+        places = self._places
+        while True:
+            place, serial, turn = places[0]
+            queue = self._queues.get(turn)
+            if queue is None:
+                heapq.heappop(places)
+            elif place != turn.place:
+                heapq.heapreplace(places, (turn.place, serial, turn))
+            else:
+                return queue.head()
 
 
-def precedence(ticket: Ticket, last_flow: str) -> tuple[bool, str, float, float, int]:
-    """The lowest of the heads of several lines is next."""
+def precedence(ticket: Ticket) -> Precedence:
+    """The lowest is next. While it waits, it only grows."""
     due, received_at, serial, _ = _entry(ticket)
-    return ticket.flow <= last_flow, ticket.flow, due, received_at, serial
+    return -ticket.facts.priority, ticket.turn.place, due, received_at, serial
 
 
 def _entry(ticket: Ticket) -> tuple[float, float, int, Ticket]:

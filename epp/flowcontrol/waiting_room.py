@@ -6,35 +6,37 @@ Pure: no clock and no tasks. Callers pass `now` and act on what is returned.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Container, Hashable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import count
 
+from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
+from epp.flowcontrol.fit_classes import FitClass, FitClasses, Search
 from epp.flowcontrol.settings import BandSettings, Fairness, Ordering
-from epp.flowcontrol.waiting_line import Line, Ticket, precedence
+from epp.flowcontrol.waiting_line import Round, Ticket
 
 
 @dataclass(slots=True)
 class Band:
-    """The requests that wait at one priority, by fit class."""
+    """The requests that wait at one priority."""
 
     settings: BandSettings
-    classes: dict[Hashable, Line]
-    requests: int = 0
+    round: Round = field(default_factory=Round)
+    requests: dict[RequestFacts, None] = field(default_factory=dict)  # in order of arrival
     bytes: int = 0
 
 
 class WaitingRoom:
-    """Enter and leave are O(log n); the heads are found per fit class."""
+    """Enter, leave and the next in order are O(log n) of requests and classes."""
 
     def __init__(self, settings_of: Callable[[int], BandSettings]) -> None:
         """With the settings of every priority."""
         self.bytes = 0
         self._settings_of = settings_of
-        self._last_flows: dict[int, str] = {}  # that had their turn, by priority
         self._bands: dict[int, Band] = {}
         self._descending: tuple[int, ...] = ()
+        self._classes = FitClasses()
         self._tickets: dict[RequestFacts, Ticket] = {}
         self._deadlines: list[tuple[float, int, Ticket]] = []
         self._serials = count()
@@ -47,91 +49,102 @@ class WaitingRoom:
 
     def waiting_from(self, priority: int) -> int:
         """Requests that wait at this priority or a higher one."""
-        return sum(band.requests for level, band in self._bands.items() if level >= priority)
+        return sum(len(b.requests) for level, b in self._bands.items() if level >= priority)
 
     def requests(self) -> Iterator[RequestFacts]:
         """All that wait, in order of arrival."""
         return iter(self._tickets)
 
+    def waiting_below(self, priority: int) -> tuple[int, int]:
+        """Requests that wait at lower priorities, and their bytes."""
+        bands = [band for level, band in self._bands.items() if level < priority]
+        return sum(len(band.requests) for band in bands), sum(band.bytes for band in bands)
+
+    def last_of_lowest(self) -> RequestFacts:
+        """Who came last at the lowest priority. The room is not empty."""
+        return next(reversed(self._bands[self._descending[-1]].requests))
+
     def band_size(self, priority: int) -> tuple[int, int]:
         """Requests and bytes that wait at a priority."""
         band = self._bands.get(priority)
-        return (band.requests, band.bytes) if band is not None else (0, 0)
+        return (len(band.requests), band.bytes) if band is not None else (0, 0)
 
     def bands(self) -> Iterator[tuple[int, int, int]]:
         """Priority, requests and bytes, highest priority first."""
         for priority in self._descending:
             yield priority, *self.band_size(priority)
 
-    def enter(self, facts: RequestFacts, fit_class: Hashable, deadline: float) -> None:
+    def enter(
+        self,
+        facts: RequestFacts,
+        fit_key: Hashable,
+        deadline: float,
+        full: Sequence[Endpoint] | None = None,
+    ) -> None:
+        """`full` is where it was just seen to find no room; None: it may not have been tried."""
         band = self._bands.get(facts.priority)
         if band is None:
-            band = self._bands[facts.priority] = Band(self._settings_of(facts.priority), {})
+            band = self._bands[facts.priority] = Band(self._settings_of(facts.priority))
             self._descending = tuple(sorted(self._bands, reverse=True))
-        flow, due = _turn_of(facts, band.settings)
         ticket = Ticket(
             facts=facts,
-            fit_class=fit_class,
+            fit_key=fit_key,
             serial=next(self._serials),
             deadline=deadline,
-            flow=flow,
-            due=due,
+            turn=band.round.join(_flow_of(facts, band.settings)),
+            due=_due(facts, band.settings),
         )
-        self._line(band, fit_class).add(ticket)
-        band.requests += 1
+        self._classes.add(ticket, full)
+        band.requests[facts] = None
         band.bytes += facts.size_bytes
         self.bytes += facts.size_bytes
         self._tickets[facts] = ticket
-        self._push(ticket)
+        heapq.heappush(self._deadlines, (deadline, ticket.serial, ticket))
 
-    def take(self, ticket: Ticket) -> None:
-        """The head that is served: its flow has had its turn."""
-        if ticket.flow:
-            self._last_flows[ticket.facts.priority] = ticket.flow
-        self.leave(ticket.facts)
+    def take(self, facts: RequestFacts) -> None:
+        """One that is served: its flow has had its turn."""
+        ticket = self._tickets[facts]
+        self._bands[facts.priority].round.served(ticket.turn)
+        self.leave(facts)
 
-    def leave(self, facts: RequestFacts) -> Ticket | None:
+    def leave(self, facts: RequestFacts) -> bool:
         """Idempotent: a request may be placed, expire or be abandoned, in any order."""
         ticket = self._tickets.pop(facts, None)
         if ticket is None:
-            return None
+            return False
         band = self._bands[facts.priority]
-        line = band.classes[ticket.fit_class]
-        line.discard(ticket)
-        band.requests -= 1
+        self._classes.discard(ticket)
+        band.round.leave(ticket.turn)
+        del band.requests[facts]
         band.bytes -= facts.size_bytes
         self.bytes -= facts.size_bytes
-        if not line:
-            del band.classes[ticket.fit_class]
-        if not band.classes:
+        if not band.requests:
             del self._bands[facts.priority]
             self._descending = tuple(sorted(self._bands, reverse=True))
         if len(self._deadlines) > 2 * len(self._tickets) + 64:
             self._rebuild_deadlines()
-        return ticket
+        return True
 
-    def next_head(self, stuck: Container[Hashable]) -> Ticket | None:
-        """The first in order whose fit class is not in `stuck`."""
-        for priority in self._descending:
-            last = self._last_flows.get(priority, "")
-            best: Ticket | None = None
-            for fit_class, line in self._bands[priority].classes.items():
-                if fit_class in stuck:
-                    continue
-                head = line.head(last)
-                if best is None or precedence(head, last) < precedence(best, last):
-                    best = head
-            if best is not None:
-                return best
-        return None
-
-    def is_ahead_of(self, facts: RequestFacts, fit_class: Hashable) -> bool:
+    def is_ahead_of(self, facts: RequestFacts, fit_key: Hashable) -> bool:
         """Whether a request of the same class waits at the same or a higher priority."""
-        return any(
-            fit_class in self._bands[priority].classes
-            for priority in self._descending
-            if priority >= facts.priority
-        )
+        highest = self._classes.highest_priority(fit_key)
+        return highest is not None and highest >= facts.priority
+
+    def begin_search(self, anyway: int) -> None:
+        """Whoever was not placed may be now; see the classes."""
+        self._classes.begin_search(anyway)
+
+    def search(self, looks: int) -> Search:
+        """The rest of the search that was begun."""
+        return self._classes.search(looks)
+
+    def failed(self, fit_class: FitClass, full: Sequence[Endpoint]) -> None:
+        """Its head was tried, and found no room on any of these, where it fits."""
+        self._classes.failed(fit_class, full)
+
+    def forget_what_failed(self) -> None:
+        """The pool or the rules changed: anybody may fit anywhere."""
+        self._classes.forget_what_failed()
 
     def expired(self, now: float) -> list[RequestFacts]:
         """Takes out those whose deadline has come."""
@@ -160,41 +173,41 @@ class WaitingRoom:
     def rearrange(
         self,
         settings_of: Callable[[int], BandSettings],
-        fit_class_of: Callable[[RequestFacts], Hashable],
+        fit_key_of: Callable[[RequestFacts], Hashable],
     ) -> None:
         """Other rules say who fits where and whose turn it is. Arrivals and deadlines stay.
 
-        Raises what `fit_class_of` raises, and then nothing has changed. O(n log n).
+        Raises what `fit_key_of` raises, and then nothing has changed. O(n log n).
         """
-        classed = [(ticket, fit_class_of(facts)) for facts, ticket in self._tickets.items()]
+        keyed = [(ticket, fit_key_of(facts)) for facts, ticket in self._tickets.items()]
         self._settings_of = settings_of
+        self._classes = FitClasses()
+        other_turns: set[int] = set()
         for priority, band in self._bands.items():
-            band.settings = settings_of(priority)
-            band.classes.clear()
-        for ticket, fit_class in classed:
-            band = self._bands[ticket.facts.priority]
-            ticket.fit_class = fit_class
-            ticket.flow, ticket.due = _turn_of(ticket.facts, band.settings)
-            self._line(band, fit_class).add(ticket)
-
-    @staticmethod
-    def _line(band: Band, fit_class: Hashable) -> Line:
-        line = band.classes.get(fit_class)
-        if line is None:
-            line = band.classes[fit_class] = Line()
-        return line
-
-    def _push(self, ticket: Ticket) -> None:
-        heapq.heappush(self._deadlines, (ticket.deadline, ticket.serial, ticket))
+            settings = settings_of(priority)
+            if settings.fairness is not band.settings.fairness:
+                other_turns.add(priority)
+                band.round = Round()
+            band.settings = settings
+        for ticket, fit_key in keyed:
+            facts = ticket.facts
+            band = self._bands[facts.priority]
+            ticket.fit_key = fit_key
+            ticket.due = _due(facts, band.settings)
+            if facts.priority in other_turns:
+                ticket.turn = band.round.join(_flow_of(facts, band.settings))
+            self._classes.add(ticket, None)
 
     def _rebuild_deadlines(self) -> None:
         self._deadlines = [(t.deadline, t.serial, t) for t in self._tickets.values()]
         heapq.heapify(self._deadlines)
 
 
-def _turn_of(facts: RequestFacts, settings: BandSettings) -> tuple[str, float]:
-    """The flow that has turns, empty where flows have none; and when it is due."""
-    turns = settings.fairness is Fairness.ROUND_ROBIN
+def _flow_of(facts: RequestFacts, settings: BandSettings) -> str:
+    """Empty where flows have no turns."""
+    return facts.flow if settings.fairness is Fairness.ROUND_ROBIN else ""
+
+
+def _due(facts: RequestFacts, settings: BandSettings) -> float:
     by_slo = settings.ordering is Ordering.SLO_DEADLINE
-    due = facts.received_at + facts.ttft_slo_seconds if by_slo else 0.0
-    return facts.flow if turns else "", due
+    return facts.received_at + facts.ttft_slo_seconds if by_slo else 0.0

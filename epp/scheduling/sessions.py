@@ -124,15 +124,15 @@ class SessionAffinity(Stateful, Answering):
     ) -> Endpoint | None:
         """The endpoint of the request's session, if it is among these."""
         if self.strategy is Strategy.ENCODED_ENDPOINT_HEADER:
-            name = _decoded(request.headers.get(self._header, ""))
+            name = self.session_key(request)
             return next((e for e in endpoints if _name(e) == name), None) if name else None
         authority = self._bound(state, self.session_id_config.of(request), request.attempted_at)
         return next((e for e in endpoints if e.authority == authority), None) if authority else None
 
     def session_key(self, request: RequestFacts) -> str:
-        """Requests with equal ones have one endpoint, at any one time."""
+        """Requests with equal ones have one endpoint, at any one time; empty: they have none."""
         if self.strategy is Strategy.ENCODED_ENDPOINT_HEADER:
-            return request.headers.get(self._header, "")
+            return _decoded(request.headers.get(self._header, ""))
         return self.session_id_config.of(request)
 
     def response_headers(self, served: Endpoint) -> Mapping[str, str]:

@@ -21,10 +21,12 @@ class ConcurrencyMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConcurrencyDetector(Detector):
+    """Tokens count until the first one of the answer, as with `token-load-scorer`."""
+
     type_name: ClassVar[str] = "concurrency-detector"
 
     max_concurrency: int = 100  # requests in flight
-    max_token_concurrency: int = 1_000_000  # prompt tokens in flight
+    max_token_concurrency: int = 1_000_000  # to compute for requests without a first token
     concurrency_mode: ConcurrencyMode = ConcurrencyMode.REQUESTS
     headroom: float = 0.0  # as a filter, limits are (1 + headroom) times as high
     in_flight_load_producer_name: str = ""  # accepted: there is one ledger
@@ -51,7 +53,7 @@ class ConcurrencyDetector(Detector):
     def _pressure(self, endpoint: Endpoint, scale: float) -> float:
         load = endpoint.load
         requests = load.requests / int(self.max_concurrency * scale)
-        tokens = load.prompt_tokens / int(self.max_token_concurrency * scale)
+        tokens = load.prefilling_tokens / int(self.max_token_concurrency * scale)
         match self.concurrency_mode:
             case ConcurrencyMode.REQUESTS:
                 return requests

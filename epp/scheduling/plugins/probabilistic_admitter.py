@@ -11,6 +11,7 @@ from typing import ClassVar
 from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
 from epp.scheduling.interfaces import Admitter
+from epp.scheduling.utilization import ADMISSION_SECONDS, EVIDENCE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class ProbabilisticAdmitter(Admitter):
     ) -> str:
         if request.priority >= 0 or not endpoints:
             return ""
-        saturation = sum(map(self._pressure, endpoints)) / len(endpoints)
+        now = request.received_at
+        saturation = sum(self._pressure(e, now) for e in endpoints) / len(endpoints)
         if rng.random() >= self._probability(saturation):
             return ""
         return f"sheddable request dropped, saturation {saturation:.3f}"
@@ -51,9 +53,19 @@ class ProbabilisticAdmitter(Admitter):
         exponent = self.power * math.log(saturation) + math.log(self.k)
         return 1.0 if exponent >= 0.0 else math.exp(exponent)
 
-    def _pressure(self, endpoint: Endpoint) -> float:
-        """The larger of both loads over their thresholds; what was never read counts as none."""
-        return max(
-            endpoint.load.waiting / self.queue_depth_threshold,
-            endpoint.metrics.kv_cache_usage / self.kv_cache_util_threshold,
-        )
+    def _pressure(self, endpoint: Endpoint, now: float) -> float:
+        """The larger of both loads over their thresholds.
+
+        As with the detectors, what was not read lately counts as none, and what was placed on an
+        engine without a queue a while ago is taken to run by now.
+        """
+        metrics = endpoint.metrics
+        queue = kv_cache = 0.0
+        age = now - metrics.waiting_read_at
+        if age <= EVIDENCE_SECONDS:
+            queue = endpoint.load.waiting / self.queue_depth_threshold
+            if age > ADMISSION_SECONDS and not metrics.waiting:
+                queue *= ADMISSION_SECONDS / age
+        if now - metrics.kv_cache_usage_read_at <= EVIDENCE_SECONDS:
+            kv_cache = metrics.kv_cache_usage / self.kv_cache_util_threshold
+        return max(queue, kv_cache)

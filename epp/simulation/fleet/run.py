@@ -250,13 +250,17 @@ class FleetRun:
 
     def _set_timer(self) -> None:
         deadline = self.picker.queue.next_deadline()
-        if deadline is not None and self._timer_at == math.inf:
-            self._timer_at = min(deadline, self.now + LOOK_AGAIN_SECONDS)
-            self._at(self._timer_at, self._on_timer, None)
+        if deadline is None:
+            return
+        deadline = max(self.now, min(deadline, self.now + LOOK_AGAIN_SECONDS))
+        if deadline < self._timer_at:
+            self._timer_at = deadline
+            self._at(deadline, self._on_timer, deadline)
 
-    def _on_timer(self, _: None) -> None:
-        self._timer_at = math.inf
-        self._something_changed()
+    def _on_timer(self, at: float) -> None:
+        if at == self._timer_at:  # else it was set to an earlier time since
+            self._timer_at = math.inf
+            self._something_changed()
 
     # The servers.
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -33,29 +33,39 @@ class Desk:
     held: dict[RequestFacts, Lease] = field(default_factory=dict)
     attempts: int = 0
     timing: Timing | None = None
+    looks: int = 0  # whether there is room
 
     def __post_init__(self) -> None:
-        self.endpoints = [Endpoint(f"pod-{n}", f"10.0.0.{n}", 80) for n in range(self.pods)]
+        self.endpoints = tuple(Endpoint(f"pod-{n}", f"10.0.0.{n}", 80) for n in range(self.pods))
         self.controller = FlowController(
             self.settings,
-            self.attempt,
+            self,
             fit_class=lambda facts: facts.subset,
             pool_is_empty=lambda: not self.endpoints,
             timing=self.timing,
         )
 
-    def attempt(self, facts: RequestFacts, now: float) -> Placed | None:
+    def pool(self) -> Sequence[Endpoint]:
+        return self.endpoints
+
+    def has_room(self, endpoints: Sequence[Endpoint], now: float) -> bool:
+        self.looks += 1
+        return any(endpoint.load.requests < 1 for endpoint in endpoints)
+
+    def __call__(self, facts: RequestFacts, now: float) -> Placed | None:
         self.attempts += 1
-        for endpoint in self.endpoints:
-            if allows(facts.subset, endpoint) and endpoint.load.requests < 1:
+        fitting = [endpoint for endpoint in self.endpoints if allows(facts.subset, endpoint)]
+        for endpoint in fitting:
+            if endpoint.load.requests < 1:
                 lease = self.held[facts] = self.ledger.reserve(endpoint, 1, 1)
                 return Placed(Endpoints((endpoint,), (lease,)), record_of(facts, now))
+        facts.full = fitting
         return None
 
     def reconfigure(
         self, settings: FlowControlSettings, fit_class: Callable[[RequestFacts], Hashable]
     ) -> None:
-        self.controller.reconfigure(settings, self.attempt, fit_class)
+        self.controller.reconfigure(settings, self, fit_class)
 
     def preview(self, facts: RequestFacts, now: float) -> int | Reason | None:
         placeable = any(
@@ -152,6 +162,93 @@ def test_attempts_per_event_are_bounded_by_places_freed_plus_classes() -> None:
     assert desk.attempts <= 1 + 3
 
 
+def many_waiting(desk: Desk) -> list[RequestFacts]:
+    """A class each, all for the first endpoint, which is full."""
+    desk.place(a_request(subset=frozenset({"10.0.0.0"})))
+    waiting = [a_request(subset=frozenset({"10.0.0.0", f"class-{n}"})) for n in range(400)]
+    for facts in waiting:
+        desk.place(facts)
+    desk.attempts = desk.looks = 0
+    return waiting
+
+
+def settled(desk: Desk, now: float = 0.0) -> tuple[list[RequestFacts], int]:
+    """Who had an outcome until nothing is left to do, and after how many calls."""
+    told: list[RequestFacts] = []
+    for calls in range(1, 500):
+        told += [facts for facts, _ in desk.controller.something_changed(now)]
+        if (deadline := desk.controller.next_deadline()) is None or deadline > now:
+            return told, calls
+    raise AssertionError("it never ends")
+
+
+def test_an_event_is_cheap_however_many_classes_wait_for_the_same() -> None:
+    desk = Desk()
+    many_waiting(desk)
+    assert settled(desk) == ([], 1)
+    assert desk.attempts == 7
+    assert desk.looks <= 1
+
+
+def test_the_place_that_becomes_free_costs_one_attempt_more() -> None:
+    desk = Desk()
+    waiting = many_waiting(desk)
+    [running] = desk.held
+    assert [facts for facts, _ in desk.finish(running)] == [waiting[0]]
+    assert desk.attempts <= 1 + 7
+
+
+def test_a_search_that_takes_long_is_left_to_later_calls() -> None:
+    desk = Desk()
+    waiting = many_waiting(desk)
+    desk.endpoints += (Endpoint("new", "10.0.0.9", 80),)  # all may fit it
+    assert settled(desk) == ([], -(-len(waiting) // 16))
+    assert desk.attempts == len(waiting)
+    assert settled(desk) == ([], 1)
+
+
+def test_room_that_comes_during_a_long_search_is_seen() -> None:
+    desk = Desk()
+    waiting = many_waiting(desk)
+    [running] = desk.held
+    desk.endpoints += (Endpoint("new", "10.0.0.9", 80),)
+    assert desk.controller.something_changed(0.0) == []
+    assert desk.controller.next_deadline() == 0.0
+    assert [facts for facts, _ in desk.finish(running)] == [waiting[0]]
+
+
+def test_nothing_is_left_to_do_when_all_who_wait_have_gone() -> None:
+    desk = Desk()
+    waiting = many_waiting(desk)
+    desk.endpoints += (Endpoint("new", "10.0.0.9", 80),)
+    desk.controller.something_changed(0.0)
+    for facts in waiting:
+        desk.controller.abandon(facts)
+    assert desk.controller.next_deadline() is None
+    assert settled(desk) == ([], 1)
+
+
+def test_who_fits_elsewhere_by_now_is_found_though_no_room_came() -> None:
+    desk = Desk()
+    waiting = many_waiting(desk)
+    waiting[7].subset = frozenset({"10.0.0.1"})  # as with a filter that looks at loads
+    for event in range(400 // 7 + 1):
+        if placed := settled(desk, float(event))[0]:
+            break
+    assert placed == [waiting[7]]
+
+
+def test_a_crowd_that_fits_at_once_is_placed_in_order_in_several_calls() -> None:
+    desk = Desk(pods=0)
+    waiting = [a_request() for _ in range(40)]
+    for facts in waiting:
+        desk.place(facts)
+    desk.endpoints = tuple(Endpoint(f"pod-{n}", f"10.0.0.{n}", 80) for n in range(40))
+    placed, calls = settled(desk)
+    assert placed == waiting
+    assert calls > 1
+
+
 def test_a_deadline_is_a_refusal_with_advice() -> None:
     desk = Desk(FlowControlSettings(request_ttl_seconds=5.0), pods=1)
     desk.place(a_request(), now=10.0)
@@ -191,6 +288,92 @@ def test_a_limit_may_be_reached_and_not_passed(settings: dict[str, object]) -> N
     assert reason_of(lambda: desk.place(a_request(size_bytes=10))) is Reason.SATURATED
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [FlowControlSettings(max_requests=3), FlowControlSettings(max_bytes=30)],
+    ids=["requests", "bytes"],
+)
+def test_who_came_last_at_the_lowest_priority_makes_room_for_a_higher_one(
+    settings: FlowControlSettings,
+) -> None:
+    desk = Desk(settings, pods=1)
+    desk.place(a_request(priority=5))
+    waiting = [a_request(priority=priority, size_bytes=10) for priority in (1, 0, 0)]
+    for facts in waiting:
+        desk.place(facts)
+    assert isinstance(desk.place(a_request(priority=1, size_bytes=10), now=2.0), Waiting)
+    assert desk.controller.next_deadline() == 2.0  # it is told at once
+    [(facts, outcome)] = desk.controller.something_changed(2.0)
+    assert facts is waiting[2]
+    assert isinstance(outcome, Refused)
+    assert outcome.reason is Reason.SATURATED
+    assert outcome.retry_after_seconds is not None
+    assert desk.controller.something_changed(2.0) == []
+    assert isinstance(desk.place(a_request(priority=1, size_bytes=10)), Waiting)
+    assert reason_of(lambda: desk.place(a_request(priority=1, size_bytes=10))) is Reason.SATURATED
+    assert reason_of(lambda: desk.place(a_request(priority=0, size_bytes=10))) is Reason.SATURATED
+    assert len(desk.controller.room) == 3
+
+
+def test_a_large_request_displaces_several_and_nobody_where_that_is_not_enough() -> None:
+    desk = Desk(FlowControlSettings(max_bytes=100), pods=1)
+    desk.place(a_request(priority=5))
+    small = [a_request(size_bytes=2) for _ in range(40)]
+    for facts in (*small, a_request(priority=1, size_bytes=20)):
+        desk.place(facts)
+    assert reason_of(lambda: desk.place(a_request(priority=1, size_bytes=81))) is Reason.SATURATED
+    assert len(desk.controller.room) == 41
+    assert isinstance(desk.place(a_request(priority=1, size_bytes=80)), Waiting)
+    told, calls = settled(desk)
+    assert told == small[::-1]
+    assert calls == 3  # not all in one go
+
+
+def test_lower_limits_have_one_go_for_one_who_comes() -> None:
+    desk = Desk(pods=1)
+    for _ in range(6):
+        desk.place(a_request(size_bytes=10))
+    desk.reconfigure(FlowControlSettings(max_requests=2, max_bytes=20), lambda facts: facts.subset)
+    assert isinstance(desk.place(a_request(priority=1, size_bytes=10)), Waiting)
+    assert len(settled(desk)[0]) == 1
+    assert len(desk.controller.room) == 5
+
+
+def test_the_limit_of_a_band_displaces_nobody() -> None:
+    desk = Desk(FlowControlSettings(bands={7: BandSettings(max_requests=1)}), pods=1)
+    for priority in (7, 7, 0):
+        desk.place(a_request(priority=priority))
+    assert reason_of(lambda: desk.place(a_request(priority=7))) is Reason.SATURATED
+    assert len(desk.controller.room) == 2
+
+
+def test_a_displaced_request_whose_client_leaves_is_told_nothing() -> None:
+    desk = Desk(FlowControlSettings(max_requests=1), pods=1)
+    low = a_request()
+    for facts in (a_request(), low, a_request(priority=1)):
+        desk.place(facts)
+    desk.controller.abandon(low)
+    assert desk.controller.something_changed(0.0) == []
+
+
+def test_closing_tells_those_who_were_displaced_too() -> None:
+    desk = Desk(FlowControlSettings(max_requests=1), pods=1)
+    low, high = a_request(), a_request(priority=1)
+    for facts in (a_request(), low, high):
+        desk.place(facts)
+    assert [facts for facts, _ in desk.controller.close()] == [low, high]
+    assert desk.controller.next_deadline() is None
+
+
+def test_who_is_displaced_while_the_pool_is_empty_is_told_so() -> None:
+    desk = Desk(FlowControlSettings(max_requests=1, waits_for_endpoints=True), pods=0)
+    for priority in (0, 1):
+        desk.place(a_request(priority=priority))
+    [(_, outcome)] = desk.controller.something_changed(0.0)
+    assert isinstance(outcome, Refused)
+    assert outcome.reason is Reason.NO_ENDPOINTS
+
+
 def test_who_cancels_frees_the_place_in_the_queue_at_once() -> None:
     desk = Desk(FlowControlSettings(max_requests=1), pods=1)
     desk.place(a_request())
@@ -209,7 +392,7 @@ def test_a_request_that_waits_for_endpoints_goes_when_one_comes() -> None:
     desk = Desk(pods=0)
     waiter = a_request()
     assert isinstance(desk.place(waiter), Waiting)
-    desk.endpoints.append(Endpoint("new", "10.0.0.9", 80))
+    desk.endpoints += (Endpoint("new", "10.0.0.9", 80),)
     assert [facts for facts, _ in desk.controller.something_changed(1.0)] == [waiter]
 
 
@@ -221,7 +404,7 @@ def test_the_budget_starts_anew_when_the_pool_fills_or_empties() -> None:
     waiter = a_request(subset=frozenset({"nobody"}))
     assert desk.place(waiter, now=0.0) == Waiting(600.0)
     assert desk.controller.next_deadline() == 10.0
-    desk.endpoints.append(Endpoint("new", "10.0.0.9", 80))
+    desk.endpoints += (Endpoint("new", "10.0.0.9", 80),)
     desk.controller.something_changed(9.0)
     assert desk.controller.next_deadline() == 29.0
 
@@ -368,6 +551,7 @@ def test_nothing_is_lost_doubled_or_placed_beyond_the_limit(
                 assert foreseen == sum(one.priority >= priority for one in waiting)
             live.append(facts)
             (placed if isinstance(outcome, Placed) else waiting).add(facts)
+            settle(desk.controller.something_changed(now))  # of those who made room for it
         elif kind == "finish" and live:
             facts = live.pop(number % len(live))
             waiting.discard(facts)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Container, Hashable, Iterator
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,12 +15,21 @@ def a_request(priority: int = 0, size_bytes: int = 10) -> RequestFacts:
     return RequestFacts("r", priority=priority, size_bytes=size_bytes)
 
 
+def served_in(room: WaitingRoom, stuck: Container[Hashable] = ()) -> Iterator[RequestFacts]:
+    """All who can be, one after the other: those of a stuck class fit only where no room is."""
+    room.begin_search(0)
+    search = room.search(10**9)
+    while (found := search.next(lambda _: False)) is not None:
+        facts = found.head().facts
+        if found.key in stuck:
+            room.failed(found, ())
+        else:
+            room.take(facts)
+            yield facts
+
+
 def drain(room: WaitingRoom) -> list[RequestFacts]:
-    order = []
-    while (head := room.next_head(())) is not None:
-        room.leave(head.facts)
-        order.append(head.facts)
-    return order
+    return list(served_in(room))
 
 
 def test_highest_priority_first_then_first_come_across_classes() -> None:
@@ -36,21 +46,15 @@ def test_a_stuck_class_is_skipped_at_every_priority() -> None:
     room.enter(stuck_high, "stuck", 9.0)
     room.enter(stuck_low, "stuck", 9.0)
     room.enter(other, "free", 9.0)
-    head = room.next_head({"stuck"})
-    assert head is not None
-    assert head.facts is other
+    assert list(served_in(room, {"stuck"})) == [other]
 
 
 def a_room_of(fairness: Fairness, ordering: Ordering = Ordering.FCFS) -> WaitingRoom:
     return WaitingRoom(lambda _: BandSettings(fairness=fairness, ordering=ordering))
 
 
-def served(room: WaitingRoom, stuck: set[str] | None = None) -> list[str]:
-    order = []
-    while (head := room.next_head(stuck or ())) is not None:
-        room.take(head)
-        order.append(head.facts.request_id)
-    return order
+def served(room: WaitingRoom, stuck: Container[Hashable] = ()) -> list[str]:
+    return [facts.request_id for facts in served_in(room, stuck)]
 
 
 def test_flows_have_turns_across_classes_and_each_priority_has_its_own() -> None:
@@ -67,15 +71,34 @@ def test_flows_have_turns_across_classes_and_each_priority_has_its_own() -> None
     assert served(room) == ["high", "a1", "b1", "c1", "a2", "a3"]
 
 
-def test_a_turn_is_taken_by_who_is_served_and_kept_while_nobody_waits() -> None:
+def test_a_turn_is_taken_by_who_is_served_and_not_by_who_leaves() -> None:
     room = a_room_of(Fairness.ROUND_ROBIN)
-    room.enter(RequestFacts("a1", flow="a"), "x", 9.0)
-    assert served(room) == ["a1"]
-    gone = RequestFacts("b0", flow="b")
-    for facts in (RequestFacts("a2", flow="a"), gone, RequestFacts("b1", flow="b")):
+    gone = RequestFacts("a0", flow="a")
+    for facts in (gone, *(RequestFacts(name, flow=name[0]) for name in ("a1", "b1", "a2", "b2"))):
         room.enter(facts, "x", 9.0)
-    room.leave(gone)  # without having been served
-    assert served(room) == ["b1", "a2"]
+    room.leave(gone)
+    assert served(room) == ["a1", "b1", "a2", "b2"]
+
+
+def test_no_flow_is_kept_waiting_by_flows_that_come_later() -> None:
+    room = a_room_of(Fairness.ROUND_ROBIN)
+    room.enter(RequestFacts("alice", flow="alice"), None, 9.0)
+    order = []
+    for n in range(5):
+        for name in (f"0{n}", f"1{n}"):  # before it in every order of names, and more than served
+            room.enter(RequestFacts(name, flow=name), None, 9.0)
+        order.append(next(served_in(room)).request_id)
+    assert order == ["alice", "00", "10", "01", "11"]
+
+
+def test_other_rules_keep_the_round() -> None:
+    room = a_room_of(Fairness.ROUND_ROBIN)
+    for name in ("b1", "a1", "b2"):
+        room.enter(RequestFacts(name, flow=name[0]), "x", 9.0)
+    assert next(served_in(room)).request_id == "b1"
+    settings = BandSettings(fairness=Fairness.ROUND_ROBIN)
+    room.rearrange(lambda _: settings, lambda facts: facts.request_id)
+    assert served(room) == ["a1", "b2"]
 
 
 def test_a_flow_that_is_stuck_lets_the_next_have_its_turn() -> None:
@@ -83,6 +106,7 @@ def test_a_flow_that_is_stuck_lets_the_next_have_its_turn() -> None:
     for name, fit_class in (("a", "stuck"), ("b", "free"), ("c", "free")):
         room.enter(RequestFacts(name, flow=name), fit_class, 9.0)
     assert served(room, {"stuck"}) == ["b", "c"]
+    room.forget_what_failed()
     assert served(room) == ["a"]
 
 
@@ -119,8 +143,8 @@ def test_leaving_is_idempotent_and_counts_to_zero() -> None:
     facts = a_request(2, size_bytes=100)
     room.enter(facts, None, 9.0)
     assert room.band_size(2) == (1, 100)
-    assert room.leave(facts) is not None
-    assert room.leave(facts) is None
+    assert room.leave(facts)
+    assert not room.leave(facts)
     assert (len(room), room.bytes, room.band_size(2)) == (0, 0, (0, 0))
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from epp.datalayer.ledger import Ledger
 from epp.scheduling.plugins.concurrency_detector import ConcurrencyDetector, ConcurrencyMode
 from tests.helpers.build import a_request, an_endpoint
 
@@ -19,9 +20,20 @@ TOKENS, HYBRID = ConcurrencyMode.TOKENS, ConcurrencyMode.HYBRID
     ],
 )
 def test_room(detector: ConcurrencyDetector, requests: int, tokens: int, room: bool) -> None:
-    endpoint = an_endpoint(requests=requests, prompt_tokens=tokens)
+    endpoint = an_endpoint(requests=requests, prompt_tokens=999, prefilling_tokens=tokens)
     assert (detector.with_room([endpoint], 0.0) == [endpoint]) is room
     assert (detector.keep(a_request(), [endpoint]) == [endpoint]) is room
+
+
+def test_a_prompt_counts_until_its_answer_has_begun() -> None:
+    ledger, endpoint = Ledger(), an_endpoint()
+    detector = ConcurrencyDetector(4, 100, TOKENS)
+    lease = ledger.reserve(endpoint, 150, 120)
+    assert not detector.with_room([endpoint], 0.0)
+    assert detector.saturation([endpoint], 0.0) == pytest.approx(1.2)
+    ledger.prefilled(lease)
+    assert detector.with_room([endpoint], 0.0) == [endpoint]
+    assert detector.saturation([endpoint], 0.0) == 0.0
 
 
 def test_saturation_is_load_over_capacity() -> None:

@@ -25,7 +25,9 @@ def test_requests_of_one_session_wait_for_the_same_endpoint() -> None:
     assert filter_.fit_key(a_request()) == filter_.fit_key(a_request())
 
 
-def test_requests_with_one_token_wait_for_the_same_endpoint() -> None:
+def test_requests_whose_tokens_name_one_endpoint_wait_for_it_and_tokens_of_others_for_any() -> None:
     filter_ = SessionAffinityFilter()
-    one, two = (a_request(headers={"x-session-token": "s"}) for _ in range(2))
+    one, two = (a_request(headers=filter_.response_headers(POOL[0])) for _ in range(2))
+    foreign = a_request(headers={"x-session-token": "nobody here made this"})
     assert filter_.fit_key(one) == filter_.fit_key(two) != filter_.fit_key(a_request())
+    assert filter_.fit_key(foreign) == filter_.fit_key(a_request())
