@@ -13,6 +13,7 @@ from epp.core.endpoint import Endpoint
 from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
 from epp.flowcontrol.drain_rate import DrainRate
+from epp.flowcontrol.limits import is_full_for, make_room_for
 from epp.flowcontrol.settings import FlowControlSettings
 from epp.flowcontrol.waiting_room import WaitingRoom
 
@@ -231,40 +232,12 @@ class FlowController:
         if facts.priority < 0 and not settings.sheddable_waits:
             detail = f"system saturated, sheddable request dropped{_what_is_full(facts)}"
             raise Refused(Reason.SATURATED, detail, self._retry_after(now))
-        band = settings.band(facts.priority)
-        requests, size = self._room.band_size(facts.priority)
-        full = requests + 1 > band.max_requests or size + facts.size_bytes > band.max_bytes
-        if not full and settings.is_limited:
-            too_many, too_large = self._too_much_with(facts)
-            if too_many or too_large:
-                lower, lower_bytes = self._room.waiting_below(facts.priority)
-                full = too_many > lower or too_large > lower_bytes
-        if full:
+        if is_full_for(facts, settings, self._room):
             detail = "request rejected pre-queue: queue at capacity"
             raise self._queue_full(facts, detail, now, empty=empty)
 
-    def _too_much_with(self, facts: RequestFacts) -> tuple[int, int]:
-        """Requests and bytes that would have to leave for one more, at most as many as it brings.
-
-        For who waits already stays, also where the limits have become lower.
-        """
-        settings, room, size = self._settings, self._room, facts.size_bytes
-        too_many = too_large = 0
-        if settings.max_requests and len(room) + 1 > settings.max_requests:
-            too_many = 1
-        if settings.max_bytes:
-            too_large = min(size, max(0, room.bytes + size - settings.max_bytes))
-        return too_many, too_large
-
     def _displace_for(self, facts: RequestFacts, now: float) -> None:
-        """Who came last at the lowest priority makes room for one who may wait."""
-        if not self._settings.is_limited:
-            return
-        too_many, too_large = self._too_much_with(facts)
-        while too_many > 0 or too_large > 0:
-            displaced = self._room.last_of_lowest()
-            self._room.leave(displaced)
-            too_many, too_large = too_many - 1, too_large - displaced.size_bytes
+        for displaced in make_room_for(facts, self._settings, self._room):
             detail = "request evicted from queue: queue at capacity, one of higher priority came"
             self._displaced[displaced] = self._queue_full(displaced, detail, now, empty=self._empty)
             self._more_since = now
