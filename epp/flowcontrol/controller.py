@@ -5,7 +5,6 @@ Synchronous. An attempt schedules and reserves in one step, so nothing can come 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
@@ -15,10 +14,11 @@ from epp.core.fullness import Fullness
 from epp.core.refusal import Reason, Refused
 from epp.core.request import RequestFacts
 from epp.core.stopwatch import Timing
+from epp.flowcontrol.drain_rate import DrainRate
+from epp.flowcontrol.limits import is_full_for, make_room_for
 from epp.flowcontrol.settings import FlowControlSettings
 from epp.flowcontrol.waiting_room import WaitingRoom
 
-RATE_SAMPLES: Final = 64  # releases that the drain rate is measured over
 MAX_RETRY_AFTER_SECONDS: Final = 30.0
 
 # What one call may cost, in looks at endpoints: a millisecond or two. The rest comes in the next.
@@ -62,7 +62,7 @@ class FlowController:
         self._room = WaitingRoom(settings.band)
         self._empty = True
         self._regime_since = 0.0  # when the pool last became empty or stopped being so
-        self._released_at: deque[float] = deque(maxlen=RATE_SAMPLES)
+        self._rate = DrainRate()
         self._closed = False
         self._displaced: dict[RequestFacts, Refused] = {}  # who wait no more and are to be told
         self._pool = attempt.pool()  # that those who wait were last tried with
@@ -126,7 +126,7 @@ class FlowController:
             raise Refused(Reason.SHUTTING_DOWN, "flow controller shutting down")
         if not facts.needs_room:
             if (placed := self._attempt(facts, now)) is None:
-                raise self._no_endpoints()
+                raise self._no_endpoints(now)
             return placed
         full: Sequence[Endpoint] | None = None  # where it would find no room
         if not self._is_behind(facts):
@@ -134,10 +134,11 @@ class FlowController:
                 return placed
             full, facts.full = facts.full, ()
         self._follow_pool(now)
-        self._check_may_wait(facts, empty=self._empty)
+        self._check_may_wait(facts, now, empty=self._empty)
         self._displace_for(facts, now)
         if not len(self._room):
             self._pool = self._attempt.pool()
+            self._rate.begin()
         facts.waiting_since = now
         facts.deadline = self._deadline_of(facts)
         self._room.enter(facts, self._fit_class(facts), facts.deadline, full)
@@ -153,11 +154,11 @@ class FlowController:
             raise Refused(Reason.SHUTTING_DOWN, "flow controller shutting down")
         if not facts.needs_room:
             if not placeable:
-                raise self._no_endpoints()
+                raise self._no_endpoints(now)
             return None
         if placeable and not self._is_behind(facts):
             return None
-        self._check_may_wait(facts, empty=self._pool_is_empty())
+        self._check_may_wait(facts, now, empty=self._pool_is_empty())
         return self._room.waiting_from(facts.priority)
 
     def abandon(self, facts: RequestFacts) -> None:
@@ -192,7 +193,7 @@ class FlowController:
         if not len(self._room):
             self._unfinished = False
             return outcomes
-        outcomes += [(late, self._too_late(late)) for late in self._room.expired(now)]
+        outcomes += [(late, self._too_late(late, now)) for late in self._room.expired(now)]
         if len(self._room):
             self._place_waiting(outcomes, now)
         return outcomes
@@ -248,7 +249,7 @@ class FlowController:
             room.take(facts)
             outcomes.append((facts, outcome))
             if isinstance(outcome, Placed):
-                self._released_at.append(now)
+                self._rate.placed(now)
         self._unfinished = bool(search)
 
     def _is_behind(self, facts: RequestFacts) -> bool:
@@ -256,54 +257,27 @@ class FlowController:
         room = self._room
         return len(room) > 0 and room.is_ahead_of(facts, self._fit_class(facts))
 
-    def _check_may_wait(self, facts: RequestFacts, *, empty: bool) -> None:
+    def _check_may_wait(self, facts: RequestFacts, now: float, *, empty: bool) -> None:
         settings = self._settings
         if empty and not settings.waits_for_endpoints:
-            raise self._no_endpoints()
+            raise self._no_endpoints(now)
         if facts.priority < 0 and not settings.sheddable_waits:
             detail = f"system saturated, sheddable request dropped{_what_is_full(facts)}"
-            raise Refused(Reason.SATURATED, detail, self._retry_after())
-        band = settings.band(facts.priority)
-        requests, size = self._room.band_size(facts.priority)
-        full = requests + 1 > band.max_requests or size + facts.size_bytes > band.max_bytes
-        if not full and settings.is_limited:
-            too_many, too_large = self._too_much_with(facts)
-            if too_many or too_large:
-                lower, lower_bytes = self._room.waiting_below(facts.priority)
-                full = too_many > lower or too_large > lower_bytes
-        if full:
-            raise self._queue_full(facts, "request rejected pre-queue: queue at capacity", empty)
-
-    def _too_much_with(self, facts: RequestFacts) -> tuple[int, int]:
-        """Requests and bytes that would have to leave for one more, at most as many as it brings.
-
-        For who waits already stays, also where the limits have become lower.
-        """
-        settings, room, size = self._settings, self._room, facts.size_bytes
-        too_many = too_large = 0
-        if settings.max_requests and len(room) + 1 > settings.max_requests:
-            too_many = 1
-        if settings.max_bytes:
-            too_large = min(size, max(0, room.bytes + size - settings.max_bytes))
-        return too_many, too_large
+            raise Refused(Reason.SATURATED, detail, self._retry_after(now))
+        if is_full_for(facts, settings, self._room):
+            detail = "request rejected pre-queue: queue at capacity"
+            raise self._queue_full(facts, detail, now, empty=empty)
 
     def _displace_for(self, facts: RequestFacts, now: float) -> None:
-        """Who came last at the lowest priority makes room for one who may wait."""
-        if not self._settings.is_limited:
-            return
-        too_many, too_large = self._too_much_with(facts)
-        while too_many > 0 or too_large > 0:
-            displaced = self._room.last_of_lowest()
-            self._room.leave(displaced)
-            too_many, too_large = too_many - 1, too_large - displaced.size_bytes
+        for displaced in make_room_for(facts, self._settings, self._room):
             detail = "request evicted from queue: queue at capacity, one of higher priority came"
-            self._displaced[displaced] = self._queue_full(displaced, detail, self._empty)
+            self._displaced[displaced] = self._queue_full(displaced, detail, now, empty=self._empty)
             self._more_since = now
 
-    def _queue_full(self, facts: RequestFacts, detail: str, empty: bool) -> Refused:
+    def _queue_full(self, facts: RequestFacts, detail: str, now: float, *, empty: bool) -> Refused:
         if empty:
-            return self._no_endpoints()
-        return Refused(Reason.SATURATED, f"{detail}{_what_is_full(facts)}", self._retry_after())
+            return self._no_endpoints(now)
+        return Refused(Reason.SATURATED, f"{detail}{_what_is_full(facts)}", self._retry_after(now))
 
     def _follow_pool(self, now: float) -> None:
         """Each flip between an empty and a filled pool starts the budget of every waiter anew."""
@@ -321,26 +295,23 @@ class FlowController:
         last = facts.waiting_since + settings.max_wait_seconds
         return min(last, max(facts.waiting_since, self._regime_since) + ttl) if ttl else last
 
-    def _too_late(self, facts: RequestFacts) -> Refused:
+    def _too_late(self, facts: RequestFacts, now: float) -> Refused:
         if self._empty:
             detail = (
                 "request timed out in queue and no endpoints are available: request TTL expired"
             )
-            return Refused(Reason.NO_ENDPOINTS, detail, self._retry_after())
+            return Refused(Reason.NO_ENDPOINTS, detail, self._retry_after(now))
         detail = f"request timed out in queue: request TTL expired{_what_is_full(facts)}"
-        return Refused(Reason.TTL_EXPIRED, detail, self._retry_after())
+        return Refused(Reason.TTL_EXPIRED, detail, self._retry_after(now))
 
-    def _no_endpoints(self) -> Refused:
+    def _no_endpoints(self, now: float) -> Refused:
         detail = "no endpoints available: the pool has no endpoint that can be reached"
-        return Refused(Reason.NO_ENDPOINTS, detail, self._retry_after())
+        return Refused(Reason.NO_ENDPOINTS, detail, self._retry_after(now))
 
-    def _retry_after(self) -> float:
+    def _retry_after(self, now: float) -> float:
         """When the requests that wait now will have been placed, at the rate last measured."""
-        waiting, released = len(self._room), self._released_at
-        if not waiting or len(released) < 2 or released[-1] <= released[0]:
-            return 1.0
-        rate = (len(released) - 1) / (released[-1] - released[0])
-        return min(MAX_RETRY_AFTER_SECONDS, max(1.0, waiting / rate))
+        rate = self._rate.per_second(now)
+        return min(MAX_RETRY_AFTER_SECONDS, max(1.0, len(self._room) / rate)) if rate else 1.0
 
 
 def _what_is_full(facts: RequestFacts) -> str:

@@ -47,11 +47,6 @@ class FlowControlSettings:
     bands: Mapping[int, BandSettings] = field(default_factory=dict)  # by priority
 
     @property
-    def is_limited(self) -> bool:
-        """Over all bands."""
-        return self.max_requests > 0 or self.max_bytes > 0
-
-    @property
     def budgets(self) -> tuple[float, float, float]:
         """All that deadlines are made of."""
         return (self.request_ttl_seconds, self.no_endpoint_ttl_seconds, self.max_wait_seconds)

@@ -456,6 +456,24 @@ def test_advice_follows_the_measured_drain_rate() -> None:
     assert caught.value.retry_after_seconds == pytest.approx(20.0)  # 20 wait, one a second
 
 
+def test_quiet_times_do_not_make_the_advice_longer() -> None:
+    desk, now = Desk(FlowControlSettings(max_requests=20), pods=1), 0.0
+    running = a_request()
+    desk.place(running, now)
+    for _ in range(4):  # three wait, one a second goes, and then nobody comes for a while
+        for _ in range(3):
+            desk.place(a_request(), now)
+        for _ in range(3):
+            now += 1.0
+            [(running, _)] = desk.finish(running, now)
+        now += 15.0
+    for _ in range(20):
+        desk.place(a_request(), now)
+    with pytest.raises(Refused) as caught:
+        desk.place(a_request(), now)
+    assert caught.value.retry_after_seconds == pytest.approx(20.0)
+
+
 def test_other_budgets_hold_for_those_who_wait_already() -> None:
     desk = Desk(FlowControlSettings(request_ttl_seconds=60.0), pods=1)
     for _ in range(2):
