@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from epp.cli.given import given_flags
 from epp.cli.types import (
     DEFAULT_VERBOSITY,
     Boolean,
@@ -249,17 +250,34 @@ ALL: Sequence[click.Option] = [option for section in SECTIONS.values() for optio
 SWITCHES = {name for option in ALL if isinstance(option.type, Boolean) for name in option.opts}
 
 
+READERS_OF_FLAGS = ("check-config",)
+
+
 class PickerGroup(click.Group):
     """Shows the flags under the titles of their sections."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """A switch right before a command stands alone: the command is not its value."""
-        following = [*args[1:], ""]
+        following = [*args, ""][1:]
         words = [
             f"{word}=true" if word in SWITCHES and after in self.commands else word
             for word, after in zip(args, following, strict=True)
         ]
         return super().parse_args(ctx, words)
+
+    def misplaced(self, ctx: click.Context) -> str:
+        """What is wrong with flags of the picker before a subcommand, which never sees them.
+
+        Empty if none was given, or if the subcommand is one that looks at them.
+        """
+        name = ctx.invoked_subcommand
+        given = given_flags(ctx)
+        if name is None or name in READERS_OF_FLAGS or not given:
+            return ""
+        flag = next(option for option in self.params if option.name in given).opts[0]
+        if any(flag in option.opts for option in self.commands[name].params):
+            return f"{flag} stands after `{name}`"
+        return f"{flag} is a flag of the picker, `{name}` does not take it"
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sectioned = set(map(id, ALL))

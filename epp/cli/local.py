@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from epp.cli.document import read_document
 from epp.envoyconfig.settings import Mode
 from epp.local.processes import ChildFailed
 from epp.local.stack import CannotStart, Stack, StackSettings, start_stack
@@ -23,7 +24,7 @@ def run_local(backends: str, port: int, config_file: str, mode: str, simulate: i
         mode=Mode(mode),
         backends=tuple(url.strip() for url in backends.split(",") if url.strip()),
         simulated=simulate,
-        config_text=Path(config_file).read_text(encoding="utf-8") if config_file else "",
+        document=read_document(config_file, "").document,
     )
     try:
         asyncio.run(_run(settings))

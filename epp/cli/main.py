@@ -11,6 +11,7 @@ from epp.cli.envoy_config import envoy_config
 from epp.cli.envoy_drain import envoy_drain
 from epp.cli.explain import explain, replay
 from epp.cli.flags import ALL, PORT, PickerGroup
+from epp.cli.given import given_flags
 from epp.cli.laboratory import sim
 
 
@@ -25,8 +26,10 @@ from epp.cli.laboratory import sim
 def cli(context: click.Context, /, **flags: Any) -> None:
     """The picker itself, as Envoy, GKE, Istio and others ask it over ext-proc."""
     if context.invoked_subcommand is not None:
+        assert isinstance(context.command, PickerGroup)
+        if problem := context.command.misplaced(context):
+            raise click.UsageError(problem)
         return
-    from epp.cli.given import given_flags
     from epp.cli.serve import serve
 
     serve(flags, given_flags(context))
@@ -90,7 +93,6 @@ def check_config(context: click.Context, /, file: str | None) -> None:
     be --config-file, in place of FILE.
     """
     from epp.cli.check_config import check
-    from epp.cli.given import given_flags
 
     assert context.parent is not None
     check(file or "", context.parent.params, given_flags(context.parent))

@@ -157,6 +157,65 @@ def test_a_certificate_folder_without_a_certificate_is_fatal(tmp_path: Path) -> 
     assert "tls.crt" in result.output
 
 
+def test_a_picker_without_arguments_says_what_it_needs() -> None:
+    nothing, harmless = run(), run("--host", "127.0.0.1")
+    assert nothing.exit_code == harmless.exit_code == 1
+    assert "either --pool-name or --endpoint-selector must be set" in nothing.output
+    assert nothing.output == harmless.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--config-file", "x.yaml", "local"], "--config-file stands after `local`"),
+        (["--grpc-port=1", "bbr"], "--grpc-port stands after `bbr`"),
+        (["-v", "4", "bbr"], "-v stands after `bbr`"),
+        (["--host=h", "simulate"], "--host stands after `simulate`"),
+        (["--grpc-port", "1", "sim"], "--grpc-port is a flag of the picker, `sim` does not"),
+        (["--tracing", "sim", "gates"], "--tracing is a flag of the picker, `sim` does not take"),
+        (["--config-file", "x.yaml", "explain"], "--config-file is a flag of the picker, `exp"),
+    ],
+)
+def test_a_flag_before_a_subcommand_that_never_sees_it_is_an_error(
+    arguments: Sequence[str], problem: str
+) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert problem in result.output
+
+
+WRONG_DOCUMENTS = [
+    (b"\xff\xfe", "'utf-8' codec can't decode byte 0xff"),
+    (b"", "document: is not a mapping"),
+    (b"a: [", "line 2, column 1: "),
+    (b"- a", "document: is not a mapping"),
+    (HEAD.encode() + b"plugins: {}", "plugins: "),
+    (HEAD.encode() + b"dataLayer: 7", "dataLayer: "),
+    (HEAD.encode() + b"kind: EndpointPickerConfig", "line 3, column 1: duplicate key 'kind'"),
+    (HEAD.encode() + b"plugin: []", "plugin: unknown field"),
+]
+
+
+@pytest.mark.parametrize("command", [["check-config"], ["local", "--config-file"]])
+@pytest.mark.parametrize(("content", "problem"), WRONG_DOCUMENTS)
+def test_a_wrong_document_is_told_with_the_name_of_its_file(
+    tmp_path: Path, command: Sequence[str], content: bytes, problem: str
+) -> None:
+    file = tmp_path / "epp.yaml"
+    file.write_bytes(content)
+    result = run(*command, str(file))
+    assert result.exit_code == 1
+    assert f"epp: {file}: {problem}" in result.output
+    assert len(result.output.splitlines()) == 1
+
+
+def test_a_document_that_cannot_be_read_is_told_before_anything_starts(tmp_path: Path) -> None:
+    missing, folder = run("local", "--config-file", "nowhere"), run("--config-file", str(tmp_path))
+    assert (missing.exit_code, folder.exit_code) == (1, 1)
+    assert missing.output == "epp: nowhere: No such file or directory\n"
+    assert folder.output == f"epp: {tmp_path}: Is a directory\n"
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["local", "--help"], ["simulate", "--help"]])
 def test_help(arguments: Sequence[str]) -> None:
     result = run(*arguments)
