@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 
-from epp.cli.given import given_flags
 from epp.cli.types import (
     DEFAULT_VERBOSITY,
     Boolean,
     Bytes,
     Duration,
+    Finite,
     LogLevel,
     Names,
     Refused,
@@ -173,7 +173,7 @@ REQUESTS = (
     ),
     flag(
         "--replay-sampling",
-        type=click.FloatRange(0.0, 1.0),
+        type=Finite(0.0, 1.0),
         default=0.0,
         text="Share of decisions recorded with all they read, for epp explain and epp replay.",
     ),
@@ -250,9 +250,6 @@ ALL: Sequence[click.Option] = [option for section in SECTIONS.values() for optio
 SWITCHES = {name for option in ALL if isinstance(option.type, Boolean) for name in option.opts}
 
 
-READERS_OF_FLAGS = ("check-config",)
-
-
 class PickerGroup(click.Group):
     """Shows the flags under the titles of their sections."""
 
@@ -264,20 +261,6 @@ class PickerGroup(click.Group):
             for word, after in zip(args, following, strict=True)
         ]
         return super().parse_args(ctx, words)
-
-    def misplaced(self, ctx: click.Context) -> str:
-        """What is wrong with flags of the picker before a subcommand, which never sees them.
-
-        Empty if none was given, or if the subcommand is one that looks at them.
-        """
-        name = ctx.invoked_subcommand
-        given = given_flags(ctx)
-        if name is None or name in READERS_OF_FLAGS or not given:
-            return ""
-        flag = next(option for option in self.params if option.name in given).opts[0]
-        if any(flag in option.opts for option in self.commands[name].params):
-            return f"{flag} stands after `{name}`"
-        return f"{flag} is a flag of the picker, `{name}` does not take it"
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sectioned = set(map(id, ALL))
