@@ -40,8 +40,10 @@ def cli(context: click.Context, /, **flags: Any) -> None:
 
 
 @cli.command()
-@click.option("--backends", default="", help="Model servers, as http://host:port,http://host:port.")
-@click.option("--port", type=PORT, default=8080, show_default=True, help="Of the gateway.")
+@click.option("--backends", help="Model servers, as http://host:port,http://host:port.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Of the gateway."
+)
 @click.option("--config-file", default="", help="EndpointPickerConfig; discovery is added.")
 @click.option(
     "--mode",

@@ -242,6 +242,20 @@ def test_a_simulation_that_cannot_be_is_refused(option: str, text: str) -> None:
     assert text in result.output
 
 
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (["--port", "0"], "0 is not in the range 1<=x<=65535"),
+        (["--backends", " , "], "--backends: ' , ' names no model server"),
+        (["--backends", ""], "--backends: '' names no model server"),
+    ],
+)
+def test_a_stack_that_cannot_be_is_refused(flags: Sequence[str], problem: str) -> None:
+    result = run("local", *flags)
+    assert result.exit_code == 2
+    assert problem in result.output
+
+
 def test_simulated_servers_that_cannot_listen_name_the_address() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
