@@ -10,6 +10,7 @@ from typing import Any
 import click
 import orjson
 
+from epp.cli.outputs import writing
 from epp.cli.sim import NEEDS, cell_of, parsed_fleet, policy_text, print_wide, title_of
 from epp.simulation.laboratory.advice import Advice, advise
 from epp.simulation.laboratory.bottleneck import REMEDIES, Resource
@@ -64,8 +65,9 @@ def run_advise(
         console.print(f"\n[dim]# {advice.advised}[/dim]", highlight=False)
         console.print(text or "# the built-in default: no document", highlight=False, markup=False)
     if json:
-        content = document(advice, cell, documents)
-        Path(json).write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+        content = orjson.dumps(document(advice, cell, documents), option=orjson.OPT_INDENT_2)
+        with writing("--json", json):
+            Path(json).write_bytes(content)
 
 
 def said(advice: Advice) -> list[str]:

@@ -146,7 +146,7 @@ def _run(settings: Any, flags: Mapping[str, Any]) -> None:
     from epp.app.bodyrouting import assemble_body_router
     from epp.app.lifecycle import run
     from epp.bodyrouting.basemodel_file import BaseModelFileError
-    from epp.cli.serve import leaves
+    from epp.cli.errors import leaves
     from epp.cli.settings import log_threshold
     from epp.datalayer.discovery.kubernetes.client import ClusterConfigError
     from epp.extproc.transport.tls import CertificateError

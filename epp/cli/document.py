@@ -21,8 +21,11 @@ def read_document(config_file: str, config_text: str) -> Configuration:
         where = config_file
         try:
             text = Path(config_file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            click.echo(f"epp: --config-file: {error}", err=True)
+        except OSError as error:
+            click.echo(f"epp: {where}: {error.strerror or error}", err=True)
+            sys.exit(1)
+        except ValueError as error:  # not UTF-8, or a path with a NUL
+            click.echo(f"epp: {where}: {error}", err=True)
             sys.exit(1)
     try:
         return read_configuration(text)

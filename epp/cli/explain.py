@@ -45,6 +45,10 @@ def explain(
         raise click.UsageError("give REQUEST_ID, or --body with the request to try")
     if not url.startswith(("http://", "https://")):
         raise click.UsageError(f"--url: {url!r} does not begin with http:// or https://")
+    try:
+        urllib.parse.urlsplit(url)
+    except ValueError as error:
+        raise click.UsageError(f"--url: {url!r}: {error}") from None
     if request_id is not None:
         quoted = urllib.parse.quote(request_id, safe="")
         asked = urllib.request.Request(f"{url.rstrip('/')}/explain/{quoted}")
@@ -60,11 +64,15 @@ def explain(
         )
     answer = _asked(asked)
     if as_json:
-        sys.stdout.buffer.write(answer + b"\n")
+        click.echo(answer)
         return
     from epp.explain.text import readable
 
-    click.echo(readable(orjson.loads(answer)), nl=False)
+    try:
+        shown = readable(orjson.loads(answer))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        _end(f"{asked.full_url}: the answer is no explanation; is this a picker's metrics port?")
+    click.echo(shown, nl=False)
 
 
 @click.command()
@@ -124,7 +132,7 @@ def _asked(request: urllib.request.Request) -> bytes:
             return body
     except urllib.error.HTTPError as error:
         _end(f"{request.full_url}: {error.code} {error.read().decode(errors='replace').strip()}")
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason: Any = getattr(error, "reason", None) or error
         _end(f"{request.full_url}: {reason}")
 

@@ -15,6 +15,7 @@ from epp.cli.types import (
     Boolean,
     Bytes,
     Duration,
+    Finite,
     LogLevel,
     Names,
     Refused,
@@ -172,7 +173,7 @@ REQUESTS = (
     ),
     flag(
         "--replay-sampling",
-        type=click.FloatRange(0.0, 1.0),
+        type=Finite(0.0, 1.0),
         default=0.0,
         text="Share of decisions recorded with all they read, for epp explain and epp replay.",
     ),
@@ -254,7 +255,7 @@ class PickerGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """A switch right before a command stands alone: the command is not its value."""
-        following = [*args[1:], ""]
+        following = [*args, ""][1:]
         words = [
             f"{word}=true" if word in SWITCHES and after in self.commands else word
             for word, after in zip(args, following, strict=True)

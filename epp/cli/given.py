@@ -18,6 +18,19 @@ def given_flags(context: click.Context) -> Mapping[str, object]:
     }
 
 
+def misplaced(group: click.Context, subcommand: str) -> str:
+    """What is wrong with flags of a group before a subcommand, which never sees them; or empty."""
+    given = given_flags(group)
+    command = group.command
+    assert isinstance(command, click.Group)
+    flag = next((option.opts[0] for option in command.params if option.name in given), None)
+    if flag is None:
+        return ""
+    if any(flag in option.opts for option in command.commands[subcommand].params):
+        return f"{flag} stands after `{subcommand}`"
+    return f"{flag} is a flag of `{group.command_path}`, `{subcommand}` does not take it"
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """`meets` says for which values of the flag the text holds."""

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
+from epp.cli.given import given_flags, misplaced
+from epp.cli.outputs import OutputFile
+from epp.cli.types import Finite
+
 Command = Callable[..., None]
+
+# By the parameter's name.
+IN_PLACE_OF_A_TRACE = {
+    "workload": "--workload",
+    "rate": "--rate",
+    "load": "--load",
+    "clients": "--clients",
+}
+OF_A_TRACE = {"trace_format": "--format", "speedup": "--speedup"}
 
 
 def load_options(command: Command) -> Command:
@@ -20,12 +33,10 @@ def load_options(command: Command) -> Command:
             show_default=True,
             help="Or 4x8b-h100+4x8b-a100, or 4x8b-h100:prefill+4x8b-h100:decode.",
         ),
-        click.option(
-            "--rate", type=click.FloatRange(0, min_open=True), help="Requests per second."
-        ),
+        click.option("--rate", type=Finite(0, min_open=True), help="Requests per second."),
         click.option(
             "--load",
-            type=click.FloatRange(0, 1000, min_open=True),
+            type=Finite(0, 1000, min_open=True),
             default=85.0,
             show_default=True,
             help="Without a rate: percent of the capacity.",
@@ -43,7 +54,7 @@ def run_options(command: Command) -> Command:
     """How it is run and told."""
     options = (
         click.option("--light", is_flag=True, help="First tokens are not seen, as in light mode."),
-        click.option("--json", default="", help="Everything, for machines."),
+        click.option("--json", type=OutputFile(), default="", help="Everything, for machines."),
         click.option(
             "--jobs", type=click.IntRange(0, 256), default=0, help="Processes; 0: one a processor."
         ),
@@ -71,23 +82,23 @@ def run_options(command: Command) -> Command:
 )
 @click.option(
     "--speedup",
-    type=click.FloatRange(0, min_open=True),
+    type=Finite(0, min_open=True),
     default=1.0,
     show_default=True,
     help="The trace that much faster.",
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(0, min_open=True),
+    type=Finite(0, min_open=True),
     help="That are measured, in place of what the workload says; or of the trace.",
 )
-@click.option("--ttft-seconds", type=click.FloatRange(0), help="A good first token; or workload's.")
-@click.option("--tpot-seconds", type=click.FloatRange(0), help="And each one after it.")
+@click.option("--ttft-seconds", type=Finite(0), help="A good first token; or workload's.")
+@click.option("--tpot-seconds", type=Finite(0), help="And each one after it.")
 @click.option("--seeds", type=click.IntRange(1, 1000), default=5, show_default=True)
 @click.option("--first-seed", type=int, default=1, show_default=True)
 @click.option(
     "--scrape-seconds",
-    type=click.FloatRange(0.001),
+    type=Finite(0.001),
     default=0.05,
     show_default=True,
     help="Between two scrapes of a server.",
@@ -99,21 +110,41 @@ def run_options(command: Command) -> Command:
 )
 @click.option(
     "--kv-transfer-gb-per-second",
-    type=click.FloatRange(0, min_open=True),
+    type=Finite(0, min_open=True),
     default=50.0,
     show_default=True,
     help="Gigabytes, from a server that computed a prompt to the one that decodes.",
 )
-@click.option("--plot", default="", help="Picture to write: .png, .svg or .pdf.")
+@click.option(
+    "--plot",
+    type=OutputFile(("png", "svg", "pdf")),
+    default="",
+    help="Picture to write: .png, .svg or .pdf.",
+)
 @run_options
 @click.pass_context
 def sim(context: click.Context, /, **flags: Any) -> None:
     """What a configuration would do to a fleet of model servers, in virtual time."""
     if context.invoked_subcommand is not None:
+        if problem := misplaced(context, context.invoked_subcommand):
+            raise click.UsageError(problem)
         return
+    _check_trace_alone(given_flags(context))
     from epp.cli.sim import run_sim
 
     run_sim(**flags)
+
+
+def _check_trace_alone(given: Mapping[str, object]) -> None:
+    """A trace says who asks and how much; how to read one needs one."""
+    if "trace" in given:
+        for name, flag in IN_PLACE_OF_A_TRACE.items():
+            if name in given:
+                raise click.UsageError(f"--trace and {flag} exclude each other")
+        return
+    for name, flag in OF_A_TRACE.items():
+        if name in given:
+            raise click.UsageError(f"{flag} is only for --trace")
 
 
 @sim.command("advise")
@@ -123,7 +154,7 @@ def sim(context: click.Context, /, **flags: Any) -> None:
 @load_options
 @click.option(
     "--budget-seconds",
-    type=click.FloatRange(1),
+    type=Finite(1),
     default=100.0,
     show_default=True,
     help="For the search and the proof.",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 from typing import Any
 
 import click
@@ -11,7 +14,9 @@ from epp.cli.envoy_config import envoy_config
 from epp.cli.envoy_drain import envoy_drain
 from epp.cli.explain import explain, replay
 from epp.cli.flags import ALL, PORT, PickerGroup
+from epp.cli.given import given_flags, misplaced
 from epp.cli.laboratory import sim
+from epp.cli.types import Finite
 
 
 @click.group(
@@ -25,16 +30,20 @@ from epp.cli.laboratory import sim
 def cli(context: click.Context, /, **flags: Any) -> None:
     """The picker itself, as Envoy, GKE, Istio and others ask it over ext-proc."""
     if context.invoked_subcommand is not None:
+        looks_at_flags = context.invoked_subcommand == check_config.name
+        if not looks_at_flags and (problem := misplaced(context, context.invoked_subcommand)):
+            raise click.UsageError(problem)
         return
-    from epp.cli.given import given_flags
     from epp.cli.serve import serve
 
     serve(flags, given_flags(context))
 
 
 @cli.command()
-@click.option("--backends", default="", help="Model servers, as http://host:port,http://host:port.")
-@click.option("--port", type=PORT, default=8080, show_default=True, help="Of the gateway.")
+@click.option("--backends", help="Model servers, as http://host:port,http://host:port.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Of the gateway."
+)
 @click.option("--config-file", default="", help="EndpointPickerConfig; discovery is added.")
 @click.option(
     "--mode",
@@ -63,7 +72,13 @@ def local(**flags: Any) -> None:
 @click.option("--model", "models", multiple=True, default=("sim",), show_default=True)
 @click.option("--adapter", "adapters", multiple=True, help="LoRA adapter.")
 @click.option("--profile", default="8b-h100", show_default=True, help="Model and hardware.")
-@click.option("--speed", type=float, default=1.0, show_default=True, help="Engine time factor.")
+@click.option(
+    "--speed",
+    type=Finite(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Engine time factor.",
+)
 @click.option(
     "--max-num-seqs", type=int, default=256, show_default=True, help="Requests run at a time."
 )
@@ -90,7 +105,6 @@ def check_config(context: click.Context, /, file: str | None) -> None:
     be --config-file, in place of FILE.
     """
     from epp.cli.check_config import check
-    from epp.cli.given import given_flags
 
     assert context.parent is not None
     check(file or "", context.parent.params, given_flags(context.parent))
@@ -105,4 +119,12 @@ cli.add_command(sim)
 
 
 def main() -> None:
-    cli(prog_name="epp")
+    try:
+        cli(prog_name="epp")
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        # What standard output still holds would fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        click.echo(f"epp: {error.strerror}", err=True)
+        sys.exit(1)

@@ -14,6 +14,7 @@ import uvloop
 from epp.app.lifecycle import run
 from epp.app.wiring import NoDiscovery, assemble
 from epp.cli.document import read_document
+from epp.cli.errors import leaves
 from epp.cli.given import flag_differences
 from epp.cli.settings import log_threshold, serve_settings, warnings
 from epp.datalayer.discovery.document import EndpointsFileError
@@ -52,11 +53,3 @@ def serve(flags: Mapping[str, Any], given: Mapping[str, object]) -> None:
             click.echo(f"epp: {error}", err=True)
         sys.exit(1)
     writer.close()
-
-
-def leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    """The errors of a group and of the groups in it."""
-    found: list[BaseException] = []
-    for error in group.exceptions:
-        found += leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found

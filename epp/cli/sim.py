@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 import orjson
 
+from epp.cli.outputs import writing
 from epp.config.build import read_configuration
 from epp.config.errors import ConfigError
 from epp.simulation.fleet.faults import Fault, parse_fault
@@ -18,7 +20,7 @@ from epp.simulation.fleet.transfers import LinkSettings
 from epp.simulation.laboratory.candidates import candidates
 from epp.simulation.laboratory.capacity import UnknownCapacity, capacity
 from epp.simulation.laboratory.cell import Cell
-from epp.simulation.laboratory.comparison import Comparison, compare
+from epp.simulation.laboratory.comparison import compare
 from epp.simulation.laboratory.study import ORACLE
 from epp.simulation.policies.catalogue import POLICIES, policy
 from epp.simulation.workloads.catalogue import CATALOGUE
@@ -49,6 +51,9 @@ def run_sim(
         from rich.progress import Progress
     except ImportError:
         raise click.ClickException(NEEDS) from None
+    if plot and find_spec("matplotlib") is None:
+        raise click.ClickException("plots need matplotlib: pip install 'epp[lab]'")
+    from epp.simulation.laboratory.plots import plot as draw
     from epp.simulation.laboratory.report import document, table
 
     cell = _cell(**conditions)
@@ -61,9 +66,12 @@ def run_sim(
     title = f"{title_of(cell)}, {seeds} seed{'' if seeds == 1 else 's'}"
     print_wide(table(result, title), Console())
     if json:
-        Path(json).write_bytes(orjson.dumps(document(result, arms), option=orjson.OPT_INDENT_2))
+        content = orjson.dumps(document(result, arms), option=orjson.OPT_INDENT_2)
+        with writing("--json", json):
+            Path(json).write_bytes(content)
     if plot:
-        _plot(result, title, plot)
+        with writing("--plot", plot):
+            draw(result, title, Path(plot))
 
 
 def _arm(cell: Cell, name: str, servers: Fleet) -> Cell:
@@ -123,17 +131,6 @@ def _cell(
     )
 
 
-def _plot(result: Comparison, title: str, path: str) -> None:
-    try:
-        from epp.simulation.laboratory.plots import plot
-
-        plot(result, title, Path(path))
-    except ImportError:
-        raise click.ClickException("plots need matplotlib: pip install 'epp[lab]'") from None
-    except ValueError as error:  # a suffix that is no format
-        raise click.UsageError(f"--plot {path}: {error}") from None
-
-
 def cell_of(
     workload: str, fleet: str, rate: float | None, load: float, clients: int | None
 ) -> Cell:
@@ -191,6 +188,8 @@ def _faults(texts: tuple[str, ...], fleet: str) -> tuple[Fault, ...]:
         raise click.UsageError(f"--fault: {error}") from None
     servers = len(parsed_fleet(fleet).profiles)
     for text, fault in zip(texts, faults, strict=True):
+        if not math.isfinite(fault.at_seconds) or not math.isfinite(fault.value):
+            raise click.UsageError(f"--fault {text}: a number that is not finite")
         if fault.server >= servers:
             raise click.UsageError(f"--fault {text}: the fleet has servers 0 to {servers - 1}")
     return faults
@@ -207,9 +206,11 @@ def policy_text(name: str, fleet: Fleet) -> str:
     if not path.is_file():
         known = ", ".join(dict.fromkeys((*named, *POLICIES, ORACLE)))
         raise click.UsageError(f"{name!r} is no file and no policy; there are {known}")
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
         read_configuration(text)
-    except ConfigError as error:
+    except OSError as error:
+        raise click.UsageError(f"{name}: {error.strerror or error}") from None
+    except (UnicodeDecodeError, ConfigError) as error:
         raise click.UsageError(f"{name}: {error}") from None
     return text

@@ -9,6 +9,7 @@ import sys
 import click
 import uvloop
 
+from epp.cli.errors import leaves
 from epp.simulation.server import serve
 from epp.simulation.settings import ServerSettings
 
@@ -24,6 +25,9 @@ def run_simulation(
     prompt_tokens_details: bool,
 ) -> None:
     """Without ports, one server on 8000."""
+    for port in ports:
+        if port and ports.count(port) > 1:
+            raise click.UsageError(f"--port: {port} is given twice")
     try:
         settings = [
             ServerSettings(
@@ -44,8 +48,9 @@ def run_simulation(
         raise click.UsageError(str(error)) from None
     try:
         uvloop.run(_until_signalled(settings))
-    except OSError as error:
-        click.echo(f"epp simulate: {error}", err=True)
+    except* OSError as group:
+        for problem in leaves(group):
+            click.echo(f"epp simulate: {getattr(problem, 'strerror', None) or problem}", err=True)
         sys.exit(1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from epp.envoyconfig.clusters import PICKER_CLUSTER, POOL_CLUSTER
 from epp.envoyconfig.filters import http_filters
 from epp.envoyconfig.protojson import Json, address, duration, typed
+from epp.envoyconfig.refusals import local_replies
 from epp.envoyconfig.settings import Balancing, EnvoySettings, Mode
 
 LISTENER = "gateway"
@@ -21,19 +22,28 @@ def listener(settings: EnvoySettings) -> Json:
 
 
 def _connection_manager(settings: EnvoySettings) -> Json:
+    light = settings.mode is Mode.LIGHT
+    # In full mode the picker itself says it, and Envoy would put its own words in their place.
+    refusals = {"local_reply_config": local_replies(settings.max_body_bytes)} if light else {}
     return typed(
         "envoy.filters.network.http_connection_manager",
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix=LISTENER,
         # In full mode nothing else ends a request that the picker never answers.
         stream_idle_timeout=duration(settings.stream_idle_timeout_seconds),
-        http_protocol_options={"enable_trailers": True},
+        http_protocol_options={
+            "enable_trailers": True,
+            # Load testers and old clients speak it; Envoy closes the connection without a word.
+            "accept_http_10": True,
+            "default_host_for_http_10": "localhost",
+        },
         server_header_transformation="PASS_THROUGH",
-        access_log=[_access_log(settings)] if settings.mode is Mode.LIGHT else [],
+        access_log=[_access_log(settings)] if light else [],
         route_config={
             "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [_route(settings)]}]
         },
         http_filters=http_filters(settings),
+        **refusals,
     )
 
 

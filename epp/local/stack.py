@@ -8,17 +8,19 @@ import signal
 import socket
 import sys
 import sysconfig
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
 
-from epp.config.build import DEFAULT_DOCUMENT
+from epp.config.build import read_configuration
 from epp.envoyconfig.bootstrap import bootstrap
 from epp.envoyconfig.settings import EnvoySettings, Mode
+from epp.local.document import with_endpoints
 from epp.local.processes import Child, ChildFailed, start
 
 START_SECONDS = 30.0
@@ -36,7 +38,8 @@ class StackSettings:
     backends: tuple[str, ...] = ()  # URLs of model servers; none: simulated ones
     simulated: int = 4
     simulate_flags: tuple[str, ...] = ()  # more of `epp simulate`, for all simulated ones
-    config_text: str = ""  # EndpointPickerConfig without discovery; empty: the default
+    # EndpointPickerConfig as plain data; the discovery of these servers is added to it.
+    document: Mapping[str, Any] = field(default_factory=lambda: read_configuration().document)
 
 
 @dataclass(slots=True)
@@ -181,26 +184,14 @@ def _resolve(url: str) -> str:
 
 
 def _write_config(settings: StackSettings, servers: Sequence[str], folder: Path) -> Path:
-    """The given document, or the default, with the discovery of these servers added."""
+    """The given document with the discovery of these servers, in place of its own."""
     endpoints = []
     for index, server in enumerate(servers):
         host, _, port = server.rpartition(":")
         endpoints.append({"name": f"server-{index}", "address": host.strip("[]"), "port": port})
     endpoints_file = folder / "endpoints.yaml"
     endpoints_file.write_text(yaml.safe_dump({"endpoints": endpoints}), encoding="utf-8")
-    document = yaml.safe_load(settings.config_text or DEFAULT_DOCUMENT)
-    name = "local-endpoints"
-    discovery = {
-        "type": "file-discovery",
-        "name": name,
-        "parameters": {"path": str(endpoints_file)},
-    }
-    # A section may be there with nothing below.
-    document["plugins"] = [*(document.get("plugins") or ()), discovery]
-    document["dataLayer"] = {
-        **(document.get("dataLayer") or {}),
-        "discovery": {"pluginRef": name},
-    }
+    document = with_endpoints(settings.document, str(endpoints_file))
     config = folder / "config.yaml"
     config.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     return config

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -34,7 +36,7 @@ class SimulatedServer:
         return f"http://{authority(self.settings.host, self.port)}"
 
     async def start(self) -> None:
-        """Raises OSError if the port is taken."""
+        """Raises OSError, with the address in words, if it cannot be listened on."""
         runner = web.AppRunner(
             ModelApi(self.settings).application(),
             access_log=None,
@@ -44,6 +46,10 @@ class SimulatedServer:
         try:
             await runner.setup()
             await web.TCPSite(runner, self.settings.host, self.settings.port).start()
+        except OSError as error:
+            await runner.cleanup()
+            where = authority(self.settings.host, self.settings.port)
+            raise OSError(error.errno, f"cannot listen on {where}: {_reason(error)}") from None
         except BaseException:
             await runner.cleanup()
             raise
@@ -68,6 +74,13 @@ class SimulatedServer:
         traceback: TracebackType | None,
     ) -> None:
         await self.stop()
+
+
+def _reason(error: OSError) -> str:
+    """Without the address, which asyncio says in some errors and in others not."""
+    if isinstance(error, socket.gaierror) or not error.errno:
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
 
 
 async def serve(settings: Sequence[ServerSettings], ready: Callable[[], None]) -> None:

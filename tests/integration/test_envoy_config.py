@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import grpc
 import pytest
@@ -154,6 +155,24 @@ async def test_a_body_above_the_limit_is_refused_by_envoy(without_picker):
         body = b"x" * 1_000_000
         async with ClientSession() as client, client.post(envoy.url, data=body) as answer:
             assert answer.status == 413, await answer.text()
+            assert answer.headers["x-llm-d-request-dropped-reason"] == "body-too-large"
+            assert answer.content_type == "application/json"
+            error = (await answer.json())["error"]
+        assert error["code"] == "body-too-large"
+        assert error["message"].endswith("the request body is larger than 100000 bytes")
+
+
+@pytest.mark.parametrize("host", ["", "Host: models.example\r\n"], ids=["no host", "host"])
+async def test_a_client_of_http_1_0_is_served(without_picker, host):
+    with RunningEnvoy(bootstrap(without_picker)) as envoy:
+        where = urlsplit(envoy.url)
+        reader, writer = await asyncio.open_connection(where.hostname, where.port)
+        writer.write(f"GET /v1/models HTTP/1.0\r\n{host}\r\n".encode())
+        async with asyncio.timeout(10):
+            answer = await reader.read()
+        writer.close()
+    assert b" 200 OK\r\n" in answer
+    assert b'"object": "chat.completion"' in answer
 
 
 class ScriptedPicker(ExternalProcessorServicer):

@@ -13,6 +13,7 @@ from typing import Final
 
 import aiohttp
 
+from epp.config.build import read_configuration
 from epp.envoyconfig.settings import Mode
 from epp.local.live import processors
 from epp.local.live.client import Client
@@ -150,7 +151,7 @@ def _stack(cell: Cell, settings: RunSettings, port: int) -> StackSettings:
             *("--profile", fleet.profiles[0], "--model", BASE_MODEL),
             *("--max-num-seqs", str(fleet.max_num_seqs), "--enable-prompt-tokens-details"),
         ),
-        config_text=cell.policy,
+        document=read_configuration(cell.policy or None).document,
     )
 
 

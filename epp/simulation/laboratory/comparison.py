@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field, replace
 
 from epp.simulation.fleet.outcome import Outcome
 from epp.simulation.laboratory.cell import Cell, simulate
 from epp.simulation.laboratory.statistics import Estimate, estimate, paired
+from epp.simulation.laboratory.workers import worker_processes
 
 
 @dataclass(slots=True)
@@ -49,8 +50,8 @@ def compare(
             found[arm, place] = simulate(cell)
             on_progress()
     else:
-        with ProcessPoolExecutor(workers) as pool:
-            running = {pool.submit(simulate, cell): (arm, place) for arm, place, cell in cells}
+        with worker_processes(workers) as submit:
+            running = {submit(simulate, cell): (arm, place) for arm, place, cell in cells}
             for done in as_completed(running):
                 found[running[done]] = done.result()
                 on_progress()

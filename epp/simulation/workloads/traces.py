@@ -18,6 +18,7 @@ from epp.simulation.workloads.turns import Texts, Turn
 Format = Literal["mooncake", "azure", "burstgpt"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 MOONCAKE_BLOCK_TOKENS: Final = 512
+MOST_TOKENS: Final = 10_000_000  # the longest contexts that models claim
 
 
 class TraceError(Exception):
@@ -135,7 +136,7 @@ def _read(trace: TraceFile, line: int, known: Format, row: Any) -> _Row:
                 return _row(at, row["Request tokens"], row["Response tokens"])
     except KeyError as error:
         raise TraceError(f"{trace.path}:{line}: has no {error} ({known})") from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise TraceError(f"{trace.path}:{line}: {error} ({known})") from None
 
 
@@ -154,6 +155,8 @@ def _mooncake(found: Mapping[str, Any]) -> _Row:
 
 def _row(at: float, prompt_tokens: Any, output_tokens: Any, blocks: tuple[int, ...] = ()) -> _Row:
     row = _Row(at, int(prompt_tokens), int(output_tokens), blocks)
+    if max(row.prompt_tokens, row.output_tokens) > MOST_TOKENS:
+        raise ValueError(f"a prompt or an answer of more than {MOST_TOKENS} tokens")
     if not math.isfinite(row.at) or row.prompt_tokens < 0 or row.output_tokens < 0:
         raise ValueError("a time that is no number, or tokens below 0")
     return row

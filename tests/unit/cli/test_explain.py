@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import orjson
 import pytest
@@ -69,6 +71,8 @@ def test_what_is_no_record_is_said(record: Path, content: bytes, problem: str) -
         (["--body", "-", "-H", "nothing"], 2, "'nothing' is not name: value"),
         (["--body", "/nowhere"], 1, "/nowhere: No such file"),
         (["id", "--url", "http://127.0.0.1:{port}"], 1, "Connection refused"),
+        (["id", "--url", "http://[::1"], 2, "--url: 'http://[::1': Invalid IPv6 URL"),
+        (["id", "--url", "http://a b"], 1, "URL can't contain control characters"),
         (["id", "--url", "file:///etc"], 2, "'file:///etc' does not begin with http"),
     ],
 )
@@ -77,3 +81,19 @@ def test_what_cannot_be_asked_is_said(words: list[str], status: int, problem: st
     ended, output = run("explain", *(word.format(port=port) for word in words))
     assert ended == status
     assert problem in output
+
+
+def test_an_answer_of_something_else_is_said() -> None:
+    server = HTTPServer(("127.0.0.1", 0), SomethingElse)
+    Thread(target=server.handle_request).start()
+    status, output = run("explain", "id", "--url", f"http://127.0.0.1:{server.server_port}")
+    server.server_close()
+    assert status == 1
+    assert "the answer is no explanation; is this a picker's metrics port?" in output
+
+
+class SomethingElse(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>")

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -115,6 +118,7 @@ def test_check_config_refuses_flags_that_do_not_fit(tmp_path: Path) -> None:
         (["--grpc-max-recv-msg-size", "-1Mi"], "is below zero"),
         (["--secure-serving=perhaps"], "--secure-serving"),
         (["--metrics-families", "all"], "--metrics-families"),
+        (["--replay-sampling", "nan"], "'nan' is not a finite number"),
         (["--no-such-flag"], "--no-such-flag"),
     ],
 )
@@ -174,6 +178,65 @@ def test_a_certificate_folder_without_a_certificate_is_fatal(tmp_path: Path) -> 
     assert "tls.crt" in result.output
 
 
+def test_a_picker_without_arguments_says_what_it_needs() -> None:
+    nothing, harmless = run(), run("--host", "127.0.0.1")
+    assert nothing.exit_code == harmless.exit_code == 1
+    assert "either --pool-name or --endpoint-selector must be set" in nothing.output
+    assert nothing.output == harmless.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--config-file", "x.yaml", "local"], "--config-file stands after `local`"),
+        (["--grpc-port=1", "bbr"], "--grpc-port stands after `bbr`"),
+        (["-v", "4", "bbr"], "-v stands after `bbr`"),
+        (["--host=h", "simulate"], "--host stands after `simulate`"),
+        (["--grpc-port", "1", "sim"], "--grpc-port is a flag of `epp`, `sim` does not"),
+        (["--tracing", "sim", "gates"], "--tracing is a flag of `epp`, `sim` does not take"),
+        (["--config-file", "x.yaml", "explain"], "--config-file is a flag of `epp`, `exp"),
+    ],
+)
+def test_a_flag_before_a_subcommand_that_never_sees_it_is_an_error(
+    arguments: Sequence[str], problem: str
+) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert problem in result.output
+
+
+WRONG_DOCUMENTS = [
+    (b"\xff\xfe", "'utf-8' codec can't decode byte 0xff"),
+    (b"", "document: is not a mapping"),
+    (b"a: [", "line 2, column 1: "),
+    (b"- a", "document: is not a mapping"),
+    (HEAD.encode() + b"plugins: {}", "plugins: "),
+    (HEAD.encode() + b"dataLayer: 7", "dataLayer: "),
+    (HEAD.encode() + b"kind: EndpointPickerConfig", "line 3, column 1: duplicate key 'kind'"),
+    (HEAD.encode() + b"plugin: []", "plugin: unknown field"),
+]
+
+
+@pytest.mark.parametrize("command", [["check-config"], ["local", "--config-file"]])
+@pytest.mark.parametrize(("content", "problem"), WRONG_DOCUMENTS)
+def test_a_wrong_document_is_told_with_the_name_of_its_file(
+    tmp_path: Path, command: Sequence[str], content: bytes, problem: str
+) -> None:
+    file = tmp_path / "epp.yaml"
+    file.write_bytes(content)
+    result = run(*command, str(file))
+    assert result.exit_code == 1
+    assert f"epp: {file}: {problem}" in result.output
+    assert len(result.output.splitlines()) == 1
+
+
+def test_a_document_that_cannot_be_read_is_told_before_anything_starts(tmp_path: Path) -> None:
+    missing, folder = run("local", "--config-file", "nowhere"), run("--config-file", str(tmp_path))
+    assert (missing.exit_code, folder.exit_code) == (1, 1)
+    assert missing.output == "epp: nowhere: No such file or directory\n"
+    assert folder.output == f"epp: {tmp_path}: Is a directory\n"
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["local", "--help"], ["simulate", "--help"]])
 def test_help(arguments: Sequence[str]) -> None:
     result = run(*arguments)
@@ -185,7 +248,8 @@ def test_help(arguments: Sequence[str]) -> None:
     ("option", "text"),
     [
         ("--max-num-seqs=0", "max_num_seqs must be at least 1"),
-        ("--speed=0", "speed must be above 0"),
+        ("--speed=0", "--speed"),
+        ("--speed=nan", "'nan' is not a finite number"),
         ("--profile=none", "profile 'none' is unknown"),
     ],
 )
@@ -193,3 +257,52 @@ def test_a_simulation_that_cannot_be_is_refused(option: str, text: str) -> None:
     result = run("simulate", option)
     assert result.exit_code == 2
     assert text in result.output
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (["--port", "0"], "0 is not in the range 1<=x<=65535"),
+        (["--backends", " , "], "--backends: ' , ' names no model server"),
+        (["--backends", ""], "--backends: '' names no model server"),
+    ],
+)
+def test_a_stack_that_cannot_be_is_refused(flags: Sequence[str], problem: str) -> None:
+    result = run("local", *flags)
+    assert result.exit_code == 2
+    assert problem in result.output
+
+
+def test_simulated_servers_that_cannot_listen_name_the_address() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = run("simulate", "--port", str(port))
+    assert result.exit_code == 1
+    assert result.output == (
+        f"epp simulate: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    )
+    unknown = run("simulate", "--host", "no-such-host.invalid", "--port", "1")
+    assert unknown.exit_code == 1
+    assert "epp simulate: cannot listen on no-such-host.invalid:1: " in unknown.output
+
+
+def test_a_port_of_two_simulated_servers_is_refused() -> None:
+    result = run("simulate", "--port", "8001", "--port", "8002", "--port", "8001")
+    assert result.exit_code == 2
+    assert "--port: 8001 is given twice" in result.output
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["envoy-config", "--model-servers=[::1]:1"]])
+def test_a_full_device_is_one_line(arguments: Sequence[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "epp", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == "epp: No space left on device\n"

@@ -54,6 +54,19 @@ def test_a_trace(tmp_path: Path) -> None:
         (("--rate", "1", "--fault", "slow:8@1"), "--fault slow:8@1: the fleet has servers 0 to 7"),
         (("--trace", "nowhere.csv"), "--trace: nowhere.csv: "),
         (("--rate", "1", "--config", "nowhere.yaml"), "'nowhere.yaml' is no file and no policy"),
+        (("--rate", "1", "--fault", "slow:0@5=nan"), "--fault slow:0@5=nan: a number that is not"),
+        (("--rate", "1", "--fault", "slow:0@inf"), "--fault slow:0@inf: a number that is not"),
+        (("--trace", "t", "--clients", "3"), "--trace and --clients exclude each other"),
+        (("--trace", "t", "--rate", "3"), "--trace and --rate exclude each other"),
+        (("--trace", "t", "--load", "85"), "--trace and --load exclude each other"),
+        (("--trace", "t", "--workload", "chat"), "--trace and --workload exclude each other"),
+        (("--format", "azure"), "--format is only for --trace"),
+        (("--speedup", "2"), "--speedup is only for --trace"),
+        (("--rate", "2", "advise"), "--rate stands after `advise`"),
+        (("--cold", "gates"), "--cold is a flag of `epp sim`, `gates` does not take it"),
+        (("--json", "nowhere/out.json"), "'nowhere/out.json': there is no folder 'nowhere'"),
+        (("--plot", "picture"), "'picture' does not end in one of .png, .svg, .pdf"),
+        (("advise", "--json", "/"), "'--json': '/' is a folder"),
     ],
 )
 def test_what_makes_no_sense_is_told_before_anything_runs(
@@ -62,6 +75,34 @@ def test_what_makes_no_sense_is_told_before_anything_runs(
     result = sim(*arguments)
     assert result.exit_code == 2
     assert problem in result.output
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+@pytest.mark.parametrize(
+    "flag",
+    [
+        *("--rate", "--load", "--speedup", "--seconds", "--ttft-seconds", "--tpot-seconds"),
+        *("--scrape-seconds", "--kv-transfer-gb-per-second"),
+    ],
+)
+def test_what_is_no_number_is_in_no_range(flag: str, value: str) -> None:
+    result = sim(flag, value)
+    assert result.exit_code == 2
+    assert f"'{flag}': " in result.output
+
+
+def test_a_file_that_cannot_be_written_at_the_end_is_named() -> None:
+    result = sim(*SHORT, "--rate", "5", "--jobs", "1", "--json", "/dev/full")
+    assert result.exit_code == 1
+    assert "Error: --json: /dev/full: No space left on device" in result.output
+
+
+def test_a_document_that_is_no_text_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "epp.yaml"
+    file.write_bytes(b"\xff\xfe")
+    result = sim("--rate", "1", "--compare", str(file))
+    assert result.exit_code == 2
+    assert "epp.yaml: 'utf-8' codec can't decode" in result.output
 
 
 def test_a_document_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -94,6 +94,8 @@ def test_a_trace_can_be_faster_and_cut(tmp_path: Path) -> None:
         ('{"timestamp": 0, "input_length": 5}\n', ":1: has no 'output_length'"),
         (mooncake((0, 10, 1, [1, 2])), ":1: 2 hash_ids for 10 tokens"),
         (mooncake((0, -10, 1, [])), ":1: .*tokens below 0"),
+        (mooncake((0, 10**12, 1, [])), ":1: a prompt or an answer of more than 10000000 tokens"),
+        (mooncake((0, 1, 10**8, [])), ":1: a prompt or an answer of more than 10000000 tokens"),
         (AZURE + "yesterday,1,1\n", ":4: Invalid isoformat string: 'yesterday'"),
         (AZURE + "2023-11-16 18:17:05,many,1\n", ":4: .*'many'"),
         (AZURE + "2023-11-16 18:17:05\n", ":4: "),
