@@ -52,7 +52,7 @@ class RequestFacts:
     peer: Endpoint | None = None  # what the first stage of this attempt picked, for later ones
     stage_picks: tuple[tuple[str, Endpoint], ...] = ()  # profile and pick, of all but decode
     full_profile: str = ""  # of several, the one that had no room at the last attempt
-    full: Sequence[Endpoint] = field(default=(), init=False)  # where it fits, of an attempt in vain
+    full: Sequence[Endpoint] = ()  # where it fits, of an attempt in vain
     # At this attempt, where a scorer reads costs:
     estimate: PoolEstimate | None = None  # None: too little is known
     adapter: str = ""  # the target model, if it is a LoRA adapter

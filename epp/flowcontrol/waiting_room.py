@@ -23,7 +23,7 @@ class Band:
 
     settings: BandSettings
     round: Round = field(default_factory=Round)
-    requests: dict[RequestFacts, None] = field(default_factory=dict)  # in order of arrival
+    requests: dict[RequestFacts, Ticket] = field(default_factory=dict)  # in order of arrival
     bytes: int = 0
 
 
@@ -95,7 +95,7 @@ class WaitingRoom:
             due=_due(facts, band.settings),
         )
         self._classes.add(ticket, full)
-        band.requests[facts] = None
+        band.requests[facts] = ticket
         band.bytes += facts.size_bytes
         self.bytes += facts.size_bytes
         self._tickets[facts] = ticket

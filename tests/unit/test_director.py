@@ -480,7 +480,9 @@ def test_two_pickers_of_one_configuration_remember_on_their_own() -> None:
 def test_who_is_turned_away_at_the_door_is_told_why_and_holds_nothing() -> None:
     picker = a_picker("plugins: [{type: probabilistic-admitter}]\n" + SHEDDABLE)
     for endpoint in picker.store.endpoints:
-        endpoint.load.waiting = 5
+        picker.ledger.read(
+            endpoint, EndpointMetrics(waiting=5, waiting_read_at=0.0, running_read_at=0.0), 0
+        )
     begun = picker.director.begin(arrival(chat(), x_llm_d_inference_objective="batch"), 0.0)
     assert begun.refused is not None
     assert begun.refused.reason is Reason.SATURATED
