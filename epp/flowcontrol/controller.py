@@ -231,10 +231,8 @@ class FlowController:
         elif not self._only_looked:
             room.begin_search(0)  # room that came since is seen
         self._more_since, self._only_looked = now, True
-        search = room.search(LOOKS_AT_ONCE)
-        while (
-            found := search.next(lambda endpoints: attempt.has_room(endpoints, now))
-        ) is not None:
+        search = room.search(LOOKS_AT_ONCE, pool, lambda some: attempt.has_room(some, now))
+        while (found := search.next()) is not None:
             search.looks -= cost
             self._only_looked = False
             facts = found.head().facts

@@ -14,6 +14,7 @@ from epp.core.endpoint import Endpoint
 from epp.flowcontrol.waiting_line import Line, Precedence, Ticket, precedence
 
 LOOK: Final = 4  # looks at endpoints that it costs to ask whether there is room on any
+FEW_GROUPS: Final = 16  # more are only looked at where one of their endpoints has room by itself
 _ENTRIES: Final = count(1)
 
 
@@ -160,9 +161,18 @@ class FitClasses:
             self._take_out(oldest)
             self._put(oldest, None)
 
-    def search(self, looks: int) -> Search:
-        """Goes on with the search that was begun."""
-        return Search([self._untried, *self._groups.values()], self._search, looks)
+    def search(
+        self,
+        looks: int,
+        pool: Sequence[Endpoint],
+        has_room: Callable[[Sequence[Endpoint]], bool],
+    ) -> Search:
+        """Goes on with the search that was begun. `looks` at endpoints are what it may cost."""
+        groups = list(self._groups.values())
+        if len(groups) > FEW_GROUPS:
+            roomy = {endpoint for endpoint in pool if has_room((endpoint,))}
+            groups = [g for g in groups if not roomy.isdisjoint(g.endpoints or ())] if roomy else []
+        return Search([self._untried, *groups], self._search, looks, has_room)
 
     def failed(self, fit_class: FitClass, full: Sequence[Endpoint]) -> None:
         """Its head was tried, and found no room on any of these, where it fits."""
@@ -192,9 +202,16 @@ class FitClasses:
 class Search:
     """Those who may find room, in order: the heads of the classes that are not known to fail."""
 
-    def __init__(self, groups: Iterable[Group], number: int, looks: int) -> None:
-        self.looks = looks  # at endpoints, that it may cost; it ends where there are none left
+    def __init__(
+        self,
+        groups: Iterable[Group],
+        number: int,
+        looks: int,
+        has_room: Callable[[Sequence[Endpoint]], bool],
+    ) -> None:
+        self.looks = looks  # it ends where there are none left
         self._number = number
+        self._has_room = has_room
         self._current: Group | None = None
         self._heads: list[tuple[Precedence, int, Group]] = []
         self._entries = count()
@@ -205,7 +222,7 @@ class Search:
         """Whether there may be more to find."""
         return bool(self._heads) or self._current is not None
 
-    def next(self, has_room: Callable[[Sequence[Endpoint]], bool]) -> FitClass | None:
+    def next(self) -> FitClass | None:
         """Its head is served or has failed when this is called again."""
         if self._current is not None:
             self._enter(self._current)
@@ -218,7 +235,7 @@ class Search:
                 continue
             if group.endpoints is not None:
                 self.looks -= LOOK + len(group.endpoints)
-                if not has_room(group.endpoints):
+                if not self._has_room(group.endpoints):
                     group.closed_at = self._number
                     continue
             self._current = group

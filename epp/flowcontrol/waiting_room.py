@@ -134,9 +134,14 @@ class WaitingRoom:
         """Whoever was not placed may be now; see the classes."""
         self._classes.begin_search(anyway)
 
-    def search(self, looks: int) -> Search:
+    def search(
+        self,
+        looks: int,
+        pool: Sequence[Endpoint],
+        has_room: Callable[[Sequence[Endpoint]], bool],
+    ) -> Search:
         """The rest of the search that was begun."""
-        return self._classes.search(looks)
+        return self._classes.search(looks, pool, has_room)
 
     def failed(self, fit_class: FitClass, full: Sequence[Endpoint]) -> None:
         """Its head was tried, and found no room on any of these, where it fits."""

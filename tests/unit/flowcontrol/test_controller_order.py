@@ -15,7 +15,7 @@ from epp.core.request import RequestFacts, allows
 from epp.flowcontrol.controller import FlowController
 from epp.flowcontrol.settings import BandSettings, Fairness, FlowControlSettings, Ordering
 
-ENDPOINTS = tuple(Endpoint(f"pod-{n}", f"10.0.0.{n}", 80) for n in range(3))
+ENDPOINTS = tuple(Endpoint(f"pod-{n}", f"10.0.0.{n}", 80) for n in range(5))
 Pick = tuple[RequestFacts, Endpoint]
 
 
@@ -176,7 +176,7 @@ def test_the_order_is_that_of_sorting_all_who_wait_for_every_place(
         now = float(at)
         if kind in ("arrive", "many"):
             for n in range(1 if kind == "arrive" else 20):
-                one, other = (a_request(number + n * (number % 7), now) for _ in range(2))
+                one, other = (a_request(number + n * (number % 31), now) for _ in range(2))
                 twins[one] = other
                 same(naive.arrive(one), picker.arrive(other, now))
             continue
@@ -185,10 +185,10 @@ def test_the_order_is_that_of_sorting_all_who_wait_for_every_place(
                 del world.running[number % len(world.running)]
         elif kind == "room":
             for world in (wanted, real):
-                world.places[ENDPOINTS[number % 3]] = number % 4
+                world.places[ENDPOINTS[number % 5]] = number % 4
         elif kind == "pool":
             for world in (wanted, real):
-                mask = number % 8
+                mask = number % 32
                 world.reachable = tuple(e for n, e in enumerate(ENDPOINTS) if mask >> n & 1)
         elif kind == "leave" and naive.waiting:
             gone = naive.waiting[number % len(naive.waiting)]
@@ -201,7 +201,7 @@ def test_the_order_is_that_of_sorting_all_who_wait_for_every_place(
 
 def a_request(number: int, now: float) -> RequestFacts:
     """Of one of many classes, of which many fit the same endpoints."""
-    mask = number % 7 + 1
+    mask = number % 31 + 1
     return RequestFacts(
         "r",
         received_at=now,

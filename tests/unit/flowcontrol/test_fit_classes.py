@@ -32,12 +32,16 @@ def classes_of(*waiting: tuple[str, Sequence[Endpoint] | None]) -> FitClasses:
 def found(classes: FitClasses, *roomy: Endpoint, anyway: int = 0, looks: int = 10**6) -> list[str]:
     """In order, each failing where it failed before."""
     classes.begin_search(anyway)
-    return rest(classes, classes.search(looks), *roomy)
+    return rest(classes, the_search(classes, *roomy, looks=looks))
 
 
-def rest(classes: FitClasses, search: Search, *roomy: Endpoint) -> list[str]:
+def the_search(classes: FitClasses, *roomy: Endpoint, looks: int = 10**6) -> Search:
+    return classes.search(looks, (A, B), lambda some: not set(roomy).isdisjoint(some))
+
+
+def rest(classes: FitClasses, search: Search) -> list[str]:
     keys = []
-    while (one := search.next(lambda endpoints: not set(roomy).isdisjoint(endpoints))) is not None:
+    while (one := search.next()) is not None:
         keys.append(one.head().facts.request_id)
         classes.failed(one, {"a": [A], "b": [B]}.get(keys[-1][0], [A, B]))
     return keys
@@ -54,7 +58,7 @@ def test_only_who_fits_where_room_is_seen_comes_and_who_fails_does_not_come_agai
 def test_classes_that_fit_the_same_cost_one_look_however_many_they_are() -> None:
     classes = classes_of(*[(f"a{n}", [A]) for n in range(500)], ("b", [B]))
     classes.begin_search(0)
-    search = classes.search(1000)
+    search = the_search(classes, looks=1000)
     assert rest(classes, search) == []
     assert search.looks == 1000 - 2 * (LOOK + 1)
 
@@ -85,10 +89,30 @@ def test_a_search_without_looks_left_goes_on_where_it_stopped() -> None:
     classes = classes_of(*[(f"{n}", [an_endpoint()]) for n in range(10)], ("b", [B]))
     classes.begin_search(0)
     for _ in range(4):
-        search = classes.search(2 * (LOOK + 1))
-        assert rest(classes, search, B) == []
+        search = the_search(classes, B, looks=2 * (LOOK + 1))
+        assert rest(classes, search) == []
         assert search
-    assert rest(classes, classes.search(1000), B) == ["b"]
+    assert rest(classes, the_search(classes, B)) == ["b"]
+
+
+def test_of_many_groups_only_those_are_looked_at_where_an_endpoint_has_room() -> None:
+    pool = [an_endpoint() for _ in range(30)]
+    pairs = [(f"{n}", [pool[n], pool[n + 1]]) for n in range(29)]
+    classes = classes_of(*pairs)
+    classes.begin_search(0)
+    asked: list[Sequence[Endpoint]] = []
+
+    def has_room(some: Sequence[Endpoint]) -> bool:
+        asked.append(some)
+        return pool[9] in some
+
+    search = classes.search(1000, pool, has_room)
+    found = []
+    while (one := search.next()) is not None:
+        found.append(one.key)
+        classes.failed(one, [])
+    assert found == ["8", "9"]
+    assert len(asked) == 30 + 2
 
 
 @given(st.lists(st.tuples(st.sampled_from("+++-?!"), st.integers(0, 40)), max_size=300))

@@ -18,8 +18,8 @@ def a_request(priority: int = 0, size_bytes: int = 10) -> RequestFacts:
 def served_in(room: WaitingRoom, stuck: Container[Hashable] = ()) -> Iterator[RequestFacts]:
     """All who can be, one after the other: those of a stuck class fit only where no room is."""
     room.begin_search(0)
-    search = room.search(10**9)
-    while (found := search.next(lambda _: False)) is not None:
+    search = room.search(10**9, (), lambda _: False)
+    while (found := search.next()) is not None:
         facts = found.head().facts
         if found.key in stuck:
             room.failed(found, ())
