@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from epp.config.errors import ConfigError
 from epp.local.live.run import LiveRun, run_live
-from epp.local.processes import ChildFailed
 from epp.simulation.fleet.faults import Fault
 from epp.simulation.laboratory.cell import Cell, simulate
 from epp.simulation.policies.catalogue import policy
@@ -76,7 +76,7 @@ async def test_what_live_servers_cannot_do_is_said(
 
 async def test_a_document_that_is_wrong_starts_nothing(tmp_path: Path) -> None:
     wrong = replace(CELL, policy="kind: EndpointPickerConfig\n")
-    with pytest.raises(ChildFailed, match="apiVersion: is missing"):
+    with pytest.raises(ConfigError, match="apiVersion: is missing"):
         await run_live(wrong, tmp_path, asyncio.Lock())
 
 
