@@ -103,7 +103,7 @@ class Ledger:
             return
         own = max(own_at_start, load.requests)
         seen = max(0.0, float(metrics.running + metrics.waiting - own))
-        silent = metrics.running_read_at - before.running_read_at > SILENCE_SECONDS
+        silent = metrics.load_read_at - before.load_read_at > SILENCE_SECONDS
         load.foreign = seen if silent else load.foreign + SMOOTHING * (seen - load.foreign)
         if load.foreign < 0.05:
             load.foreign = 0.0

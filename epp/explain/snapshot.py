@@ -23,7 +23,7 @@ from epp.scheduling.memory import Memory
 SNAPSHOT_VERSION: Final = 1
 
 # Of the request: what is recorded in another form, says something of the prompt, or is not read.
-UNRECORDED: Final = ("headers", "prefix_blocks", "cached_tokens", "laps")
+UNRECORDED: Final = ("headers", "prefix_blocks", "cached_tokens", "full", "laps")
 
 
 class NotedHeaders(Mapping[str, str]):
