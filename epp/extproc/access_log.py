@@ -22,6 +22,7 @@ from epp.extproc.transport.interfaces import (
     Status,
     Stream,
 )
+from epp.payloads.usage import bounded_count
 
 log = logging.getLogger(__name__)
 
@@ -137,8 +138,13 @@ def _usage(common: pb.AccessLogCommon) -> tuple[int | None, int | None, int | No
     except DecodeError:
         log.warning("token usage in an access log entry cannot be read")
         return None, None, None
-    prompt = usage.prompt_tokens.value if usage.HasField("prompt_tokens") else None
-    completion = usage.completion_tokens.value if usage.HasField("completion_tokens") else None
+    prompt = _count(usage.prompt_tokens.value) if usage.HasField("prompt_tokens") else None
+    completed = usage.HasField("completion_tokens")
+    completion = _count(usage.completion_tokens.value) if completed else None
     details = usage.prompt_tokens_details
-    cached = details.cached_tokens.value if details.HasField("cached_tokens") else None
+    cached = _count(details.cached_tokens.value) if details.HasField("cached_tokens") else None
     return prompt, completion, cached
+
+
+def _count(tokens: int) -> int | None:
+    return tokens if bounded_count(tokens) >= 0 else None

@@ -12,6 +12,9 @@ from epp.payloads.toplevel import NotAnObject, value_end
 
 USAGE_KEY: Final = b'"usage"'
 MAX_CANDIDATES: Final = 8  # places of a cut document that are tried
+# No request has more. A count beyond is a defect of the server, -1 without its sign for one, and
+# would be learned from.
+MAX_TOKENS: Final = 10_000_000
 _REPORT: Final = re.compile(USAGE_KEY + rb"[ \t\r\n]*+:[ \t\r\n]*+(?=\{)")
 
 
@@ -93,7 +96,12 @@ def _count(value: object) -> int:
 def _number(value: object) -> int:
     """-1 for what is no count. Some servers send counts as text."""
     if isinstance(value, int):
-        return -1 if isinstance(value, bool) or value < 0 else value
+        return -1 if isinstance(value, bool) else bounded_count(value)
     if isinstance(value, str) and value.isdecimal() and len(value) < 16:
-        return int(value)
+        return bounded_count(int(value))
     return -1
+
+
+def bounded_count(tokens: int) -> int:
+    """-1 for what cannot be a count of tokens."""
+    return tokens if 0 <= tokens <= MAX_TOKENS else -1

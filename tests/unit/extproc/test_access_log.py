@@ -52,6 +52,16 @@ def test_an_entry_says_all_that_is_needed() -> None:
     assert (request.prompt_tokens, request.completion_tokens, request.cached_tokens) == (30, 8, 16)
 
 
+def test_counts_that_no_request_has_are_unknown() -> None:
+    entry, counts = an_entry(), ai.TokenUsage()
+    counts.prompt_tokens.value = 30
+    counts.completion_tokens.value = 2**32 - 1
+    packed = entry.common_properties.metadata.typed_filter_metadata["envoy.ai.token_usage"]
+    packed.value = counts.SerializeToString()
+    request = read_entry(entry)
+    assert (request.prompt_tokens, request.completion_tokens) == (30, None)
+
+
 def test_an_entry_of_a_request_that_was_never_ours() -> None:
     request = read_entry(an_entry(ours=False, usage=False))
     assert (request.picked, request.nonce, request.prompt_tokens) == ("", "", None)

@@ -54,6 +54,12 @@ from epp.payloads.usage import Usage, find_report
             id="nonsense",
         ),
         pytest.param(
+            [{"prompt_tokens": 2**40, "completion_tokens": 2**32 - 1, "total_tokens": 10**30}],
+            (0, 0, None),
+            0,
+            id="more-than-any-request-has",
+        ),
+        pytest.param(
             [{"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 10}],
             (5, 2, None),
             10,
