@@ -8,17 +8,20 @@ from epp.core.refusal import Reason
 from epp.envoyconfig.protojson import Json
 
 DROPPED_REASON = "x-llm-d-request-dropped-reason"
-TOO_LARGE = 413
+DETAILS = "request_payload_too_large"
 
 
 def local_replies(max_body_bytes: int) -> Json:
     """A body over the buffer. Of model servers' own answers and other errors nothing changes."""
+    # By Envoy itself: a refusal of any ext-proc server before or behind us is a local reply, too.
     is_too_large = {
-        "status_code_filter": {
-            "comparison": {
-                "op": "EQ",
-                "value": {"default_value": TOO_LARGE, "runtime_key": "epp.body_too_large"},
-            }
+        "extension_filter": {
+            "name": "envoy.access_loggers.extension_filters.cel",
+            "typed_config": {
+                "@type": "type.googleapis.com/"
+                "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+                "expression": f'response.code_details == "{DETAILS}"',
+            },
         }
     }
     reason = {"key": DROPPED_REASON, "value": Reason.BODY_TOO_LARGE.value}

@@ -82,6 +82,7 @@ class Switchboard:
         self._due: deque[tuple[RequestFacts, Outcome]] = deque()
         self._delivering = False
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
 
     def __len__(self) -> int:
         """Streams whose request waits."""
@@ -138,11 +139,12 @@ class Switchboard:
         if deadline is not None:
             deadline = min(deadline, self.now() + LOOK_AGAIN_SECONDS)
         if self._timer is not None:
-            if deadline is not None and self._timer.when() <= deadline:
+            if deadline is not None and self._timer_at <= deadline:
                 return  # it looks again when it fires
             self._timer.cancel()
             self._timer = None
         if deadline is not None:
+            self._timer_at = deadline  # what uvloop gives for a time that has come does not know it
             self._timer = asyncio.get_running_loop().call_at(deadline, self._on_timer)
 
     def _on_timer(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from itertools import count
 
 import pytest
+import uvloop
 
 from epp._pb import ext_proc_pb2 as pb
 from epp.core.decision import Endpoints, Lease
@@ -371,3 +372,20 @@ async def test_a_bug_in_the_books_keeps_nobody_waiting(broken: str) -> None:
     third.closed()
     assert desk.picker.ledger.leases_held == 0
     assert len(desk.board) == 0
+
+
+def test_the_loop_that_serves_takes_deadlines_that_have_come() -> None:
+    """The desk's clock stands, so for the loop every deadline is long past."""
+
+    async def serve() -> int:
+        desk = Desk()
+        streams = [desk.open() for _ in range(3)]
+        for session, _ in streams:
+            for message in full_request():
+                session.received(message)
+        waiting = len(desk.board)
+        for session, _ in streams:
+            session.closed()
+        return waiting
+
+    assert uvloop.run(serve()) == 2
