@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import count, cycle
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import count
 from random import Random
 from typing import Any, Final
 
@@ -20,21 +20,21 @@ from epp.configured import Outside
 from epp.core.decision import Answer, Outcome, Placed, Waiting
 from epp.core.refusal import Refused
 from epp.core.request import RequestFacts
-from epp.core.stages import ENCODERS_HEADER, PREFILLER_HEADER
 from epp.director import Arrival, Cause, Ending
 from epp.payloads.passthrough import API as PASSED_ON
 from epp.payloads.payload import Payload
 from epp.simulation.fleet.clients import Ask, Clients
 from epp.simulation.fleet.engine import FleetEngine
 from epp.simulation.fleet.faults import Fault, late_servers
+from epp.simulation.fleet.flights import Flight
 from epp.simulation.fleet.oracle import Nobody, Onlooker, Oracle
 from epp.simulation.fleet.prompts import payload_of
 from epp.simulation.fleet.records import Record, RunRecords, ServerUse
 from epp.simulation.fleet.requests import FleetRequest
 from epp.simulation.fleet.servers import Server
 from epp.simulation.fleet.settings import RunSettings
+from epp.simulation.fleet.sidecars import Sidecars
 from epp.simulation.fleet.transfers import Links
-from epp.simulation.profiles import PROFILES
 from epp.simulation.workloads.turns import Turn
 
 PATH: Final = "/v1/chat/completions"
@@ -42,32 +42,6 @@ LOOK_AGAIN_SECONDS: Final = 0.25  # as the switchboard does while somebody waits
 # Until the client of a request that got no answer goes on; without it one that is refused at once
 # would ask for ever at the same moment.
 ASK_AGAIN_SECONDS: Final = 1.0
-
-
-@dataclass(slots=True, eq=False)
-class Flight:
-    """One request from the asking to the end."""
-
-    turn: Turn
-    session: Iterator[Turn]
-    record: Record
-    facts: RequestFacts
-    request: FleetRequest  # that is answered
-    server: Server | None = None  # that answers
-    # Where another server computes the prompt: what it is asked.
-    prefill: FleetRequest | None = None
-    prefiller: Server | None = None
-    prefill_engine: FleetEngine | None = None  # that keeps the blocks of it
-    # Where others encode the images: who is asked what.
-    encodes: dict[FleetRequest, Server] = field(default_factory=dict)
-    encoded_at: float = 0.0  # when what they made of them is where the prompt is computed
-
-    def where(self, request: FleetRequest) -> Server | None:
-        if request is self.request:
-            return self.server
-        if request is self.prefill:
-            return self.prefiller
-        return self.encodes.get(request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +84,13 @@ class FleetRun:
             for n, profile in enumerate(settings.fleet.profiles)
         ]
         self.records.servers = [ServerUse(s.role) for s in self.servers]
-        self._links = Links(settings.fleet.links, len(self.servers))
         self._onlooker.begins(self.servers)
         late = late_servers(settings.faults)
         self._in_pool = [server for server in self.servers if server.number not in late]
         self._by_name = {server.name: server for server in self.servers}
-        self._by_authority = {
-            f"{server.spec.address}:{server.spec.port}": server for server in self.servers
-        }
+        by_authority = {f"{s.spec.address}:{s.spec.port}": s for s in self.servers}
+        links = Links(settings.fleet.links, len(self.servers))
+        self._sidecars = Sidecars(self, links, by_authority)
         self._events: list[tuple[float, int, Callable[[Any], None], Any]] = []
         self._order = count()
         self._ids = count(1)
@@ -130,9 +103,9 @@ class FleetRun:
         settings, events = self.settings, self._events
         self._apply_pool()
         for server in self.servers:
-            self._at(self._rng.random() * settings.scrape_seconds, self._scrape, server)
+            self.at(self._rng.random() * settings.scrape_seconds, self._scrape, server)
         for fault in settings.faults:
-            self._at(fault.at_seconds, self._strike, fault)
+            self.at(fault.at_seconds, self._strike, fault)
         self._expect(self._clients.next_start())
         asked_until = self.records.window[1]
         while events and events[0][0] <= asked_until + settings.drain_seconds:
@@ -148,7 +121,7 @@ class FleetRun:
     def _expect(self, ask: Ask | None) -> None:
         """The next session that begins by itself."""
         if ask is not None:
-            self._at(ask[0], self._begin_session, ask)
+            self.at(ask[0], self._begin_session, ask)
 
     def _begin_session(self, ask: Ask) -> None:
         self._ask(ask)
@@ -200,7 +173,7 @@ class FleetRun:
             flight.session, self.now if record.served else self.now + ASK_AGAIN_SECONDS
         )
         if following is not None:
-            self._at(following[0], self._ask, following)
+            self.at(following[0], self._ask, following)
 
     # The picker.
 
@@ -223,20 +196,11 @@ class FleetRun:
         self._onlooker.sent(server, flight.request)
         record.waited_seconds = placed.record.waited_seconds
         record.expected_cached_tokens = placed.record.cached_tokens
-        headers, asked = placed.decision.request_headers, flight.request
-        prefiller, encoders = headers.get(PREFILLER_HEADER), headers.get(ENCODERS_HEADER)
-        if prefiller is not None:
-            flight.prefiller = self._by_authority[prefiller]
-            flight.prefill = FleetRequest(asked.segments, 1, adapter=asked.adapter)
-            flight.prefill.keeps_blocks = True
         network = self.settings.network_seconds
-        if encoders is not None and asked.images:
-            self._deal_out(flight, [self._by_authority[name] for name in encoders.split(",")])
-            self._at(self.now + 2 * network, self._deliver_images, flight)
-        elif prefiller is not None:
-            self._at(self.now + 2 * network, self._deliver_prefill, flight)
+        if self._sidecars.share(flight, placed.decision.request_headers):
+            self.at(self.now + 2 * network, self._sidecars.begin, flight)
         else:
-            self._at(self.now + network, self._deliver, flight)
+            self.at(self.now + network, self.deliver, flight)
 
     def _told(self, outcomes: list[tuple[RequestFacts, Outcome]]) -> None:
         for facts, outcome in outcomes:
@@ -255,7 +219,7 @@ class FleetRun:
         deadline = max(self.now, min(deadline, self.now + LOOK_AGAIN_SECONDS))
         if deadline < self._timer_at:
             self._timer_at = deadline
-            self._at(deadline, self._on_timer, deadline)
+            self.at(deadline, self._on_timer, deadline)
 
     def _on_timer(self, at: float) -> None:
         if at == self._timer_at:  # else it was set to an earlier time since
@@ -264,67 +228,16 @@ class FleetRun:
 
     # The servers.
 
-    # What follows up to `_deliver` is the work of the sidecar of the server that answers.
-
-    def _deal_out(self, flight: Flight, encoders: Sequence[Server]) -> None:
-        """Each image once, to all that the picker named in turn."""
-        images = {image.key: image for _, image in flight.request.images}
-        for image, server in zip(images.values(), cycle(encoders), strict=False):
-            part = FleetRequest((image,), 1)
-            part.encode_only = True
-            flight.encodes[part] = server
-
-    def _deliver_images(self, flight: Flight) -> None:
-        for part in list(flight.encodes):
-            if not self._submit(flight, part):
-                return
-
-    def _encoded(self, of: tuple[Flight, FleetRequest]) -> None:
-        """The embeddings go to whoever computes the prompt, which begins when all are there."""
-        flight, part = of
-        if flight.record.lost:
-            return
-        prompt = flight.prefill or flight.request
-        to = flight.where(prompt)
-        server = flight.encodes.pop(part)
-        assert to is not None
-        size = part.prompt_tokens * PROFILES[server.profile].embedding_token_bytes
-        flight.encoded_at = max(
-            flight.encoded_at, self._links.send((server.number, to.number), size, self.now)
-        )
-        if not flight.encodes:
-            prompt.encoded = True
-            over = self._deliver if flight.prefill is None else self._deliver_prefill
-            self._at(flight.encoded_at, over, flight)
-
-    def _deliver_prefill(self, flight: Flight) -> None:
-        assert flight.prefill is not None
-        assert flight.prefiller is not None
-        flight.prefill_engine = flight.prefiller.engine
-        self._submit(flight, flight.prefill)
-
-    def _prefilled(self, flight: Flight) -> None:
-        """Keys and values follow, of what the server that answers has not cached."""
-        server, prefiller = flight.server, flight.prefiller
-        assert server is not None
-        assert prefiller is not None
-        request = flight.request
-        missing = request.prompt_tokens - server.engine.cached_tokens(request)
-        size = missing * PROFILES[prefiller.profile].kv_cache_token_bytes
-        request.received_tokens = request.prompt_tokens
-        arrived = self._links.send((prefiller.number, server.number), size, self.now)
-        self._at(arrived, self._deliver, flight)
-
-    def _deliver(self, flight: Flight) -> None:
+    def deliver(self, flight: Flight) -> None:
         assert flight.server is not None
         self._onlooker.arrived(flight.server, flight.request)
-        if self._submit(flight, flight.request):
+        if self.submit(flight, flight.request):
             seen = self.settings.sees_tokens
             director = self.picker.director
             if director.responding(flight.facts, "", 200, self.now, body_follows=seen):
                 self._something_changed()
 
-    def _submit(self, flight: Flight, request: FleetRequest) -> bool:
+    def submit(self, flight: Flight, request: FleetRequest) -> bool:
         server = flight.where(request)
         assert server is not None
         if not server.up:
@@ -339,25 +252,16 @@ class FleetRun:
         if server.engine.fetched:
             self._fetched(server.engine)
         if idle:
-            self._at(server.engine.ends_at, self._step, (server, server.engine))
+            self.at(server.engine.ends_at, self.step, (server, server.engine))
         return True
 
     def _fetched(self, engine: FleetEngine) -> None:
         """Whose keys and values have another place now, and need that of the prefiller no more."""
         for request in engine.fetched:
-            self._let_go(self._flights[request])
+            self._sidecars.let_go(self._flights[request])
         engine.fetched = []
 
-    def _let_go(self, flight: Flight) -> None:
-        prefiller, engine = flight.prefiller, flight.prefill_engine
-        if flight.prefill is None or prefiller is None or engine is not prefiller.engine:
-            return  # it crashed since, or never began
-        idle = engine.idle
-        engine.let_go(flight.prefill, self.now)
-        if idle and not engine.idle:
-            self._at(engine.ends_at, self._step, (prefiller, engine))
-
-    def _step(self, of: tuple[Server, FleetEngine]) -> None:
+    def step(self, of: tuple[Server, FleetEngine]) -> None:
         server, engine = of
         if engine is not server.engine:
             return  # it crashed meanwhile
@@ -378,17 +282,15 @@ class FleetRun:
                 records.gaps.add(gap)
         back = self.now + self.settings.network_seconds
         for request in first_tokens:
-            self._at(back, self._first_token, flights[request])
+            self.at(back, self._first_token, flights[request])
         for request in engine.finished:
             flight = flights.pop(request)
             if request is flight.request:
-                self._at(back, self._end, flight)
-            elif request is flight.prefill:
-                self._at(back, self._prefilled, flight)
+                self.at(back, self._end, flight)
             else:
-                self._at(back, self._encoded, (flight, request))
+                self.at(back, self._sidecars.came_back, (flight, request))
         if not engine.idle:
-            self._at(engine.ends_at, self._step, of)
+            self.at(engine.ends_at, self.step, of)
 
     def _first_token(self, flight: Flight) -> None:
         flight.record.first_token_at = self.now
@@ -414,7 +316,7 @@ class FleetRun:
             ending.usage = tokens
         else:
             late = (flight.facts.request_id, tokens)
-            self._at(self.now + self.settings.usage_seconds, self._report, late)
+            self.at(self.now + self.settings.usage_seconds, self._report, late)
         outcomes = self.picker.director.finish(flight.facts, ending, self.now)
         self._told(outcomes)
         self._ended(flight)
@@ -427,13 +329,13 @@ class FleetRun:
         if flight.record.lost:
             return  # another part of it was, before
         flight.record.lost = True
-        self._let_go(flight)
+        self._sidecars.let_go(flight)
         ending = Ending(Cause.NATURAL, status=status)
         self._told(self.picker.director.finish(flight.facts, ending, self.now))
         self._ended(flight)
 
     def _scrape(self, server: Server) -> None:
-        self._at(self.now + self.settings.scrape_seconds, self._scrape, server)
+        self.at(self.now + self.settings.scrape_seconds, self._scrape, server)
         endpoint = server.endpoint
         if endpoint is None:
             return
@@ -461,7 +363,7 @@ class FleetRun:
             case "crash":
                 server.down_until = max(server.down_until, self.now + fault.value)
                 self._crash(server)
-                self._at(server.down_until, self._recover, server)
+                self.at(server.down_until, self._recover, server)
             case "cold":
                 server.lose_cache()
             case "blind":
@@ -493,7 +395,7 @@ class FleetRun:
             self.picker.store.set_reachable(server.endpoint, True)
         self._something_changed()
 
-    def _at(self, when: float, act: Callable[[Any], None], what: Any) -> None:
+    def at(self, when: float, act: Callable[[Any], None], what: Any) -> None:
         heapq.heappush(self._events, (when, next(self._order), act, what))
 
 
