@@ -198,7 +198,7 @@ def compose(configuration: Configuration, outside: Outside, *, use_subset: bool 
         admit=lambda facts: configured.admit(facts, outside.rng),
         succeeded=configured.succeeded,
         answered=health.answered,
-        look=health.look,
+        end_pauses=health.end_pauses,
     )
     picker = Picker(
         configuration,

@@ -197,9 +197,9 @@ class Director:
     admit: Callable[[RequestFacts], None] = lambda _facts: None  # raises Refused
     # Request, endpoint picked, endpoint that served, time.
     succeeded: Callable[[RequestFacts, Endpoint, Endpoint, float], None] = lambda *_: None
-    # Endpoint that answered, status, time; and to look who may be tried again.
+    # Endpoint that answered, status, time; and the time at which pauses may be over.
     answered: Callable[[Endpoint, int, float], None] = lambda *_: None
-    look: Callable[[float], None] = lambda _now: None
+    end_pauses: Callable[[float], None] = lambda _now: None
     _flights: dict[RequestFacts, Flight] = field(default_factory=dict)
 
     def begin(self, arrival: Arrival, now: float) -> Begun:
@@ -322,7 +322,7 @@ class Director:
 
     def pass_time(self, now: float) -> None:
         """Prefills that are taken to be over by now end, and pauses of endpoints."""
-        self.look(now)
+        self.end_pauses(now)
         self._end_prefills(self.estimates.over(now))
 
     def something_changed(self, now: float) -> list[tuple[RequestFacts, Outcome]]:

@@ -29,17 +29,21 @@ def render(families: Iterable[Metric]) -> Iterator[bytes]:
             lines.append(f"# HELP {name} {family.documentation.translate(_HELP_ESCAPES)}\n")
             lines.append(f"# TYPE {name} {family.type}\n")
         elif not family.samples:
-            yield "".join(lines).encode()
+            yield _piece(lines)
             lines.clear()
         for sample in family.samples:
             if sample.name.endswith("_created"):
                 continue  # doubles the page for what nobody reads
             lines.append(_line(sample))
             if len(lines) >= SAMPLES_PER_PIECE:
-                yield "".join(lines).encode("utf-8", "replace")
+                yield _piece(lines)
                 lines.clear()
     if lines:
-        yield "".join(lines).encode("utf-8", "replace")
+        yield _piece(lines)
+
+
+def _piece(lines: list[str]) -> bytes:
+    return "".join(lines).encode("utf-8", "replace")
 
 
 def _line(sample: Sample) -> str:

@@ -8,6 +8,7 @@ import logging
 from dataclasses import dataclass, field
 
 from epp.compose import Picker
+from epp.config.rooms import CORE_EXTRACTOR, METRICS_SOURCE
 from epp.core.endpoint import Endpoint
 from epp.datalayer.scraping.endpoint_health import EndpointHealth
 from epp.datalayer.scraping.outcome import ScrapeOutcome
@@ -18,14 +19,7 @@ from epp.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-# The plugins of the field that this is the work of.
-METRICS_SOURCE = "metrics-data-source"
-METRICS_EXTRACTOR = "core-metrics-extractor"
 FIRST_ROUND_SECONDS = 1.5  # for every endpoint to be scraped once before we serve
-NEWS = {
-    False: "the metrics of endpoint %s cannot be read (%s): only our own requests there count",
-    True: "the metrics of endpoint %s can be read again%s",
-}
 
 
 @dataclass(slots=True)
@@ -67,13 +61,20 @@ class Scrapes:
             self.picker.read(endpoint, outcome.metrics, outcome.requests_at_start)
             engine = self.picker.configuration.scraping.engines.of(endpoint.labels)
             if not engine.shows_all_load(outcome.metrics, outcome.finished_at):
-                self.metrics.extract_errors.labels(METRICS_SOURCE, METRICS_EXTRACTOR).inc()
+                self.metrics.extract_errors.labels(METRICS_SOURCE, CORE_EXTRACTOR).inc()
         elif outcome.failure is not None:
             kind = outcome.failure.value
             self.picker.ledger.missed(endpoint)
             self.metrics.poll_errors.labels(METRICS_SOURCE, kind).inc()
-        if (news := self.readability.after(endpoint, outcome.failure)) is not None:
-            log.warning(NEWS[news], endpoint.authority, outcome.detail)
+        readable = self.readability.after(endpoint, outcome.failure)
+        if readable:
+            log.warning("the metrics of endpoint %s can be read again", endpoint.authority)
+        elif readable is not None:
+            log.warning(
+                "the metrics of endpoint %s cannot be read (%s): only our own requests there count",
+                endpoint.authority,
+                outcome.detail,
+            )
         reachable = self.health.reachable_after(endpoint, outcome.failure)
         if self.picker.store.set_reachable(endpoint, reachable):
             word = "can be reached again" if reachable else "refuses connections and is left out"

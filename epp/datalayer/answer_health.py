@@ -68,8 +68,8 @@ class AnswerHealth:
         ):
             self._pause(endpoint, streak, now)
 
-    def look(self, now: float) -> None:
-        """Let those back whose pause is over. Cheap while none is."""
+    def end_pauses(self, now: float) -> None:
+        """Let those back whose time is over. Cheap while it is nobody's."""
         if now < self._next_end:
             return
         for endpoint, streak in self._streaks.items():

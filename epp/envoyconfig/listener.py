@@ -23,7 +23,7 @@ def listener(settings: EnvoySettings) -> Json:
 
 def _connection_manager(settings: EnvoySettings) -> Json:
     light = settings.mode is Mode.LIGHT
-    # In full mode the picker itself says it, and Envoy would put its own words in their place.
+    # In full mode Envoy keeps no body back that could be too large: the picker says it.
     refusals = {"local_reply_config": local_replies(settings.max_body_bytes)} if light else {}
     return typed(
         "envoy.filters.network.http_connection_manager",

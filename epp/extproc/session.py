@@ -114,9 +114,7 @@ class ExtProcSession:
         self._begun.outcome = outcome
         now = self._board.now()
         try:
-            if isinstance(outcome, Placed):
-                self._board.placed(outcome.decision)
-            self._board.observer.settled(self._begun, outcome, now)
+            self._count(self._begun, outcome, now)
         except Exception:
             log.exception("bug: a request that waited failed inside the picker")
             self._fail()
@@ -196,10 +194,13 @@ class ExtProcSession:
             self._board.wait(begun.facts, self)
             self._step(Deferred(outcome.deadline), now)
         else:
-            if isinstance(outcome, Placed):
-                self._board.placed(outcome.decision)
-            self._board.observer.settled(begun, outcome, now)
+            self._count(begun, outcome, now)
             self._step(_event_of(begun, outcome), now)
+
+    def _count(self, begun: Begun, outcome: Outcome, now: float) -> None:
+        if isinstance(outcome, Placed):
+            self._board.placed(outcome.decision)
+        self._board.observer.settled(begun, outcome, now)
 
     def _fail(self) -> None:
         """A bug of ours: the client gets a 500 and no broken stream, and nothing stays held."""

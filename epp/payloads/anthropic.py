@@ -13,6 +13,7 @@ from epp.payloads.payload import Payload
 from epp.payloads.prompt import (
     MAX_PIECES,
     Media,
+    add_content,
     payload_of,
     rest_of,
     unbuilt_list,
@@ -42,7 +43,7 @@ def read_messages(document: dict[str, Any]) -> Payload:
         for message in messages[:MAX_PIECES]:
             if isinstance(message, dict):
                 prompt += written(message.get("role"))
-                _add_content(message.get("content"), prompt, media)
+                add_content(message.get("content"), prompt, media, _add_block)
             else:
                 prompt += written(message)
         prompt += rest_of(messages)
@@ -63,15 +64,6 @@ def _add_system(system: object, prompt: bytearray, media: Media) -> None:
         text = block.get("text") if isinstance(block, dict) else None
         if not isinstance(text, str) or not text.startswith(BILLING):
             _add_block(block, prompt, media)
-
-
-def _add_content(content: object, prompt: bytearray, media: Media) -> None:
-    """Adds a text, or the blocks of a list."""
-    if isinstance(content, list) and media.takes(content):
-        for block in content:
-            _add_block(block, prompt, media)
-    else:
-        prompt += written(content)
 
 
 def _add_block(block: object, prompt: bytearray, media: Media) -> None:
@@ -95,14 +87,14 @@ def _add_block(block: object, prompt: bytearray, media: Media) -> None:
 
 def _add_result(content: object, prompt: bytearray, media: Media) -> None:
     """What a tool said: blocks of text and images, and no further results."""
-    if not isinstance(content, list) or not media.takes(content):
-        prompt += written(content)
-        return
-    for block in content:
-        if isinstance(block, dict) and block.get("type") in ("text", "image"):
-            _add_block(block, prompt, media)
-        else:
-            prompt += _unmarked(block)
+    add_content(content, prompt, media, _add_piece_of_result)
+
+
+def _add_piece_of_result(block: object, prompt: bytearray, media: Media) -> None:
+    if isinstance(block, dict) and block.get("type") in ("text", "image"):
+        _add_block(block, prompt, media)
+    else:
+        prompt += _unmarked(block)
 
 
 def _url_of(source: object) -> str | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from epp.core.refusal import Reason, Refused
 from epp.payloads.document import dump_json
 from epp.payloads.payload import Payload
 from epp.payloads.prompt import (
     MAX_PIECES,
     Media,
+    add_content,
     pack_tokens,
     payload_of,
     rest_of,
@@ -18,6 +18,7 @@ from epp.payloads.prompt import (
     url_of,
     utf8,
     whole_number,
+    without,
 )
 
 
@@ -30,13 +31,13 @@ def read_chat(document: dict[str, Any]) -> Payload:
     if isinstance(messages, list) and messages:
         for message in messages[:MAX_PIECES]:
             if not isinstance(message, dict):
-                raise _without("chat completions", "valid messages")
+                raise without("chat completions", "valid messages")
             _add_message(message, prompt, media)
         prompt += rest_of(messages)
     elif (unbuilt := unbuilt_list(messages)) is not None:
         prompt += unbuilt
     else:
-        raise _without("chat completions", "valid messages")
+        raise without("chat completions", "valid messages")
     limit = whole_number(document.get("max_completion_tokens"))
     if limit is None:
         limit = whole_number(document.get("max_tokens"))
@@ -47,7 +48,7 @@ def read_completions(document: dict[str, Any]) -> Payload:
     """Raises Refused without a prompt."""
     prompt = _prompt_of(document.get("prompt"))
     if prompt is None:
-        raise _without("completions", "prompt")
+        raise without("completions", "prompt")
     limit = whole_number(document.get("max_tokens"))
     return payload_of("completions", document, prompt, Media(), limit)
 
@@ -58,7 +59,7 @@ def read_embeddings(document: dict[str, Any]) -> Payload:
         return replace(read_chat(document), api="embeddings", max_output_tokens=None)
     prompt = _prompt_of(document.get("input"))
     if prompt is None:
-        raise _without("embeddings", "input")
+        raise without("embeddings", "input")
     return payload_of("embeddings", document, prompt, Media(), None)
 
 
@@ -88,14 +89,7 @@ def _add_message(message: dict[str, Any], prompt: bytearray, media: Media) -> No
     role = message.get("role")
     if isinstance(role, str):
         prompt += utf8(role)
-    content = message.get("content")
-    if isinstance(content, str):
-        prompt += utf8(content)
-    elif isinstance(content, list) and media.takes(content):
-        for part in content:
-            _add_part(part, prompt, media)
-    elif content is not None:
-        prompt += dump_json(content)
+    add_content(message.get("content"), prompt, media, _add_part)
     if calls := message.get("tool_calls"):
         prompt += dump_json(calls)
 
@@ -116,7 +110,3 @@ def _add_part(part: object, prompt: bytearray, media: Media) -> None:
                 media.add_video(url, prompt)
                 return
     media.add_other(part, prompt)
-
-
-def _without(api: str, field: str) -> Refused:
-    return Refused(Reason.BAD_REQUEST, f"invalid {api} request: must have {field} field")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from epp.core.refusal import Reason, Refused
 from epp.payloads.document import dump_json
 from epp.payloads.media import VIDEO_TOKENS, image_tokens, placeholder
 from epp.payloads.payload import BYTES_PER_TOKEN, Payload, estimate_tokens, model_of, streams
@@ -75,6 +77,25 @@ def payload_of(
         cache_salt=salt if isinstance(salt, str) else "",
         can_rewrite=can_rewrite,
     )
+
+
+def add_content(
+    content: object,
+    prompt: bytearray,
+    media: Media,
+    add_part: Callable[[object, bytearray, Media], None],
+) -> None:
+    """A text, or a list whose parts `add_part` adds one by one."""
+    if isinstance(content, list) and media.takes(content):
+        for part in content:
+            add_part(part, prompt, media)
+    else:
+        prompt += written(content)
+
+
+def without(api: str, field: str) -> Refused:
+    """In the words of the Go picker."""
+    return Refused(Reason.BAD_REQUEST, f"invalid {api} request: must have {field} field")
 
 
 def whole_number(value: object) -> int | None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from epp.core.refusal import Reason, Refused
 from epp.payloads.document import dump_json
 from epp.payloads.payload import Payload
 from epp.payloads.prompt import (
     MAX_PIECES,
     Media,
+    add_content,
     payload_of,
     rest_of,
     unbuilt_list,
     url_of,
     utf8,
     whole_number,
+    without,
     written,
 )
 
@@ -28,7 +29,7 @@ def read_responses(document: dict[str, Any]) -> Payload:
     """Raises Refused without input. What a server remembers comes before the new items."""
     given = document.get("input")
     if given is None:
-        raise _without("responses", "input")
+        raise without("responses", "input")
     prompt, media = bytearray(written(document.get("instructions"))), Media()
     if tools := document.get("tools"):
         prompt += dump_json(tools)
@@ -53,7 +54,7 @@ def read_conversations(document: dict[str, Any]) -> Payload:
     elif (unbuilt := unbuilt_list(items)) is not None:
         prompt += unbuilt
     else:
-        raise _without("conversations", "items")
+        raise without("conversations", "items")
     named = bool(document.get("model"))
     return payload_of("conversations", document, bytes(prompt), media, None, can_rewrite=named)
 
@@ -71,24 +72,16 @@ def _add_item(item: object, prompt: bytearray, media: Media) -> None:
     match item.get("type") or "message":
         case "message":
             prompt += written(item.get("role"))
-            _add_content(item.get("content"), prompt, media)
+            add_content(item.get("content"), prompt, media, _add_part)
         case "function_call":
             prompt += written(item.get("name")) + written(item.get("arguments"))
         case "function_call_output":
-            _add_content(item.get("output"), prompt, media)
+            add_content(item.get("output"), prompt, media, _add_part)
         case "reasoning":
-            _add_content(item.get("content") or item.get("summary"), prompt, media)
+            shown = item.get("content") or item.get("summary")
+            add_content(shown, prompt, media, _add_part)
         case _:
             prompt += dump_json({key: item[key] for key in item if key not in UNSEEN})
-
-
-def _add_content(content: object, prompt: bytearray, media: Media) -> None:
-    """Adds a text, or the parts of a list."""
-    if isinstance(content, list) and media.takes(content):
-        for part in content:
-            _add_part(part, prompt, media)
-    else:
-        prompt += written(content)
 
 
 def _add_part(part: object, prompt: bytearray, media: Media) -> None:
@@ -108,7 +101,3 @@ def _add_part(part: object, prompt: bytearray, media: Media) -> None:
             media.add_video(url, prompt)
             return
     media.add_other(part, prompt)
-
-
-def _without(api: str, field: str) -> Refused:
-    return Refused(Reason.BAD_REQUEST, f"invalid {api} request: must have {field} field")

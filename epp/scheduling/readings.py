@@ -193,12 +193,13 @@ def unless_all_are_full(
 
     A queue for memory or behind prompts may still be the best place: scorers know its price.
     Has room: without a queue and with less KV cache in use, and of the others whom `has_room` says.
+    Who was never read has no queue while it has no request of ours.
     """
     room = False
     closed: set[Endpoint] | None = None
     for endpoint in endpoints:
         load, metrics = endpoint.load, endpoint.metrics
-        known = metrics.waiting_read_at != NEVER
+        known = metrics.waiting_read_at != NEVER or not load.requests
         if known and not load.waiting and metrics.kv_cache_usage < kv_cache_usage:
             room = True
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from epp.core.duration import parse_duration
@@ -44,43 +44,45 @@ class Utilization(Detector):
 
     def with_room(self, endpoints: Sequence[Endpoint], now: float) -> Sequence[Endpoint]:
         # No reading is old enough to make a full one of an endpoint that looks idle.
+        pressure = self._pressures_in(endpoints, now)
         return unless_all_are_full(
-            endpoints,
-            self.kv_cache_util_threshold,
-            lambda endpoint: self._pressure(endpoint, endpoints, now) < 1.0,
+            endpoints, self.kv_cache_util_threshold, lambda endpoint: pressure(endpoint) < 1.0
         )
 
     def saturation(self, endpoints: Sequence[Endpoint], now: float) -> float:
         """The mean of the endpoints, each at most 1: one that is swamped does not stop the pool."""
         if not endpoints:
             return 1.0
-        return sum(min(1.0, self._pressure(e, endpoints, now)) for e in endpoints) / len(endpoints)
+        pressure = self._pressures_in(endpoints, now)
+        return sum(min(1.0, pressure(endpoint)) for endpoint in endpoints) / len(endpoints)
 
     def keep(self, request: RequestFacts, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
-        limit, now = 1.0 + self.headroom, request.attempted_at
-        kept = [e for e in endpoints if self._pressure(e, endpoints, now) < limit]
+        limit, pressure = 1.0 + self.headroom, self._pressures_in(endpoints, request.attempted_at)
+        kept = [endpoint for endpoint in endpoints if pressure(endpoint) < limit]
         return kept or endpoints  # all are full: a filter that fails open, as in the Go picker
 
     def queue_pressure(self, waiting: int, places: int) -> float:
         """A queue in an engine of so many places (0: unknown) over its threshold."""
         return waiting / self.queue_depth_threshold
 
-    def _pressure(self, endpoint: Endpoint, pool: Sequence[Endpoint], now: float) -> float:
-        """The larger of both loads over their thresholds."""
-        metrics = endpoint.metrics
-        queue = kv_cache = 0.0
-        age = now - metrics.waiting_read_at
-        if age <= EVIDENCE_SECONDS:
-            queue = self.queue_pressure(endpoint.load.waiting, endpoint.load.places)
-            if age > ADMISSION_SECONDS and not metrics.waiting:
-                queue *= ADMISSION_SECONDS / age
-        else:
-            queue = self._pressure_of_our_own(endpoint, pool)
-        if now - metrics.kv_cache_usage_read_at <= EVIDENCE_SECONDS:
-            kv_cache = metrics.kv_cache_usage / self.kv_cache_util_threshold
-        return max(queue, kv_cache)
+    def _pressures_in(self, pool: Sequence[Endpoint], now: float) -> Callable[[Endpoint], float]:
+        """Of one endpoint of the pool, the larger of both loads over their thresholds."""
+        most_places = -1  # of any endpoint of the pool; looked for once, and only if it matters
 
-    def _pressure_of_our_own(self, endpoint: Endpoint, pool: Sequence[Endpoint]) -> float:
+        def pressure(endpoint: Endpoint) -> float:
+            nonlocal most_places
+            kv_cache = recent_kv_cache_usage(endpoint, now) / self.kv_cache_util_threshold
+            share = share_still_waiting(endpoint, now)
+            if share is not None:
+                load = endpoint.load
+                return max(share * self.queue_pressure(load.waiting, load.places), kv_cache)
+            if most_places < 0:
+                most_places = max([other.load.places for other in pool])
+            return max(self._pressure_of_our_own(endpoint, most_places), kv_cache)
+
+        return pressure
+
+    def _pressure_of_our_own(self, endpoint: Endpoint, most_places: int) -> float:
         """Without evidence, of our own requests beyond its places, or those that others have.
 
         Of an endpoint that is about to be read for the first time all are taken to wait. Where
@@ -89,5 +91,21 @@ class Utilization(Detector):
         load = endpoint.load
         if load.awaited:
             return self.queue_pressure(load.requests, 0)
-        places = load.places or max([other.load.places for other in pool])
+        places = load.places or most_places
         return self.queue_pressure(max(0, load.requests - places), places) if places else 0.0
+
+
+def share_still_waiting(endpoint: Endpoint, now: float) -> float | None:
+    """Of those that are counted as waiting, 0 to 1. None without evidence of its queue."""
+    metrics = endpoint.metrics
+    age = now - metrics.waiting_read_at
+    if age > EVIDENCE_SECONDS:
+        return None
+    return ADMISSION_SECONDS / age if age > ADMISSION_SECONDS and not metrics.waiting else 1.0
+
+
+def recent_kv_cache_usage(endpoint: Endpoint, now: float) -> float:
+    """0 to 1; none without evidence."""
+    metrics = endpoint.metrics
+    recent = now - metrics.kv_cache_usage_read_at <= EVIDENCE_SECONDS
+    return metrics.kv_cache_usage if recent else 0.0

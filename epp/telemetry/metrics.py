@@ -140,6 +140,7 @@ class Metrics:
     def __post_init__(self) -> None:
         self._make_request_families()
         self._make_decision_families()
+        self._make_outcome_families()
         self._make_process_families()
         self._make_configuration_families()
 
@@ -239,6 +240,9 @@ class Metrics:
             index,
             buckets.HIT_BYTES,
         ).labels(*PREFIX_INDEX.values())
+
+    def _make_outcome_families(self) -> None:
+        count, measure = self._counter, self._histogram
         self.queue_duration = measure(
             "flow_control_request_queue_duration_seconds",
             "Time in the waiting room.",

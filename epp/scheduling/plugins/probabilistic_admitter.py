@@ -11,7 +11,7 @@ from typing import ClassVar
 from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
 from epp.scheduling.interfaces import Admitter
-from epp.scheduling.utilization import ADMISSION_SECONDS, EVIDENCE_SECONDS
+from epp.scheduling.utilization import recent_kv_cache_usage, share_still_waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,6 @@ class ProbabilisticAdmitter(Admitter):
         As with the detectors, what was not read lately counts as none, and what was placed on an
         engine without a queue a while ago is taken to run by now.
         """
-        metrics = endpoint.metrics
-        queue = kv_cache = 0.0
-        age = now - metrics.waiting_read_at
-        if age <= EVIDENCE_SECONDS:
-            queue = endpoint.load.waiting / self.queue_depth_threshold
-            if age > ADMISSION_SECONDS and not metrics.waiting:
-                queue *= ADMISSION_SECONDS / age
-        if now - metrics.kv_cache_usage_read_at <= EVIDENCE_SECONDS:
-            kv_cache = metrics.kv_cache_usage / self.kv_cache_util_threshold
-        return max(queue, kv_cache)
+        waiting = endpoint.load.waiting * (share_still_waiting(endpoint, now) or 0.0)
+        usage = recent_kv_cache_usage(endpoint, now)
+        return max(waiting / self.queue_depth_threshold, usage / self.kv_cache_util_threshold)

@@ -6,7 +6,6 @@ import pytest
 
 from epp.config.build import DEFAULT_DOCUMENT, read_configuration
 from epp.config.errors import ConfigError
-from epp.config.settings import Configuration
 from epp.flowcontrol.settings import BandSettings, Fairness, Ordering
 from epp.prefixcache.settings import PrefixCacheSettings
 from epp.routing.settings import ModelObjective
@@ -20,12 +19,7 @@ from epp.scheduling.plugins.session_affinity_scorer import SessionAffinityScorer
 from epp.scheduling.profile import WeightedScorer
 from epp.scheduling.sessions import SessionIds, SessionSource
 from tests.helpers.build import a_request, an_endpoint
-
-HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
-
-
-def read(body: str) -> Configuration:
-    return read_configuration(HEAD + body)
+from tests.unit.config.documents import HEAD, read
 
 
 def problems(body: str, head: str = HEAD) -> str:

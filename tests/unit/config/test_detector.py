@@ -2,23 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from epp.config.build import read_configuration
-from epp.config.errors import ConfigError
-from epp.config.settings import Configuration
 from epp.scheduling.plugins.capacity_detector import CapacityDetector
 from epp.scheduling.plugins.utilization_detector import UtilizationDetector
-
-HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
-
-
-def read(body: str) -> Configuration:
-    return read_configuration(HEAD + body)
-
-
-def problems(body: str) -> str:
-    with pytest.raises(ConfigError) as caught:
-        read(body)
-    return str(caught.value)
+from tests.unit.config.documents import problems, read
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from epp.config.errors import ConfigError
 from epp.scheduling.plugins.endpoint_attribute_scorer import EndpointAttributeScorer
 from epp.scheduling.plugins.session_affinity_filter import SessionAffinityFilter
 from epp.scheduling.sessions import SessionSource
+from tests.unit.config.documents import HEAD
 
-HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
 BY_ATTRIBUTE = """
 - {type: session-affinity-filter, parameters: {strategy: session_id,
    sessionIdConfig: {sources: [{attribute: SessionIDDataKey, producer: %s}]}}}

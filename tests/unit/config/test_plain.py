@@ -8,8 +8,8 @@ from epp.config.build import read_configuration
 from epp.config.errors import ConfigError
 from epp.config.settings import Configuration
 from epp.scheduling.plugins.label_selector_filter import LabelSelectorFilter
+from tests.unit.config.documents import HEAD
 
-HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
 PLUGIN = "plugins:\n- type: "
 PROFILE = "plugins: [{type: queue-scorer}]\nschedulingProfiles:\n- name: p\n  plugins:"
 

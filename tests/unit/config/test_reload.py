@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from epp.config.build import read_configuration
 from epp.config.reload import takeover
+from tests.unit.config.documents import HEAD
 
-HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
 FILE = """
 plugins: [{type: file-discovery, name: f, parameters: {path: %s}}, {type: queue-scorer}]
 dataLayer: {discovery: {pluginRef: f}}

@@ -4,8 +4,7 @@ import pytest
 
 from epp.config.build import read_configuration
 from epp.config.errors import ConfigError
-
-HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
+from tests.unit.config.documents import HEAD
 
 
 def entry(kind: str, parameters: str) -> str:

@@ -2,14 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from epp.config.build import read_configuration
-from epp.config.errors import ConfigError
-from epp.config.settings import Configuration
 from epp.scheduling.plugins.decode_filter import DecodeFilter
 from epp.scheduling.plugins.random_picker import RandomPicker
 from epp.scheduling.plugins.utilization_detector import UtilizationDetector
+from tests.unit.config.documents import problems, read
 
-HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
 DISAGG = """
 plugins:
 - {type: decode-filter}
@@ -21,16 +18,6 @@ schedulingProfiles:
 - {name: decode, plugins: [{pluginRef: decode-filter}]}
 """
 TWO = "schedulingProfiles: [{name: decode}, {name: prefill}]"
-
-
-def read(body: str) -> Configuration:
-    return read_configuration(HEAD + body)
-
-
-def problems(body: str) -> str:
-    with pytest.raises(ConfigError) as caught:
-        read(body)
-    return str(caught.value)
 
 
 def test_several_profiles_with_their_handler_and_deciders() -> None:

@@ -42,13 +42,13 @@ def test_who_answers_nothing_but_errors_is_left_out_and_tried_again() -> None:
     assert pool.candidates == ["e0", "e1", "e2"]
     pool.answers(0, 503, 1.0)
     assert pool.candidates == ["e1", "e2"]
-    pool.health.look(1.0 + FIRST_PAUSE_SECONDS - 0.01)
+    pool.health.end_pauses(1.0 + FIRST_PAUSE_SECONDS - 0.01)
     assert pool.candidates == ["e1", "e2"]
-    pool.health.look(1.0 + FIRST_PAUSE_SECONDS)
+    pool.health.end_pauses(1.0 + FIRST_PAUSE_SECONDS)
     assert pool.candidates == ["e0", "e1", "e2"]
     pool.answers(0, 500, 3.0)  # one is enough now, and the pause is twice as long
     assert pool.candidates == ["e1", "e2"]
-    pool.health.look(3.0 + 2 * FIRST_PAUSE_SECONDS)
+    pool.health.end_pauses(3.0 + 2 * FIRST_PAUSE_SECONDS)
     pool.answers(0, 200, 6.0)
     assert pool.candidates == ["e0", "e1", "e2"]
     assert pool.told == [("e0", 1.0), ("e0", 2.0), ("e0", 0.0)]
@@ -62,7 +62,7 @@ def test_pauses_have_a_longest() -> None:
     for _ in range(10):
         now += 100.0
         pool.answers(1, 200, now)
-        pool.health.look(now)
+        pool.health.end_pauses(now)
         pool.answers(0, 500, now)
     assert pool.told[-1] == ("e0", LONGEST_PAUSE_SECONDS)
 
@@ -75,7 +75,7 @@ def test_an_answer_that_comes_during_the_pause_ends_it() -> None:
     assert pool.candidates == ["e1"]
     pool.answers(0, 200, 1.2)
     assert pool.candidates == ["e0", "e1"]
-    pool.health.look(100.0)
+    pool.health.end_pauses(100.0)
     assert pool.candidates == ["e0", "e1"]
 
 
@@ -129,6 +129,6 @@ def test_who_left_the_pool_is_forgotten_for_good() -> None:
     pool.health.forget(gone)
     for _ in range(10 * STREAK):
         pool.health.answered(gone, 500, 2.0)
-    pool.health.look(100.0)
+    pool.health.end_pauses(100.0)
     assert pool.candidates == ["e1", "e2"]
     assert len(pool.told) == 1

@@ -118,6 +118,10 @@ def test_all_may_be_chosen_while_one_has_room_but_those_that_queue_for_one() -> 
     assert asked == [queued, closed]
     assert unless_all_are_full([queued, full, closed], 0.8, has_room) == ()
     asked.clear()
+    assert unless_all_are_full([queued, unread], 0.8, has_room) == [queued, unread]
+    assert asked == [queued]  # nobody waits where nothing was sent
+    unread.load.requests = 1
+    asked.clear()
     assert unless_all_are_full([idle, unread], 0.8, has_room) == [idle]
     assert asked == [unread]  # nothing that was read says that it has room
 

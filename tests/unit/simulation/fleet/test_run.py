@@ -20,6 +20,7 @@ from epp.simulation.fleet.settings import RunSettings
 from epp.simulation.policies import policy
 from epp.simulation.workloads.arrivals import ClosedLoop, Load, Timed
 from epp.simulation.workloads.turns import Session, Texts, Turn
+from tests.unit.simulation.fleet.runs import assert_idle
 
 SETTINGS = RunSettings(
     FleetSettings(("8b-h100",) * 3, max_num_seqs=8),
@@ -50,18 +51,6 @@ def a_run(
 
 def ended(record: Record) -> bool:
     return record.served or record.lost or record.refusal != ""
-
-
-def assert_idle(run: FleetRun) -> None:
-    assert len(run.picker.director) == 0
-    assert run.picker.ledger.leases_held == 0
-    for server in run.servers:
-        assert (server.engine.running, server.engine.waiting) == (0, 0)
-        assert server.engine.cache.held == 0
-        assert server.engine.cache.blocks_in_free_list() == server.engine.cache.capacity
-        if server.endpoint is not None:
-            load = server.endpoint.load
-            assert (load.requests, load.prompt_tokens, load.prefilling_tokens) == (0, 0, 0)
 
 
 def sent_to(records: RunRecords, server: int) -> list[Record]:

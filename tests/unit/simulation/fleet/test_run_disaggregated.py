@@ -5,33 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import cycle
-from random import Random
 from typing import Any
 
 import pytest
 
-from epp.config.build import read_configuration
-from epp.simulation.fleet.clients import Clients
 from epp.simulation.fleet.faults import Fault
 from epp.simulation.fleet.records import RunRecords
 from epp.simulation.fleet.run import FleetRun
-from epp.simulation.fleet.servers import FleetSettings, parse_fleet
-from epp.simulation.fleet.settings import RunSettings
+from epp.simulation.fleet.servers import FleetSettings
 from epp.simulation.fleet.transfers import LinkSettings
-from epp.simulation.policies import policy
 from epp.simulation.workloads.arrivals import Load, Timed
 from epp.simulation.workloads.turns import Session, Texts, Turn
-from tests.unit.simulation.fleet.test_run import assert_idle
+from tests.unit.simulation.fleet.runs import OFTEN, assert_idle, fleet_of, short_run
 
-FLEET = parse_fleet("2x8b-h100:prefill+2x8b-h100:decode")
+FLEET = fleet_of("2x8b-h100:prefill+2x8b-h100:decode")
 PREFILLERS, DECODERS = {0, 1}, {2, 3}
-SETTINGS = RunSettings(
-    FleetSettings(FLEET.profiles, roles=FLEET.roles),
-    warmup_seconds=0.0,
-    window_seconds=20.0,
-    drain_seconds=40.0,
-)
-OFTEN = Timed(tuple(n * 0.1 for n in range(200)))
 
 
 def sessions(tokens: int = 6000, output: int = 60) -> Iterable[Session]:
@@ -44,10 +32,11 @@ def a_run(
     name: str = "prefill-decode-by-cost",
     load: Load = OFTEN,
     asked: Iterable[Session] | None = None,
+    fleet: FleetSettings = FLEET,
     **changed: Any,
 ) -> FleetRun:
-    clients = Clients(sessions() if asked is None else asked, load, Random(1))
-    return FleetRun(replace(SETTINGS, **changed), read_configuration(policy(name)), clients)
+    asked = sessions() if asked is None else asked
+    return short_run(fleet, name, asked, load, **changed)
 
 
 def prefill_seconds(records: RunRecords, servers: set[int]) -> float:
@@ -89,7 +78,7 @@ def first_token(**changed: Any) -> float:
 def test_keys_and_values_take_their_time_on_the_way() -> None:
     def over(bytes_per_second: float) -> float:
         links = LinkSettings(bytes_per_second, setup_seconds=0.0)
-        return first_token(fleet=replace(SETTINGS.fleet, links=links))
+        return first_token(fleet=replace(FLEET, links=links))
 
     sent = 6000 * 131_072  # tokens, bytes of each
     assert over(1e9) - over(1e12) == pytest.approx(sent / 1e9, rel=0.01)
@@ -99,9 +88,8 @@ def test_what_the_decoder_has_cached_is_not_sent() -> None:
     texts = Texts()
     begun, follows = texts.new(6000), texts.new(3000)
     asked = [(Turn((begun,), 5),), (Turn((begun, follows), 5),)]
-    one_decoder = parse_fleet("8b-h100:prefill+8b-h100:decode")
     slow = LinkSettings(bytes_per_second=1e9, setup_seconds=0.0)
-    fleet = FleetSettings(one_decoder.profiles, roles=one_decoder.roles, links=slow)
+    fleet = fleet_of("8b-h100:prefill+8b-h100:decode", links=slow)
     _, second = a_run(load=Timed((0.0, 10.0)), asked=asked, fleet=fleet).run().requests
     assert second.cached_tokens == 6000  # by the server that computed the prompt
     sent = 3000 * 131_072 / 1e9

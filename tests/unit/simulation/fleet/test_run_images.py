@@ -5,33 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import cycle
-from random import Random
 from typing import Any
 
 import pytest
 
-from epp.config.build import read_configuration
-from epp.simulation.fleet.clients import Clients
 from epp.simulation.fleet.faults import Fault
 from epp.simulation.fleet.records import RunRecords
 from epp.simulation.fleet.run import FleetRun
-from epp.simulation.fleet.servers import FleetSettings, parse_fleet
-from epp.simulation.fleet.settings import RunSettings
+from epp.simulation.fleet.servers import FleetSettings
 from epp.simulation.fleet.transfers import LinkSettings
-from epp.simulation.policies import policy
 from epp.simulation.workloads.arrivals import Load, Timed
 from epp.simulation.workloads.turns import Session, Texts, Turn, conversation
-from tests.unit.simulation.fleet.test_run import assert_idle
+from tests.unit.simulation.fleet.runs import OFTEN, assert_idle, fleet_of, short_run
 
-FLEET = parse_fleet("2x8b-h100:encode+2x8b-h100:decode")
+FLEET = fleet_of("2x8b-h100:encode+2x8b-h100:decode")
 ENCODERS, DECODERS = {0, 1}, {2, 3}
-SETTINGS = RunSettings(
-    FleetSettings(FLEET.profiles, roles=FLEET.roles),
-    warmup_seconds=0.0,
-    window_seconds=20.0,
-    drain_seconds=40.0,
-)
-OFTEN = Timed(tuple(n * 0.1 for n in range(200)))
 IMAGE_SECONDS = 2000 * 20e-6  # of one of 2000 tokens, by the profile
 
 THREE_STAGES = """
@@ -66,11 +54,11 @@ def a_run(
     document: str = "encode-apart-by-cost",
     load: Load = OFTEN,
     asked: Iterable[Session] | None = None,
+    fleet: FleetSettings = FLEET,
     **changed: Any,
 ) -> FleetRun:
-    clients = Clients(sessions() if asked is None else asked, load, Random(1))
-    text = document if "\n" in document else policy(document)
-    return FleetRun(replace(SETTINGS, **changed), read_configuration(text), clients)
+    asked = sessions() if asked is None else asked
+    return short_run(fleet, document, asked, load, **changed)
 
 
 def encoding(records: RunRecords, servers: Iterable[int]) -> float:
@@ -121,7 +109,7 @@ def test_two_encoders_share_the_images_of_a_request() -> None:
 def test_embeddings_take_their_time_on_the_way() -> None:
     def over(bytes_per_second: float) -> float:
         links = LinkSettings(bytes_per_second, setup_seconds=0.0)
-        return first_token(fleet=replace(SETTINGS.fleet, links=links))
+        return first_token(fleet=replace(FLEET, links=links))
 
     sent = 2 * 2000 * 8192  # images, tokens, bytes of each
     assert over(1e8) - over(1e12) == pytest.approx(sent / 1e8, rel=0.03)
@@ -142,16 +130,14 @@ def test_what_a_conversation_has_shown_before_is_encoded_again_by_some(
     texts = Texts()
     shown = tuple(texts.new_image(3500) for _ in range(6))
     turns = conversation(texts, shown, [(50, 20, 1.0)] * 4, "one")
-    one_each = parse_fleet("8b-h100:encode+8b-h100:decode")
-    fleet = FleetSettings(one_each.profiles, roles=one_each.roles)
+    fleet = fleet_of("8b-h100:encode+8b-h100:decode")
     records = a_run(name, load=Timed((0.0,)), asked=[turns], fleet=fleet).run()
     assert len(records.requests) == 4
     assert encoding(records, {0}) == pytest.approx(times * 6 * 3500 * 20e-6, rel=0.1)
 
 
 def test_three_stages_follow_each_other() -> None:
-    parts = parse_fleet("8b-h100:encode+8b-h100:prefill+8b-h100:decode")
-    fleet = FleetSettings(parts.profiles, roles=parts.roles)
+    fleet = fleet_of("8b-h100:encode+8b-h100:prefill+8b-h100:decode")
     run = a_run(THREE_STAGES, load=Timed(tuple(n * 0.3 for n in range(60))), fleet=fleet)
     records = run.run()
     assert all(record.served for record in records.requests)
@@ -177,8 +163,7 @@ def test_a_crash_of_any_loses_each_request_once(server: int, sees_tokens: bool) 
 
 
 def test_encoders_that_cannot_keep_up_hold_requests_up_for_images() -> None:
-    one = parse_fleet("8b-l4:encode+2x8b-h100:decode")
-    fleet = FleetSettings(one.profiles, roles=one.roles)
+    fleet = fleet_of("8b-l4:encode+2x8b-h100:decode")
     encoder, *_ = a_run(asked=sessions(images=3), fleet=fleet).run().servers
     assert encoder.encoding > 0.95 * 20.0
     assert encoder.held_up["images"] > 10.0

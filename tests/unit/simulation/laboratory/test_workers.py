@@ -85,13 +85,11 @@ def test_workers_end_with_a_killed_parent(
 def test_work_is_done_and_a_failure_of_it_does_not_wait_for_the_rest() -> None:
     with worker_processes(2) as submit:
         assert submit(math.sqrt, 4.0).result() == 2.0
-    began = time.monotonic()
     with pytest.raises(ValueError, match="math domain error"):
-        fail_beside_long_work()
-    assert time.monotonic() - began < 30
+        fail_beside_endless_work()
 
 
-def fail_beside_long_work() -> None:
+def fail_beside_endless_work() -> None:
     with worker_processes(2) as submit:
         submit(signal.pause)
         submit(math.sqrt, -1.0).result()
