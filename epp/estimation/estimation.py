@@ -125,6 +125,7 @@ class Estimation:
             prefill_seconds=self._lessons.timing.expected_prefill(endpoint, lease.uncached_tokens),
         )
         self._enter(server, stay, now)
+        server.arrived(now)
         if decodes:
             self._arrivals.add(now)
             self._uncached.add(stay.new_tokens)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import Final
 
 from epp.core.endpoint import Endpoint
@@ -13,6 +14,7 @@ from epp.estimation.prefills import ServerPrefills
 from epp.estimation.stay import Life, Stay
 
 COUNTED_FOR_SECONDS: Final = 60.0  # after a window: what answers tell is less exact
+ARRIVALS: Final = 32  # that its rate of arrivals rests on
 
 
 class Server:
@@ -26,6 +28,7 @@ class Server:
         self._decoding = Decoding()
         self._counter = FirstTokenCounter()
         self._placed = 0  # ever
+        self._arrivals: deque[float] = deque(maxlen=ARRIVALS)
         self._own = 0
         self._request_seconds = 0.0  # of all in flight, foreign ones included
         self._at = now
@@ -48,6 +51,16 @@ class Server:
         self._endpoint.estimate.tokens_since_reading += stay.new_tokens
         self.mark(stay, now)
         stay.ahead_tokens = float(self.prefills.pending_tokens)
+
+    def arrived(self, now: float) -> None:
+        """One was placed here, whatever of it."""
+        arrivals, estimate = self._arrivals, self._endpoint.estimate
+        if not arrivals:
+            estimate.arrivals_since = now
+        elif len(arrivals) == ARRIVALS:
+            estimate.arrivals_since = arrivals[0]
+        arrivals.append(now)
+        estimate.arrivals = len(arrivals)
 
     def leave(self, stay: Stay, now: float) -> None:
         self._advance(now)

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from epp.core.endpoint import NEVER, Endpoint, EndpointMetrics
-from epp.core.estimate import PoolEstimate
+from epp.core.estimate import PoolEstimate, ServerEstimate
 from epp.core.request import RequestFacts
 
 FULL_CACHE: Final = 0.9  # a server that queues above this waits for memory
 SCARCE_FROM: Final = 0.4  # of a cache in use: from here on what is placed drives others out
 HITS_WORTH_ONE: Final = 5.0  # for each token computed: then one driven out is one to compute again
 MOST_WORTH: Final = 10.0
+ARRIVALS_ASSUMED: Final = 8.0  # at the mean rate of all, beside those that a server had
 
 
 def marginal_costs(request: RequestFacts, endpoints: Sequence[Endpoint]) -> list[float]:
@@ -81,7 +82,9 @@ def _in_seconds(
     cost = wait + work + stall + decode * estimate.decode_ratio
     # Who waits for others sees nothing of an answer. Huge prompts must still wait for each other.
     cost += min(wait, pool.mean_prefill_seconds)
-    cost += _later_requests(pool, wait, work, ratio)
+    arrival_rate = _arrival_rate(pool, estimate, request.attempted_at)
+    if arrival_rate > 0.0:
+        cost += arrival_rate * _later_seconds(pool, wait, work, ratio)
     metrics = endpoint.metrics
     capacity = metrics.num_blocks * metrics.block_size_tokens
     if capacity and metrics.kv_cache_usage_read_at != NEVER:
@@ -101,18 +104,27 @@ def _adapter(request: RequestFacts, endpoint: Endpoint, in_flight: float) -> flo
     return loading + request.adapter_waits.get(endpoint, 0.0)
 
 
-def _later_requests(pool: PoolEstimate, wait: float, work: float, stretch: float) -> float:
-    """What requests still to come lose by the queue being longer than it would be.
+def _arrival_rate(pool: PoolEstimate, estimate: ServerEstimate, now: float) -> float:
+    """Requests a second that come to this server; as to the others while little is known of it.
+
+    Where many have one prefix they come to who has it, and one more place for them delays few.
+    """
+    if not estimate.arrivals or pool.arrival_rate <= 0.0:
+        return pool.arrival_rate
+    seconds = ARRIVALS_ASSUMED / pool.arrival_rate + now - estimate.arrivals_since
+    return (ARRIVALS_ASSUMED + estimate.arrivals) / seconds
+
+
+def _later_seconds(pool: PoolEstimate, wait: float, work: float, stretch: float) -> float:
+    """What requests still to come lose by the queue being longer than it would be, one a second.
 
     None loses more than its own prefill, for it would rather go elsewhere. To count in what it
     would do to others there (the more, the more are in flight) makes huge prompts avoid each
     other: in the laboratory half of the short ones then come too late.
     """
-    if pool.arrival_rate <= 0.0:
-        return 0.0
     base, token = pool.prefill_seconds, pool.prefill_token_seconds
     with_it = pool.prompts.delay(wait + work, base, token, stretch)
-    return pool.arrival_rate * (with_it - pool.prompts.delay(wait, base, token, stretch))
+    return with_it - pool.prompts.delay(wait, base, token, stretch)
 
 
 def _memory(pool: PoolEstimate, metrics: EndpointMetrics, needed: float, free: float) -> float:

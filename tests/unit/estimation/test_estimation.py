@@ -7,11 +7,13 @@ import pytest
 
 from epp.core.decision import Lease
 from epp.core.endpoint import Endpoint, EndpointMetrics
+from epp.core.estimate import UNKNOWN
 from epp.core.request import RequestFacts
 from epp.estimation.estimation import Estimation
 from epp.estimation.laws import ENOUGH_ANSWERS, ENOUGH_PREFILLS
 from epp.estimation.lessons import AWAITING_USAGE
 from epp.estimation.residency import AWAY_LOAD_TOKENS
+from epp.estimation.server import ARRIVALS
 from epp.estimation.stay import Stay
 from epp.payloads.usage import Usage
 from tests.helpers.build import an_endpoint
@@ -91,6 +93,22 @@ def test_what_first_tokens_and_ends_teach() -> None:
     assert pool.finish_rate == pytest.approx(0.5 / 0.29, rel=0.05)
     assert len(pool.prompts.lengths) == 64
     assert pool.prefill_learned_at == pytest.approx(now, abs=1.0)
+
+
+def test_what_came_to_a_server_is_counted_over_its_last_requests() -> None:
+    room, endpoint, other = Estimation(), an_endpoint(), an_endpoint()
+    estimate = endpoint.estimate
+    assert (estimate.arrivals, estimate.arrivals_since) == (0, UNKNOWN)
+    placed(room, endpoint, 5.0)
+    assert (estimate.arrivals, estimate.arrivals_since) == (1, 5.0)
+    for n in range(1, ARRIVALS):
+        placed(room, endpoint, 5.0 + n)
+    assert (estimate.arrivals, estimate.arrivals_since) == (ARRIVALS, 5.0)
+    for n in range(10):
+        placed(room, endpoint, 100.0 + n)
+    # Those behind the oldest one that is still known, and not that one.
+    assert (estimate.arrivals, estimate.arrivals_since) == (ARRIVALS, 14.0)
+    assert other.estimate.arrivals == 0
 
 
 @pytest.mark.parametrize("usage", [True, False])

@@ -90,7 +90,7 @@ def test_slow_servers_get_less_and_everybody_is_faster(light: bool, usage: bool)
 
 def test_adapters_stay_where_they_are_loaded() -> None:
     def asked(rng: random.Random) -> Asked:
-        adapter = min(int(rng.paretovariate(0.8)), 24)
+        adapter = min(int(rng.paretovariate(0.8)), 60)
         return Asked(rng.randbytes(1600), max(2, int(rng.lognormvariate(4.0, 0.5))), f"ad{adapter}")
 
     traffic = Traffic(

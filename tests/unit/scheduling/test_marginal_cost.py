@@ -128,6 +128,22 @@ def test_requests_still_to_come_lose_by_a_longer_queue() -> None:
     assert cost(endpoint, pool) == pytest.approx(0.02 + MEAN_WORK + WORK + DECODE + later)
 
 
+def test_where_few_come_few_lose_by_a_longer_queue() -> None:
+    prompts = RecentPrompts()
+    prompts.add(10_000)
+    pool = replace(POOL, arrival_rate=8.0, prompts=prompts.sample)
+    often, rarely = an_endpoint(), an_endpoint()
+    often.estimate.arrivals, often.estimate.arrivals_since = 32, NOW - 1.0
+    rarely.estimate.arrivals, rarely.estimate.arrivals_since = 4, NOW - 5.0
+    of_one = WORK**2 / 2  # a second
+    # As if eight more had come in the second before, at the rate of all.
+    alone = WORK + DECODE
+    assert cost(often, pool) == pytest.approx(alone + (8 + 32) / (1.0 + 1.0) * of_one)
+    assert cost(rarely, pool) == pytest.approx(alone + (8 + 4) / (1.0 + 5.0) * of_one)
+    silent = replace(pool, arrival_rate=0.0)
+    assert cost(often, silent) == pytest.approx(alone)
+
+
 def test_a_full_cache_is_waited_for_until_others_have_ended() -> None:
     endpoint = an_endpoint(kv_cache_usage=0.9, block_size_tokens=16, num_blocks=1000)
     assert cost(endpoint) == pytest.approx(WORK + DECODE)  # 1600 tokens are free
