@@ -16,7 +16,7 @@ MEMORY_TURNOVERS: Final = 32.0  # of a server's whole batch: requests that overl
 DISPERSION_MEMORY: Final = 0.999  # a sample
 SIGMAS: Final = 2.0  # of the spread that noise alone has
 MOST: Final = 16.0  # a ratio is within 1/16..16
-LEAST_SECONDS: Final = 1e-6  # observed, for the logarithm
+LEAST_SECONDS: Final = 1e-6  # observed, for the logarithm; predicted less is nothing known
 ENOUGH: Final = 2.0  # independent samples before a server says anything about the others
 REVIEWED_EVERY: Final = 2  # samples for each server
 LEAST_BETWEEN_REVIEWS: Final = 16  # samples
@@ -111,7 +111,7 @@ class Speeds:
                 logs.append(evidence.log_ratio)
                 noise += self._noise(evidence)
         self._between = _beyond_noise(logs, noise / len(logs)) if len(logs) > 1 else 0.0
-        known = [e for e in self._servers.values() if e.predicted > 0.0]
+        known = [e for e in self._servers.values() if e.predicted > LEAST_SECONDS]
         work = sum(evidence.predicted for evidence in known)
         self._centre = sum(e.predicted * e.log_ratio for e in known) / work if work else 0.0
         for evidence in self._servers.values():
@@ -122,7 +122,7 @@ class Speeds:
         return self._errors / self._weights / max(evidence.independent_samples, 1e-9)
 
     def _shrink(self, evidence: _Evidence) -> None:
-        if self._between <= 0.0:
+        if self._between <= 0.0 or evidence.predicted <= LEAST_SECONDS:
             evidence.ratio = 1.0
             return
         believed = self._between / (self._between + self._noise(evidence))

@@ -62,6 +62,16 @@ def test_the_evidence_of_an_unused_server_fades() -> None:
     assert speeds.ratio(POOL[0]) == 1.0
 
 
+def test_what_is_not_used_for_ever_is_nothing_known() -> None:
+    true = {endpoint: 2.0 if endpoint in POOL[:2] else 1.0 for endpoint in POOL}
+    speeds = fed(true, 100)
+    for _ in range(30_000):
+        for endpoint in POOL[1:]:
+            speeds.learn(endpoint, true[endpoint], 1.0, 1.0)
+    assert speeds.ratio(POOL[0]) == 1.0
+    assert speeds.ratio(POOL[1]) / speeds.ratio(POOL[2]) == pytest.approx(2.0, rel=0.1)
+
+
 def test_a_server_that_left_is_forgotten() -> None:
     speeds = fed({POOL[0]: 3.0, POOL[1]: 1.0, POOL[2]: 1.0}, 100)
     speeds.forget(POOL[0])
