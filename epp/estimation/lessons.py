@@ -65,9 +65,9 @@ class Lessons:
         """
         endpoint = stays[0].endpoint
         tokens = sum(stay.uncached_tokens for stay in stays)
-        expected = self.timing.expected_prefill(endpoint, tokens)
+        expected = self.timing.guessed_prefill(endpoint, tokens)
         unusual = any(stay.moved or stay.loads for stay in stays)
-        if _crowded(endpoint) or unusual or seconds <= 0.0 or not expected >= LEAST_GAPS * gap:
+        if _crowded(endpoint) or unusual or seconds <= 0.0 or expected < LEAST_GAPS * gap:
             return
         self.timing.learn_prefill(endpoint, tokens, in_flight, seconds, now)
 

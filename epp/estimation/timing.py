@@ -140,6 +140,17 @@ class Timing:
             return math.nan
         return (base + token * tokens) * endpoint.estimate.prefill_ratio
 
+    def guessed_prefill(self, endpoint: Endpoint, tokens: int) -> float:
+        """Seconds, where prefills themselves were not seen yet.
+
+        What whole lives say of them can be far too little: answers of equal length, and who is in
+        flight, explain nearly all of a life.
+        """
+        expected = self.expected_prefill(endpoint, tokens)
+        if self.prefills.known:
+            return expected
+        return max(ASSUMED_TOKEN_SECONDS * tokens, 0.0 if math.isnan(expected) else expected)
+
     def expected_life(self, life: Life) -> float:
         """Seconds from the pick to the end on its server; NaN while nothing is known."""
         return self._lives.expected(life) * self._lives.speeds.ratio(life.stay.endpoint)

@@ -343,6 +343,36 @@ def test_the_counter_of_first_tokens_tells_prefills_where_none_is_seen() -> None
     )
 
 
+@pytest.mark.parametrize("share", [0.0, 0.02])
+def test_prefills_are_counted_even_if_lives_take_them_for_next_to_nothing(share: float) -> None:
+    """With long answers of equal length, lives say little of prompts."""
+    room, endpoint = Estimation(), an_endpoint()
+    now, length, gap = 0.0, 20_000, 0.1
+    for n in range(2 * ENOUGH_ANSWERS):
+        tokens = 500 + 100 * (n % 7)
+        stay = placed(room, endpoint, now, tokens)
+        now += share * tokens * TOKEN + 100 * SINGLE
+        room.finished(stay, True, Usage(tokens, 100), now)
+    guess = room.pool(1, now)
+    assert guess is None or guess.prefill_token_seconds < TOKEN / 10
+    for n in range(2 * ENOUGH_PREFILLS):
+        endpoint.metrics = counting(endpoint, now, n)
+        room.read(endpoint)
+        stay = placed(room, endpoint, now, length)
+        for _ in range(round(length * TOKEN / gap)):
+            room.read(endpoint)
+            now += gap
+            endpoint.metrics = counting(endpoint, now, n)
+        endpoint.metrics = counting(endpoint, now, n + 1)
+        room.read(endpoint)
+        room.finished(stay, True, None, now)
+    pool = room.pool(1, now)
+    assert pool is not None
+    assert pool.prefill_seconds + length * pool.prefill_token_seconds == pytest.approx(
+        length * TOKEN, rel=0.1
+    )
+
+
 def test_first_tokens_of_strangers_teach_nothing() -> None:
     room, endpoint = Estimation(), an_endpoint()
     now = lived(room, endpoint, ENOUGH_ANSWERS, shown=False)
