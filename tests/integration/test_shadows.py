@@ -38,6 +38,7 @@ SCORED: dict[str, Any] = {
     ],
 }
 OTHER = {"type": "random-picker"}
+SECONDS_A_BYTE = 2e-5  # of a prompt, until the answer begins: what speeds are learned from
 
 
 @asynccontextmanager
@@ -60,6 +61,7 @@ async def asked(gateway: Gateway, rng: random.Random) -> str:
     await call.send(request_headers(FULL), request_body(body))
     sent_to = destination(await call.receive())
     await call.receive()  # the body
+    await asyncio.sleep(len(body) * SECONDS_A_BYTE)
     await call.ask(response_headers(200))
     await call.ask(response_body(b"{}", True))
     await call.half_close()
