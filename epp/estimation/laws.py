@@ -23,7 +23,11 @@ POOL_ROWS: Final = 512.0
 
 
 class PrefillLaw:
-    """seconds = base + tokens · token; one row for every first token."""
+    """seconds = base + tokens · token; one row for every first token.
+
+    Where only long prompts are seen, and those of one length maybe, nothing tells the base from
+    the tokens. Of those it is next to nothing, so they are rows without it.
+    """
 
     def __init__(self) -> None:
         self.known = False
@@ -33,9 +37,12 @@ class PrefillLaw:
         self.learned_at = UNKNOWN
         self._fit = NonNegativeLeastSquares()
 
-    def learn(self, tokens: float, seconds: float, now: float) -> None:
+    def learn(
+        self, tokens: float, seconds: float, now: float, *, only_long_are_seen: bool = False
+    ) -> None:
         fit = self._fit
-        fit.add(1.0, tokens, 0.0, seconds, (tokens + SMALL_PREFILL_TOKENS) ** -0.5)
+        base = 0.0 if only_long_are_seen else 1.0
+        fit.add(base, tokens, 0.0, seconds, (tokens + SMALL_PREFILL_TOKENS) ** -0.5)
         self.base_seconds, self.token_seconds, _ = fit.coefficients
         self.samples, self.learned_at = fit.samples, now
         self.known = fit.samples > ENOUGH_PREFILLS - 0.5 and self.token_seconds > 0.0

@@ -69,7 +69,9 @@ class Lessons:
         unusual = any(stay.moved or stay.loads for stay in stays)
         if _crowded(endpoint) or unusual or seconds <= 0.0 or expected < LEAST_GAPS * gap:
             return
-        self.timing.learn_prefill(endpoint, tokens, in_flight, seconds, now)
+        self.timing.learn_prefill(
+            endpoint, tokens, in_flight, seconds, now, only_long_are_seen=True
+        )
 
     def window(self, endpoint: Endpoint, window: Window, own_share: float, now: float) -> bool:
         """A server's counter says what it generated; of that the share is ours.

@@ -65,13 +65,21 @@ class Timing:
         self._shown: dict[Endpoint, None] = {}
 
     def learn_prefill(
-        self, endpoint: Endpoint, tokens: int, in_flight: float, seconds: float, now: float
+        self,
+        endpoint: Endpoint,
+        tokens: int,
+        in_flight: float,
+        seconds: float,
+        now: float,
+        *,
+        only_long_are_seen: bool = False,
     ) -> None:
         if self.prefills.known:
             expected = self.prefills.seconds(tokens)
             reviewed = self._prefill_speeds.learn(endpoint, seconds, expected, in_flight)
             self._show(endpoint, reviewed)
-        self.prefills.learn(tokens, seconds / self._prefill_speeds.ratio(endpoint), now)
+        alike = seconds / self._prefill_speeds.ratio(endpoint)
+        self.prefills.learn(tokens, alike, now, only_long_are_seen=only_long_are_seen)
 
     def learn_window(self, endpoint: Endpoint, window: Window, now: float) -> bool:
         """A server counted its tokens. Whether that tells how fast it decodes.

@@ -34,6 +34,19 @@ def test_a_prefill_law_converges(seed: int) -> None:
 
 @settings(max_examples=20)
 @given(SEED)
+def test_long_prompts_of_one_length_are_a_law_too(seed: int) -> None:
+    rng, law = random.Random(seed), PrefillLaw()
+    for _ in range(100):
+        seconds = (BASE + 7200 * TOKEN) * rng.lognormvariate(0.0, 0.3)
+        law.learn(7200.0, seconds, 1.0, only_long_are_seen=True)
+    law.learn(1300.0, 0.8, 1.0, only_long_are_seen=True)  # held up by something else
+    assert law.known
+    assert law.base_seconds == 0.0
+    assert law.seconds(7200.0) == pytest.approx(BASE + 7200 * TOKEN, rel=0.25)
+
+
+@settings(max_examples=20)
+@given(SEED)
 def test_an_answer_law_converges(seed: int) -> None:
     rng, law = random.Random(seed), AnswerLaw()
     for _ in range(1000):
