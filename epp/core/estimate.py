@@ -20,8 +20,8 @@ class ServerEstimate:
     awaited_tokens: int = 0  # of prefills whose end will be seen and was not so far
     clear_at: float = UNKNOWN  # monotonic seconds: when the other prefills are taken to be done
     tokens_since_reading: int = 0  # to be computed, of what was placed since the last scrape
-    arrivals: int = 0  # the last requests that were placed there
-    arrivals_since: float = UNKNOWN  # monotonic seconds: when the first of them could have come
+    arrivals: int = 0  # requests that were placed there lately
+    arrivals_since: float = UNKNOWN  # monotonic seconds: they came from then on
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ class AnswerHealth:
             self._pause(endpoint, streak, now)
 
     def end_pauses(self, now: float) -> None:
-        """Let those back whose time is over. Cheap while it is nobody's."""
+        """Let those back whose pause is over. Cheap while none is."""
         if now < self._next_end:
             return
         for endpoint, streak in self._streaks.items():

@@ -25,8 +25,8 @@ POOL_ROWS: Final = 512.0
 class PrefillLaw:
     """seconds = base + tokens · token; one row for every first token.
 
-    Where only long prompts are seen, and those of one length maybe, nothing tells the base from
-    the tokens. Of those it is next to nothing, so they are rows without it.
+    Where only long prompts can be seen, perhaps all of one length, nothing tells the base from the
+    tokens. Such rows leave it out: of a long prefill it is next to nothing.
     """
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from epp.estimation.prefills import ServerPrefills
 from epp.estimation.stay import Life, Stay
 
 COUNTED_FOR_SECONDS: Final = 60.0  # after a window: what answers tell is less exact
-ARRIVALS: Final = 32  # that its rate of arrivals rests on
+ARRIVALS: Final = 32  # the last ones, which the rate of arrivals rests on
 
 
 class Server:
@@ -53,7 +53,7 @@ class Server:
         stay.ahead_tokens = float(self.prefills.pending_tokens)
 
     def arrived(self, now: float) -> None:
-        """One was placed here, whatever of it."""
+        """A request was placed here, to be answered or only computed."""
         arrivals, estimate = self._arrivals, self._endpoint.estimate
         if not arrivals:
             estimate.arrivals_since = now

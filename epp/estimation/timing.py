@@ -149,10 +149,10 @@ class Timing:
         return (base + token * tokens) * endpoint.estimate.prefill_ratio
 
     def guessed_prefill(self, endpoint: Endpoint, tokens: int) -> float:
-        """Seconds, where prefills themselves were not seen yet.
+        """Seconds on that server, never NaN: whether a prefill is long enough to be counted.
 
-        What whole lives say of them can be far too little: answers of equal length, and who is in
-        flight, explain nearly all of a life.
+        Until prefills were seen only whole lives tell, and that can be far too little: answers of
+        equal length, and who is in flight, explain nearly all of a life.
         """
         expected = self.expected_prefill(endpoint, tokens)
         if self.prefills.known:

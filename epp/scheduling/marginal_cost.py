@@ -105,9 +105,9 @@ def _adapter(request: RequestFacts, endpoint: Endpoint, in_flight: float) -> flo
 
 
 def _arrival_rate(pool: PoolEstimate, estimate: ServerEstimate, now: float) -> float:
-    """Requests a second that come to this server; as to the others while little is known of it.
+    """Requests a second that come to this server; the mean of all while little is known of it.
 
-    Where many have one prefix they come to who has it, and one more place for them delays few.
+    Very many with one prefix come to those who have it. To compute it elsewhere delays few.
     """
     if not estimate.arrivals or pool.arrival_rate <= 0.0:
         return pool.arrival_rate
@@ -116,7 +116,7 @@ def _arrival_rate(pool: PoolEstimate, estimate: ServerEstimate, now: float) -> f
 
 
 def _later_seconds(pool: PoolEstimate, wait: float, work: float, stretch: float) -> float:
-    """What requests still to come lose by the queue being longer than it would be, one a second.
+    """What requests to come lose by a longer queue, if one comes every second.
 
     None loses more than its own prefill, for it would rather go elsewhere. To count in what it
     would do to others there (the more, the more are in flight) makes huge prompts avoid each
