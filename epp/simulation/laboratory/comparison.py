@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import as_completed
 from dataclasses import dataclass, field, replace
 
 from epp.simulation.fleet.outcome import Outcome
 from epp.simulation.laboratory.cell import Cell, simulate
 from epp.simulation.laboratory.statistics import Estimate, estimate, paired
-from epp.simulation.laboratory.workers import worker_processes
+from epp.simulation.laboratory.workers import as_completed, worker_processes
 
 
 @dataclass(slots=True)

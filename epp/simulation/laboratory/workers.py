@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Final, ParamSpec, Protocol, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+LONGEST_WAIT_SECONDS: Final = 0.25
 
 
 class Submit(Protocol):
@@ -41,6 +43,18 @@ def worker_processes(count: int) -> Iterator[Submit]:
         except BaseException:
             held.close()
             raise
+
+
+def as_completed(futures: Iterable[Future[R]]) -> Iterator[Future[R]]:
+    """All of them, each soon after it is done. Ctrl-C is heard meanwhile, whenever it comes.
+
+    A signal between the interpreter's last look and the sleep of its thread wakes nobody, and
+    the waits of `concurrent.futures` would go on until something is done.
+    """
+    waiting = set(futures)
+    while waiting:
+        done, waiting = wait(waiting, LONGEST_WAIT_SECONDS, FIRST_COMPLETED)
+        yield from done
 
 
 @contextmanager

@@ -7,13 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread, get_ident
 
 import pytest
 
-from epp.simulation.laboratory.workers import worker_processes
+from epp.simulation.laboratory.workers import as_completed, worker_processes
 
 LONG = ("--workload", "chat", "--fleet", "8x8b-h100", "--rate", "50", "--seconds", "100000")
 
@@ -80,6 +81,35 @@ def test_workers_end_with_a_killed_parent(
     running.send_signal(number)
     running.communicate(timeout=10)
     wait_until_gone(workers, 10)
+
+
+def test_an_interrupt_that_wakes_nobody_is_heard() -> None:
+    endless: Future[None] = Future()
+    ended = Event()
+
+    def interrupt_elsewhere() -> None:
+        Event().wait(0.1)
+        signal.pthread_kill(get_ident(), signal.SIGINT)
+        if not ended.wait(10):
+            endless.set_result(None)
+
+    thread = Thread(target=interrupt_elsewhere)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        list(as_completed([endless]))
+    ended.set()
+    thread.join()
+    assert not endless.done()
+
+
+def test_work_is_handed_over_in_the_order_in_which_it_is_done() -> None:
+    slow: Future[int] = Future()
+    quick: Future[int] = Future()
+    done = as_completed([slow, quick])
+    quick.set_result(1)
+    assert next(done) is quick
+    slow.set_result(2)
+    assert list(done) == [slow]
 
 
 def test_work_is_done_and_a_failure_of_it_does_not_wait_for_the_rest() -> None:
