@@ -76,6 +76,12 @@ def report(path: Path, policies: Sequence[str]) -> list[Place]:
     seeds = sorted({key[4] for key in runs})
     seen = sorted({key[:3] for key in runs}, key=_order)
     cells = [Place(*place) for place in seen]
+    compared = [*policies, ORACLE] if any(key[3] == ORACLE for key in runs) else policies
+    wanted = {key_of(c, policy, seed) for c in cells for policy in compared for seed in seeds}
+    if not wanted:
+        sys.exit(f"{path}: there are no runs in it: `run` first")
+    if missing := wanted - runs.keys():
+        sys.exit(f"{path}: {len(missing)} runs are missing, such as {min(missing)}: `run` first")
     for fleet in dict.fromkeys(place.fleet for place in cells):
         print(f"\n### {fleet}: share of good answers, %\n")
         print("| workload | load % |", " | ".join(policies), "|")
@@ -86,7 +92,7 @@ def report(path: Path, policies: Sequence[str]) -> list[Place]:
                 best = max(shares)
                 row = [f"**{100 * s:.1f}**" if s == best else f"{100 * s:.1f}" for s in shares]
                 print(f"| {place.workload} | {place.load} |", " | ".join(row), "|")
-    if any(key[3] == ORACLE for key in runs):
+    if ORACLE in compared:
         _print_gap(runs, cells, seeds)
     inferior: list[Place] = []
     if OURS not in policies or len(policies) < 2:

@@ -14,6 +14,8 @@ from epp.core.request import RequestFacts
 
 FULL_CACHE: Final = 0.9  # a server that queues above this waits for memory
 SCARCE_FROM: Final = 0.4  # of a cache in use: from here on what is placed drives others out
+PATIENCE: Final = 10.0  # prefills, that a request waits as its client would expect
+LATE_SHARE: Final = 0.5  # of a second beyond
 HITS_WORTH_ONE: Final = 5.0  # for each token computed: then one driven out is one to compute again
 MOST_WORTH: Final = 10.0
 ARRIVALS_ASSUMED: Final = 8.0  # at the mean rate of all, beside those that a server had
@@ -79,7 +81,8 @@ def _in_seconds(
     work = base + token * uncached
     stall = in_flight * token * uncached
     decode = pool.decode_seconds + pool.decode_slope_seconds * (2.0 * in_flight + 1.0)
-    cost = wait + work + stall + decode * estimate.decode_ratio
+    own_wait = _own_wait(pool, wait, base + token * request.prompt_tokens)
+    cost = own_wait + work + stall + decode * estimate.decode_ratio
     # Who waits for others sees nothing of an answer. Huge prompts must still wait for each other.
     cost += min(wait, pool.mean_prefill_seconds)
     arrival_rate = _arrival_rate(pool, estimate, request.attempted_at)
@@ -96,6 +99,18 @@ def _in_seconds(
     if request.adapter:
         cost += _adapter(request, endpoint, in_flight)
     return cost
+
+
+def _own_wait(pool: PoolEstimate, wait: float, prefill: float) -> float:
+    """What the wait costs the request itself, whose whole prompt takes `prefill` to compute.
+
+    A late one has not much more to lose. Where more come than can be served, huge prompts would
+    otherwise leave their long queue for the servers of the short ones, and all would be late.
+    """
+    patience = PATIENCE * max(prefill, pool.mean_prefill_seconds)
+    if wait <= patience:
+        return wait
+    return patience + LATE_SHARE * (wait - patience)
 
 
 def _adapter(request: RequestFacts, endpoint: Endpoint, in_flight: float) -> float:

@@ -80,7 +80,7 @@ def test_an_idle_server_costs_the_work_and_the_decode() -> None:
     assert cost(an_endpoint()) == pytest.approx(WORK + DECODE)
 
 
-@pytest.mark.parametrize("tokens", [30_000, 600])
+@pytest.mark.parametrize("tokens", [14_000, 600])
 def test_prefills_that_are_awaited_are_waited_for(tokens: int) -> None:
     endpoint = an_endpoint()
     endpoint.estimate.awaited_tokens = tokens
@@ -89,7 +89,21 @@ def test_prefills_that_are_awaited_are_waited_for(tokens: int) -> None:
     assert cost(endpoint) == pytest.approx(wait + twice + WORK + DECODE)
 
 
-@pytest.mark.parametrize(("clear_at", "wait"), [(NOW + 0.7, 0.7), (NOW - 0.7, 0.0)])
+@pytest.mark.parametrize("cached", [0, 900])
+def test_who_is_late_anyway_loses_less_by_another_second(cached: int) -> None:
+    def waits(seconds: float, tokens: int) -> float:
+        endpoint = an_endpoint()
+        endpoint.estimate.clear_at = NOW + seconds
+        return cost(endpoint, prompt_tokens=tokens, cached_tokens={endpoint: cached})
+
+    ten_prefills, ten_mean_ones = 10 * WORK, 10 * MEAN_WORK
+    assert waits(ten_prefills, 1000) - waits(0.1, 1000) == pytest.approx(ten_prefills - 0.1)
+    assert waits(1.0 + ten_prefills, 1000) - waits(ten_prefills, 1000) == pytest.approx(0.5)
+    # A short prompt has the patience of a mean one.
+    assert waits(1.0 + ten_mean_ones, 10) - waits(ten_mean_ones, 10) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("clear_at", "wait"), [(NOW + 0.13, 0.13), (NOW - 0.7, 0.0)])
 def test_the_clock_is_waited_for_while_it_runs(clear_at: float, wait: float) -> None:
     endpoint = an_endpoint()
     endpoint.estimate.clear_at = clear_at
