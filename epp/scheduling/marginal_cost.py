@@ -107,10 +107,10 @@ def _own_wait(pool: PoolEstimate, wait: float, prefill: float) -> float:
     A late one has not much more to lose. Where more come than can be served, huge prompts would
     otherwise leave their long queue for the servers of the short ones, and all would be late.
     """
-    patience = PATIENCE * max(prefill, pool.mean_prefill_seconds)
-    if wait <= patience:
+    if wait <= PATIENCE * prefill:
         return wait
-    return patience + LATE_SHARE * (wait - patience)
+    patience = PATIENCE * max(prefill, pool.mean_prefill_seconds)
+    return wait if wait <= patience else patience + LATE_SHARE * (wait - patience)
 
 
 def _adapter(request: RequestFacts, endpoint: Endpoint, in_flight: float) -> float:
