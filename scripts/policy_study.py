@@ -13,7 +13,6 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +31,7 @@ from epp.simulation.laboratory.study import (
     places,
     proven,
 )
+from epp.simulation.laboratory.workers import as_completed, worker_processes
 
 Key = tuple[str, str, int, str, int]  # fleet, workload, load, policy, seed
 QUICK = {
@@ -51,8 +51,8 @@ def run(path: Path, wanted: Sequence[tuple[Key, Cell]], jobs: int) -> None:
     missing = [(key, cell) for key, cell in wanted if key not in known]
     path.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    with path.open("a") as out, ProcessPoolExecutor(jobs) as pool:
-        running = {pool.submit(simulate, cell): key for key, cell in missing}
+    with path.open("a") as out, worker_processes(jobs) as submit:
+        running = {submit(simulate, cell): key for key, cell in missing}
         for n, done in enumerate(as_completed(running), 1):
             outcome = done.result().as_dict()
             clean = {k: None if math.isnan(v) else v for k, v in outcome.items()}

@@ -14,8 +14,8 @@ from epp.core.request import RequestFacts
 
 FULL_CACHE: Final = 0.9  # a server that queues above this waits for memory
 SCARCE_FROM: Final = 0.4  # of a cache in use: from here on what is placed drives others out
-PATIENCE: Final = 10.0  # prefills, that a request waits as its client would expect
-LATE_SHARE: Final = 0.5  # of a second beyond
+PATIENCE: Final = 10.0  # prefills: who waits longer is late
+LATE_SHARE: Final = 0.5  # of every further second, that a late one loses
 HITS_WORTH_ONE: Final = 5.0  # for each token computed: then one driven out is one to compute again
 MOST_WORTH: Final = 10.0
 ARRIVALS_ASSUMED: Final = 8.0  # at the mean rate of all, beside those that a server had
@@ -102,7 +102,7 @@ def _in_seconds(
 
 
 def _own_wait(pool: PoolEstimate, wait: float, prefill: float) -> float:
-    """What the wait costs the request itself, whose whole prompt takes `prefill` to compute.
+    """What the wait costs the request itself, whose whole prompt is computed in `prefill`.
 
     A late one has not much more to lose. Where more come than can be served, huge prompts would
     otherwise leave their long queue for the servers of the short ones, and all would be late.

@@ -94,9 +94,13 @@ def test_an_interrupt_that_wakes_nobody_is_heard() -> None:
             endless.set_result(None)
 
     thread = Thread(target=interrupt_elsewhere)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
+
+    def wait_for_it() -> None:
+        thread.start()  # in here, for the interrupt may come at once
         list(as_completed([endless]))
+
+    with pytest.raises(KeyboardInterrupt):
+        wait_for_it()
     ended.set()
     thread.join()
     assert not endless.done()
