@@ -7,11 +7,12 @@ import contextlib
 import gc
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from epp import COMPILED
 from epp.admin.server import AdminServer
+from epp.app.signals import signal_handlers
 from epp.extproc.health import Health
 from epp.extproc.transport.interfaces import Server
 
@@ -44,7 +45,10 @@ class Shells:
 async def run(shells: Shells) -> None:
     """Serve until SIGTERM or SIGINT. A second signal, or SIGINT, skips the drain."""
     stop = StopSignal()
-    with stop.installed(), _on_hangup(shells.reload):
+    handlers = stop.handlers
+    if shells.reload is not None:
+        handlers[signal.SIGHUP] = shells.reload
+    with signal_handlers(handlers):
         async with contextlib.AsyncExitStack() as started, asyncio.TaskGroup() as group:
             for close in shells.closing:
                 started.push_async_callback(close)
@@ -101,19 +105,6 @@ async def _forever(loop: Callable[[], Awaitable[None]]) -> None:
     raise RuntimeError(f"a loop that runs for ever has ended: {loop}")
 
 
-@contextlib.contextmanager
-def _on_hangup(reload: Callable[[], None] | None) -> Iterator[None]:
-    if reload is None:
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, reload)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGHUP)
-
-
 class StopSignal:
     """SIGTERM asks for a drain; SIGINT or a second signal asks for haste."""
 
@@ -121,16 +112,9 @@ class StopSignal:
         self.requested = asyncio.Event()
         self.hurried = asyncio.Event()
 
-    @contextlib.contextmanager
-    def installed(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._terminate)
-        loop.add_signal_handler(signal.SIGINT, self._interrupt)
-        try:
-            yield
-        finally:
-            loop.remove_signal_handler(signal.SIGTERM)
-            loop.remove_signal_handler(signal.SIGINT)
+    @property
+    def handlers(self) -> dict[signal.Signals, Callable[[], None]]:
+        return {signal.SIGTERM: self._terminate, signal.SIGINT: self._interrupt}
 
     def _terminate(self) -> None:
         if self.requested.is_set():

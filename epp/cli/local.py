@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from epp.app.signals import signal_handlers
 from epp.cli.document import read_document
 from epp.cli.errors import leaves
 from epp.envoyconfig.settings import Mode
@@ -48,13 +49,13 @@ def _urls(backends: str) -> tuple[str, ...]:
 
 async def _run(settings: StackSettings) -> None:
     stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
         numbers.append(signal.SIGHUP)
-    for number in numbers:
-        loop.add_signal_handler(number, stopped.set)
-    with tempfile.TemporaryDirectory(prefix="epp-local-") as folder:
+    with (
+        signal_handlers(dict.fromkeys(numbers, stopped.set)),
+        tempfile.TemporaryDirectory(prefix="epp-local-") as folder,
+    ):
         async with contextlib.AsyncExitStack() as children:
             serving = asyncio.ensure_future(_serve(settings, Path(folder), children))
             stopping = asyncio.ensure_future(stopped.wait())

@@ -9,6 +9,7 @@ import sys
 import click
 import uvloop
 
+from epp.app.signals import signal_handlers
 from epp.cli.errors import leaves
 from epp.simulation.server import serve
 from epp.simulation.settings import ServerSettings
@@ -55,11 +56,10 @@ def run_simulation(
 
 
 async def _until_signalled(settings: list[ServerSettings]) -> None:
-    loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with asyncio.TaskGroup() as group:
-        serving = group.create_task(serve(settings, lambda: click.echo("ready", err=True)))
-        await stop.wait()
-        serving.cancel()
+    handlers = dict.fromkeys((signal.SIGTERM, signal.SIGINT), stop.set)
+    with signal_handlers(handlers):
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(serve(settings, lambda: click.echo("ready", err=True)))
+            await stop.wait()
+            serving.cancel()

@@ -84,6 +84,7 @@ def test_workers_end_with_a_killed_parent(
 
 
 def test_an_interrupt_that_wakes_nobody_is_heard() -> None:
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     endless: Future[None] = Future()
     ended = Event()
 
