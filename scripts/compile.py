@@ -77,6 +77,7 @@ COMPILED = (
     "telemetry/buckets.py",
     "telemetry/instruments.py",
     "telemetry/metrics.py",
+    "telemetry/request_log.py",
     "telemetry/spans.py",
     "telemetry/trace_context.py",
 )

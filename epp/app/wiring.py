@@ -48,9 +48,10 @@ from epp.extproc.transport.interfaces import Metadata, OpenSession, Server, Serv
 from epp.extproc.transport.tls import Certificates
 from epp.flowcontrol.surroundings import Sample
 from epp.payloads.usage import Usage
-from epp.telemetry.logs import LineWriter, RequestLog
+from epp.telemetry.logs import LineWriter
 from epp.telemetry.loop_stall import watch_loop
 from epp.telemetry.metrics import Metrics
+from epp.telemetry.request_log import RequestLog
 from epp.timed import TimedReading
 
 log = logging.getLogger(__name__)
@@ -137,7 +138,7 @@ def _core(settings: ServeSettings, configuration: Configuration, writer: LineWri
     outside = _outside(metrics, sampler if settings.replay_sampling else None)
     tell_shadows(configuration)
     picker = sampler.picker = compose(configuration, outside, use_subset=settings.use_subset)
-    observer = RequestObserver(metrics, RequestLog(writer, enabled=settings.log_requests))
+    observer = RequestObserver(metrics, RequestLog(writer.put, enabled=settings.log_requests))
     tracing = assemble_tracing(settings.tracing, metrics.count_spans)
     board = Switchboard(
         picker.director,

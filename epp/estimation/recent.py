@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from itertools import accumulate
+from operator import mul
 from typing import Final
 
 from epp.core.estimate import NO_PROMPTS, PromptSample
@@ -84,11 +86,7 @@ class RecentPrompts:
 
 
 def _sample(lengths: list[int]) -> PromptSample:
-    total = squares = 0.0
-    sums, sums_of_squares = [total], [squares]
-    for length in lengths:
-        total += length
-        squares += float(length) * length
-        sums.append(total)
-        sums_of_squares.append(squares)
-    return PromptSample(tuple(map(float, lengths)), tuple(sums), tuple(sums_of_squares))
+    tokens = tuple(map(float, lengths))
+    sums = accumulate(tokens, initial=0.0)
+    sums_of_squares = accumulate(map(mul, tokens, tokens), initial=0.0)
+    return PromptSample(tokens, tuple(sums), tuple(sums_of_squares))

@@ -67,11 +67,11 @@ _BODY_GOES_ON: Final = pb.ProcessingResponse(request_body=pb.BodyResponse()).Ser
 class Codec:
     """Keeps nothing but what the gateway said of itself when it opened the stream."""
 
-    __slots__ = ("_own", "_takes_lists")
+    __slots__ = ("_instance", "_nonce", "_takes_lists")
 
     def __init__(self, metadata: Mapping[str, str], instance: str, nonce: str) -> None:
         self._takes_lists = LISTS_METADATA[1] in metadata.get(LISTS_METADATA[0], "")
-        self._own = {"instance": instance, "nonce": nonce}
+        self._instance, self._nonce = instance, nonce
 
     def decode(self, data: bytes) -> Event | None:
         """None for a message of a kind that asks for nothing. Raises MalformedMessage."""
@@ -174,7 +174,7 @@ class Codec:
     def _facts(self, route: Route) -> bytes:
         if route.record is None:
             return b""
-        return route_messages.facts_struct(self._own, route.record)
+        return route_messages.facts_struct(self._instance, self._nonce, route.record)
 
 
 @dataclass(frozen=True, slots=True)

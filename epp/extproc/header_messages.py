@@ -6,6 +6,7 @@ generated code.
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
 from epp.extproc.wire import read_varint
@@ -33,6 +34,20 @@ _BYTES: Final = 2  # the kind of a field, in the last three bits of its tag
 _LOWERED: Final[dict[bytes, str]] = {}
 KEPT_NAMES: Final = 1024
 KEPT_NAME_BYTES: Final = 64
+
+# Headers as they came -> name and value: most are those of an earlier request, too. Bounded in the
+# same way, and without those that nearly every request has differently and those that are secrets.
+_READ: Final[dict[bytes, tuple[str, str]]] = {}
+KEPT_HEADERS: Final = 1024
+KEPT_HEADER_BYTES: Final = 96
+NEVER_KEPT: Final = frozenset(
+    (
+        *("x-request-id", "content-length", "traceparent", "tracestate", "date", "age"),
+        *("x-forwarded-for", "x-envoy-external-address", "x-envoy-upstream-service-time"),
+        *("authorization", "proxy-authorization", "cookie", "set-cookie"),
+        *("x-api-key", "api-key", "x-goog-api-key"),
+    )
+)
 
 Found = tuple[int, dict[str, str], bool, bytes]
 
@@ -92,16 +107,26 @@ def _read_headers(message: bytes, at: int, stop: int, headers: dict[str, str]) -
                     return -1
                 length, at = read_varint(message, at + 1)
                 header_stop = at + length
-                if header_stop > map_stop or not _read_header(message, at, header_stop, headers):
+                if header_stop > map_stop:
                     return -1
+                header = _READ.get(message[at:header_stop])
+                if header is None:
+                    header = _read_header(message, at, header_stop)
+                    if header is None:
+                        return -1
+                name, value = header
+                if name not in headers:
+                    headers[name] = value
                 at = header_stop
         else:
             return -1
     return end_of_stream if at == stop else -1
 
 
-def _read_header(message: bytes, at: int, stop: int, headers: dict[str, str]) -> bool:
+def _read_header(message: bytes, begin: int, stop: int) -> tuple[str, str] | None:
+    """Name and value; None for what is not understood."""
     key = value = raw = b""
+    at = begin
     while at < stop:
         tag = message[at]
         length = message[at + 1]
@@ -117,20 +142,23 @@ def _read_header(message: bytes, at: int, stop: int, headers: dict[str, str]) ->
         elif tag == _VALUE:
             value = message[start:at]
         else:
-            return False
+            return None
     if at != stop:
-        return False
+        return None
     name = _LOWERED.get(key)
     if name is None:
         name = _lowered(key)
     text = value.decode() if value else ""  # raises for what is no UTF-8, as others do
-    if name not in headers:
-        headers[name] = _text(raw) if raw else text
-    return True
+    header = name, _text(raw) if raw else text
+    if stop - begin <= KEPT_HEADER_BYTES and name not in NEVER_KEPT:
+        if len(_READ) >= KEPT_HEADERS:
+            _READ.clear()
+        _READ[message[begin:stop]] = header
+    return header
 
 
 def _lowered(key: bytes) -> str:
-    name = key.decode().lower()
+    name = sys.intern(key.decode().lower())  # found faster by who asks for it
     if len(key) <= KEPT_NAME_BYTES:
         if len(_LOWERED) >= KEPT_NAMES:
             _LOWERED.clear()

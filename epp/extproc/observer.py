@@ -7,6 +7,7 @@ from typing import Final
 
 from epp.core.decision import Answer, DecisionRecord, Outcome, Placed, Waiting, record_of
 from epp.core.refusal import Refused
+from epp.core.request import RequestFacts
 from epp.director import Begun, Cause, Ending
 from epp.extproc.events import (
     Event,
@@ -18,8 +19,8 @@ from epp.extproc.events import (
     ResponseTrailers,
 )
 from epp.extproc.http_status import status_of
-from epp.telemetry.logs import RequestLog
 from epp.telemetry.metrics import FlowChildren, Metrics
+from epp.telemetry.request_log import RequestLog
 
 RECENT_DECISIONS: Final = 256
 RECENT_SNAPSHOTS: Final = 32  # of them, those that can be taken again: they are large
@@ -118,7 +119,9 @@ class RequestObserver:
         if placed is None and isinstance(begun.outcome, Waiting) and not begun.refused:
             self._flow_outcome(begun, "EvictedContextCancelled", now - begun.facts.received_at)
         if self._log.enabled:
-            self._log.write(log_line(begun, ending, now))
+            line = self._log.begin()
+            log_line(line, begun, ending, now)
+            self._log.write(line)
 
     def _children(self, begun: Begun) -> FlowChildren:
         facts = begun.facts
@@ -173,35 +176,22 @@ class RequestObserver:
         metrics.waited(labels, outcome).observe(waited_seconds)
 
 
-def log_line(begun: Begun, ending: Ending, now: float) -> dict[str, object]:
+def log_line(line: dict[str, object], begun: Begun, ending: Ending, now: float) -> None:
     """The fields of the one line a request has in the log. No header and no prompt is in it."""
     facts = begun.facts
-    line: dict[str, object] = {
-        "msg": "request",
-        "x-request-id": facts.request_id[:LOGGED_CHARACTERS],
-        "path": facts.path[:LOGGED_CHARACTERS],
-        "model": facts.model[:LOGGED_CHARACTERS],
-        "target_model": facts.target_model[:LOGGED_CHARACTERS],
-        "objective": facts.objective,
-        "priority": facts.priority,
-        "flow": facts.flow,
-        "status": ending.status,
-        "cause": CAUSES[ending.cause],
-        "duration_ms": _ms(now - facts.received_at),
-    }
+    line["x-request-id"] = facts.request_id[:LOGGED_CHARACTERS]
+    line["path"] = facts.path[:LOGGED_CHARACTERS]
+    line["model"] = facts.model[:LOGGED_CHARACTERS]
+    line["target_model"] = facts.target_model[:LOGGED_CHARACTERS]
+    line["objective"] = facts.objective
+    line["priority"] = facts.priority
+    line["flow"] = facts.flow
+    line["status"] = ending.status
+    line["cause"] = CAUSES[ending.cause]
+    line["duration_ms"] = _ms(now - facts.received_at)
     placed = begun.placed
     if placed is not None:
-        record = placed.record
-        line["endpoint"] = record.picked[0].authority
-        line["decided_ms"] = _ms(record.decided_at - facts.received_at)
-        line["waited_ms"] = _ms(record.waited_seconds)
-        line["cached_tokens_estimate"] = record.cached_tokens
-        line["prompt_tokens_estimate"] = facts.prompt_tokens
-        for stage in record.stages:
-            if stage.picked:
-                line[f"{stage.role}"] = ",".join([endpoint.authority for endpoint in stage.picked])
-            else:
-                line[f"{stage.role}_skip"] = stage.skip
+        _log_pick(line, facts, placed.record)
     if begun.refused is not None:
         line["reason"] = begun.refused.reason.value
         line["detail"] = begun.refused.detail
@@ -219,7 +209,19 @@ def log_line(begun: Begun, ending: Ending, now: float) -> dict[str, object]:
         line["trace_id"] = f"{begun.trace.trace_id:032x}"
     elif trace := facts.headers.get("traceparent", ""):
         line["trace_id"] = trace.split("-")[1] if trace.count("-") >= 3 else trace[:64]
-    return line
+
+
+def _log_pick(line: dict[str, object], facts: RequestFacts, record: DecisionRecord) -> None:
+    line["endpoint"] = record.picked[0].authority
+    line["decided_ms"] = _ms(record.decided_at - facts.received_at)
+    line["waited_ms"] = _ms(record.waited_seconds)
+    line["cached_tokens_estimate"] = record.cached_tokens
+    line["prompt_tokens_estimate"] = facts.prompt_tokens
+    for stage in record.stages:
+        if stage.picked:
+            line[f"{stage.role}"] = ",".join([endpoint.authority for endpoint in stage.picked])
+        else:
+            line[f"{stage.role}_skip"] = stage.skip
 
 
 def _ms(seconds: float) -> float:

@@ -6,6 +6,7 @@ after a gap. Memory is bounded by one LRU a server, of the size of the server's 
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -43,8 +44,7 @@ class ApproximateIndex:
     """
 
     def __init__(self, settings: PrefixCacheSettings) -> None:
-        self._settings = settings
-        self._block_tokens = settings.block_tokens
+        self._follow(settings)
         # Block to mask, leaving caches included; sharded by the low bits of the block.
         self._holders: tuple[dict[int, int], ...] = tuple({} for _ in range(SHARDS))
         self._caches: dict[Endpoint, _Cache] = {}
@@ -54,6 +54,9 @@ class ApproximateIndex:
         self._leaving: deque[_Cache] = deque()
         self._answers = AnsweredPrompts()
         self._continued: OrderedDict[int, Continued] = OrderedDict()  # by last block of the prompt
+        # The pool as it was asked about last: it is another object after every change.
+        self._asked: tuple[Endpoint, ...] = ()
+        self._asked_set: set[Endpoint] = set()
         self._nameless = 0  # the last block without a hash; those are negative
 
     def reconfigure(self, settings: PrefixCacheSettings) -> bool:
@@ -67,9 +70,13 @@ class ApproximateIndex:
                 self.forget(endpoint)
             self._answers.clear()
             self._continued.clear()
-        self._settings = settings
-        self._block_tokens = settings.block_tokens
+        self._follow(settings)
         return anew
+
+    def _follow(self, settings: PrefixCacheSettings) -> None:
+        self._settings = settings
+        self._block_tokens, most = settings.block_tokens, settings.max_tokens
+        self._most_bytes = math.inf if most is None else float(most * BYTES_PER_TOKEN)
 
     def __len__(self) -> int:
         """Blocks credited, summed over the endpoints; an answer is one."""
@@ -90,7 +97,7 @@ class ApproximateIndex:
         """
         found: dict[Endpoint, int] = {}
         alive = self._live & self._holders_of(blocks[0]) if blocks else 0
-        asked = set(endpoints) if alive else set()
+        asked = self._set_of(endpoints) if alive else self._asked_set
         depth = 0  # all in `alive` have the blocks up to here, and the one after them
         while alive:
             depth = self._depth(blocks, depth, alive)
@@ -102,6 +109,13 @@ class ApproximateIndex:
         if found and (goes_on := self._continued.get(blocks[-1])) is not None:
             self._tell_answer(found, goes_on, token_ratio)
         return found
+
+    def _set_of(self, endpoints: Sequence[Endpoint]) -> set[Endpoint]:
+        if not isinstance(endpoints, tuple):
+            return set(endpoints)
+        if endpoints is not self._asked:
+            self._asked, self._asked_set = endpoints, set(endpoints)
+        return self._asked_set
 
     def _tell_answer(
         self, found: dict[Endpoint, int], goes_on: Continued, token_ratio: float
@@ -158,9 +172,8 @@ class ApproximateIndex:
 
         `tokens` are those of the answer; None if they may be `reported` later.
         """
-        most = self._settings.max_tokens
         answer = 0 if tokens is None else self._age(endpoint, tokens)
-        if facts.prefix_blocks and (most is None or facts.prefix_bytes <= most * BYTES_PER_TOKEN):
+        if facts.prefix_blocks and facts.prefix_bytes <= self._most_bytes:
             self._answers.answered(facts, endpoint, tokens, answer, self._block_tokens)
 
     def reported(self, request_id: str, endpoint: Endpoint, tokens: int) -> None:

@@ -8,9 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from epp.core.json_text import dumps
@@ -30,6 +28,7 @@ class LineWriter:
         self._descriptor = descriptor
         self._lines: deque[bytes] = deque()
         self._some = threading.Event()
+        self._told = False  # whether the thread is awake, or has been woken
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write, name="log writer", daemon=True)
         self._thread.start()
@@ -39,7 +38,8 @@ class LineWriter:
             self.dropped += 1
             return
         self._lines.append(line)
-        if not self._some.is_set():
+        if not self._told:  # or the thread looks for lines after it has said so
+            self._told = True
             self._some.set()
 
     def close(self, timeout_seconds: float = 2.0) -> None:
@@ -54,6 +54,7 @@ class LineWriter:
             # Woken once a while and not once a line: waking takes the interpreter from the loop.
             self._closing.wait(GATHER_SECONDS)
             self._some.clear()
+            self._told = False
             while self._lines:
                 count = min(len(self._lines), BATCH_LINES)
                 self._write_batch(b"".join(self._lines.popleft() for _ in range(count)), count)
@@ -99,19 +100,6 @@ class WriterHandler(logging.Handler):
             self._writer.put(self.format(record).encode(errors="replace") + b"\n")
         except Exception:
             self.handleError(record)
-
-
-class RequestLog:
-    """One line a request, without the logging machinery: it is on the path of every request."""
-
-    def __init__(self, writer: LineWriter, *, enabled: bool) -> None:
-        self.enabled = enabled
-        self._writer = writer
-
-    def write(self, fields: Mapping[str, object]) -> None:
-        timestamp = int(time.time() * 1e6) / 1e6
-        line = {"level": "info", "ts": timestamp, "logger": "epp.requests", **fields}
-        self._writer.put(dumps(line, str) + b"\n")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,9 @@ from epp.extproc.observer import RequestObserver
 from epp.extproc.session import ExtProcSession, SessionSettings
 from epp.extproc.switchboard import Switchboard
 from epp.extproc.tracing import RequestTracer
-from epp.telemetry.logs import LineWriter, RequestLog
+from epp.telemetry.logs import LineWriter
 from epp.telemetry.metrics import Metrics
+from epp.telemetry.request_log import RequestLog
 from epp.telemetry.trace_context import ALL_IDS, Sampler
 from epp.telemetry.tracing_settings import Exporter, TracingSettings
 from epp.timed import TimedReading
@@ -97,7 +98,7 @@ def a_board(endpoints: int, tracer: RequestTracer | None = None) -> Iterator[Swi
         reading = EndpointMetrics(waiting_read_at=now, running_read_at=now, running=4)
         picker.read(endpoint, reading, 0)
     writer = LineWriter(os.open(os.devnull, os.O_WRONLY))
-    observer = RequestObserver(metrics, RequestLog(writer, enabled=True))
+    observer = RequestObserver(metrics, RequestLog(writer.put, enabled=True))
     deadline = picker.queue.next_deadline
     yield Switchboard(picker.director, observer, deadline, time.monotonic, tracer=tracer)
     writer.close()

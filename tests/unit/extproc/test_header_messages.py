@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from epp.extproc import header_messages
-from epp.extproc.header_messages import KEPT_NAMES, REQUEST_HEADERS, RESPONSE_HEADERS
+from epp.extproc.header_messages import (
+    KEPT_HEADER_BYTES,
+    KEPT_HEADERS,
+    KEPT_NAMES,
+    REQUEST_HEADERS,
+    RESPONSE_HEADERS,
+)
 
 FIELDS = {REQUEST_HEADERS: "request_headers", RESPONSE_HEADERS: "response_headers"}
 NAMES = st.sampled_from([":path", "X-Request-Id", "a", "x" * 65]) | st.text(max_size=200)
@@ -54,6 +60,7 @@ def test_it_reads_what_another_codec_wrote(
     message.MergeFrom(beside)
     found = header_messages.read(message.SerializeToString())
     assert found is not None
+    assert found == header_messages.read(message.SerializeToString())
     assert found[:3] == (kind, expected_headers(headers), last)
     assert xds.ProcessingRequest.FromString(found[3]) == beside
 
@@ -67,6 +74,23 @@ def test_names_are_kept_within_a_bound() -> None:
         assert found is not None
         assert found[1] == {f"x-{number}": "v"}
     assert len(header_messages._LOWERED) <= KEPT_NAMES
+    assert len(header_messages._READ) <= KEPT_HEADERS
+
+
+def test_what_is_kept_of_headers_is_no_secret_and_not_large() -> None:
+    header_messages._READ.clear()
+    message = xds.ProcessingRequest()
+    for name, value in [
+        ("Authorization", "Bearer s3cret"),
+        ("cookie", "s3cret"),
+        ("x-request-id", "r-1"),
+        ("x-long", "v" * KEPT_HEADER_BYTES),
+        (":path", "/v1/completions"),
+    ]:
+        message.request_headers.headers.headers.add(key=name, raw_value=value.encode())
+    first, again = (header_messages.read(message.SerializeToString()) for _ in range(2))
+    assert first == again
+    assert list(header_messages._READ.values()) == [(":path", "/v1/completions")]
 
 
 def other_messages() -> dict[str, bytes]:

@@ -22,8 +22,9 @@ from epp.director import Begun, Cause, Ending
 from epp.extproc.events import RequestHeaders
 from epp.extproc.observer import RECENT_DECISIONS, RequestObserver
 from epp.payloads.usage import Usage
-from epp.telemetry.logs import LineWriter, RequestLog
+from epp.telemetry.logs import LineWriter
 from epp.telemetry.metrics import PREFIX_INDEX, Metrics
+from epp.telemetry.request_log import RequestLog
 from tests.helpers.build import an_endpoint
 
 FLOW = {"model_name": "m", "target_model_name": "t", "fairness_id": "f", "priority": "3"}
@@ -39,7 +40,7 @@ class Watched:
         self._reader, writer = os.pipe()
         self._descriptor = writer
         self._writer = LineWriter(writer)
-        log = RequestLog(self._writer, enabled=True)
+        log = RequestLog(self._writer.put, enabled=True)
         self.observer = RequestObserver(self.metrics, log)
 
     def value(self, name: str, **labels: str) -> float:

@@ -40,8 +40,11 @@ def expected_metadata(reply: xds.ProcessingResponse, route: Route) -> None:
     reply.dynamic_metadata.update({names.LB_NAMESPACE: balancing})
 
 
-@given(route=ROUTES, replacement=st.none() | st.binary(max_size=300))
-def test_another_codec_reads_what_was_meant(route: Route, replacement: bytes | None) -> None:
+@given(route=ROUTES, replacement=st.none() | st.binary(max_size=300), flow=st.none() | TEXT)
+def test_another_codec_reads_what_was_meant(
+    route: Route, replacement: bytes | None, flow: str | None
+) -> None:
+    facts = b"" if flow is None else route_messages.facts_struct("i", "n", a_record(flow=flow))
     for kind, name in ((REQUEST_HEADERS, "request_headers"), (REQUEST_BODY, "request_body")):
         reply = xds.ProcessingResponse()
         common = getattr(reply, name).response
@@ -50,7 +53,10 @@ def test_another_codec_reads_what_was_meant(route: Route, replacement: bytes | N
         if replacement is not None:
             common.body_mutation.body = replacement
         expected_metadata(reply, route)
-        written = route_messages.answer(kind, route, b"", replacement)
+        if facts:
+            own = reply.dynamic_metadata.fields[names.OWN_NAMESPACE]
+            own.struct_value.ParseFromString(facts)
+        written = route_messages.answer(kind, route, facts, replacement)
         assert xds.ProcessingResponse.FromString(written) == reply
 
 
@@ -73,7 +79,7 @@ def a_record(**fields: object) -> DecisionRecord:
 
 def test_the_facts_of_a_decision() -> None:
     record = a_record(cached_tokens=2, waited_seconds=0.12345678, flow="team-1")
-    facts = route_messages.facts_struct({"instance": "i", "nonce": "n"}, record)
+    facts = route_messages.facts_struct("i", "n", record)
     written = route_messages.answer(REQUEST_BODY, Route("10.0.0.1:80"), facts)
     metadata = xds.ProcessingResponse.FromString(written).dynamic_metadata
     assert dict(metadata[names.OWN_NAMESPACE]) == {
@@ -105,7 +111,7 @@ def test_what_the_picker_sets_of_routing_is_not_removed_and_the_rest_is(kind: by
 
 @pytest.mark.parametrize("flow", ["\udce9quipe", "f" * 60_000])
 def test_a_flow_that_a_client_named_oddly_does_no_harm(flow: str) -> None:
-    facts = route_messages.facts_struct({}, a_record(flow=flow))
+    facts = route_messages.facts_struct("i", "n", a_record(flow=flow))
     written = route_messages.answer(REQUEST_BODY, Route("10.0.0.1:80"), facts)
     metadata = xds.ProcessingResponse.FromString(written).dynamic_metadata
     assert metadata[names.OWN_NAMESPACE]["flow"] == flow.replace("\udce9", "?")
@@ -119,7 +125,13 @@ def test_a_header_that_is_no_text_does_no_harm() -> None:
 
 
 def test_what_is_kept_is_bounded() -> None:
-    before = route_messages._kept_text.cache_info()
-    route_messages._text_entry("flow", "f" * (KEPT_CHARACTERS + 1))
-    assert route_messages._kept_text.cache_info() == before
-    assert before.maxsize == route_messages.KEPT_PARTS
+    caches = [
+        *(route_messages._before_pick, route_messages._around_metadata),
+        *(route_messages._kept_header, route_messages._kept_texts, route_messages._kept_endpoint),
+    ]
+    assert {cache.cache_info().maxsize for cache in caches} == {route_messages.KEPT_PARTS}
+    before = [cache.cache_info() for cache in caches[2:4]]
+    long = "f" * (KEPT_CHARACTERS + 1)
+    facts = route_messages.facts_struct("i", "n", a_record(flow=long))
+    route_messages.answer(REQUEST_BODY, Route("10.0.0.1:80", {"x-request-id": long}), facts)
+    assert [cache.cache_info() for cache in caches[2:4]] == before
