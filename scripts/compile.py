@@ -40,6 +40,7 @@ COMPILED = (
     "configured.py",
     "datalayer/answer_health.py",
     "datalayer/ledger.py",
+    "datalayer/models/catalogue.py",
     "datalayer/store.py",
     "estimation/*.py",
     "extproc/*.py",

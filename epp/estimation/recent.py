@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from itertools import accumulate
-from operator import mul
 from typing import Final
 
 from epp.core.estimate import NO_PROMPTS, PromptSample
@@ -74,19 +72,23 @@ class RecentPrompts:
 
     def __init__(self) -> None:
         self.sample = NO_PROMPTS
-        self._lengths: deque[int] = deque(maxlen=PROMPTS)
+        self._lengths: deque[float] = deque(maxlen=PROMPTS)
         self._since = 0
 
     def add(self, tokens: int) -> None:
-        self._lengths.append(tokens)
+        self._lengths.append(float(tokens))
         self._since += 1
         if self._since >= REDRAWN_EVERY or len(self._lengths) < REDRAWN_EVERY:
             self._since = 0
             self.sample = _sample(sorted(self._lengths))
 
 
-def _sample(lengths: list[int]) -> PromptSample:
-    tokens = tuple(map(float, lengths))
-    sums = accumulate(tokens, initial=0.0)
-    sums_of_squares = accumulate(map(mul, tokens, tokens), initial=0.0)
-    return PromptSample(tokens, tuple(sums), tuple(sums_of_squares))
+def _sample(lengths: list[float]) -> PromptSample:
+    total = squares = 0.0
+    sums, sums_of_squares = [total], [squares]
+    for length in lengths:
+        total += length
+        squares += length * length
+        sums.append(total)
+        sums_of_squares.append(squares)
+    return PromptSample(tuple(lengths), tuple(sums), tuple(sums_of_squares))

@@ -97,7 +97,7 @@ def facts_struct(instance: str, nonce: str, record: DecisionRecord) -> bytes:
     return (
         texts
         + _kept_endpoint(record.picked[0].authority)
-        + _NUMBERS.pack(
+        + _packed(
             *(_PRIORITY, record.priority, _PROMPT_TOKENS, record.prompt_tokens),
             *(_CACHED_TOKENS, record.cached_tokens),
             *(_WAITED_SECONDS, int(record.waited_seconds * 1e6 + 0.5) / 1e6),
@@ -224,4 +224,4 @@ _PROMPT_TOKENS: Final = _number_head("prompt_tokens")
 _CACHED_TOKENS: Final = _number_head("cached_tokens")
 _WAITED_SECONDS: Final = _number_head("waited_seconds")
 _HEADS: Final = (_PRIORITY, _PROMPT_TOKENS, _CACHED_TOKENS, _WAITED_SECONDS)
-_NUMBERS: Final = Struct("<" + "".join(f"{len(head)}sd" for head in _HEADS))
+_packed: Final = Struct("<" + "".join(f"{len(head)}sd" for head in _HEADS)).pack

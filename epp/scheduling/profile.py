@@ -53,6 +53,7 @@ class Profile:
     weights: Mapping[str, float] = field(init=False)  # by name of the scorer
     memories: tuple[Memory, ...] = field(init=False)  # of its stateful plugins
     answering: tuple[Answering, ...] = field(init=False)
+    listed: int = field(init=False)  # endpoints, for every gateway
 
     def __post_init__(self) -> None:
         scorers = (weighted.scorer for weighted in self.scorers)
@@ -61,6 +62,7 @@ class Profile:
         memories = tuple(memory for memory in found if memory is not None)
         given = (*plugins, *(memory.plugin for memory in memories))
         object.__setattr__(self, "memories", memories)
+        object.__setattr__(self, "listed", self.picker.count)
         object.__setattr__(self, "weights", {s.name: s.weight for s in self.scorers})
         object.__setattr__(
             self, "answering", tuple(plugin for plugin in given if isinstance(plugin, Answering))
@@ -173,8 +175,7 @@ class Profile:
             scores[weighted.name] = given
             numbers = given if isinstance(given, list) else list(given)
             totals = _added(totals, weighted.weight, numbers)
-        count = max(count, self.picker.count)
-        ordered = self.picker.pick(endpoints, totals, count, rng)
+        ordered = self.picker.pick(endpoints, totals, max(count, self.listed), rng)
         return Scheduled(ordered, endpoints, totals, scores, self.weights)
 
     def decided(

@@ -5,6 +5,7 @@ Plugins stay interpreted, since others subclass them; these loops are compiled.
 
 from __future__ import annotations
 
+import math
 import random
 from bisect import insort
 from collections.abc import Callable, Mapping, Sequence
@@ -140,25 +141,37 @@ def best_scored(
         highest = max(scores)
         ties = zip(endpoints, scores)  # noqa: B905 - compiled only in this form
         return drawn([endpoint for endpoint, score in ties if score == highest], 1, rng)
-    top: list[float] = []  # the best scores so far, ascending
-    for score in scores:
-        if len(top) < count:
-            insort(top, score)
-        elif score > top[0]:
-            del top[0]
-            insort(top, score)
-    equals: dict[float, list[Endpoint]] = {}
+    lowest = _lowest_of_best(scores, count)
+    found: list[Endpoint] = []
+    found_scores: list[float] = []
     # Of one length by the scorers' contract, which the profile checks.
     for endpoint, score in zip(endpoints, scores):  # noqa: B905 - compiled only in this form
-        if score >= top[0]:
-            if (others := equals.get(score)) is None:
-                equals[score] = [endpoint]
-            else:
-                others.append(endpoint)
+        if score >= lowest:
+            found.append(endpoint)
+            found_scores.append(score)
     chosen: list[Endpoint] = []
-    for score in sorted(equals, reverse=True):
-        chosen += drawn(equals[score], count - len(chosen), rng)
+    for highest in sorted(set(found_scores), reverse=True):  # at most `count`
+        ties = zip(found, found_scores)  # noqa: B905 - compiled only in this form
+        equals = [endpoint for endpoint, score in ties if score == highest]
+        chosen += drawn(equals, count - len(chosen), rng)
     return chosen
+
+
+def _lowest_of_best(scores: Sequence[float], count: int) -> float:
+    """The lowest of the `count` best scores; infinitely low if there are fewer."""
+    top: list[float] = []  # the best so far, ascending
+    lowest, missing = -math.inf, count
+    for score in scores:
+        if missing > 0:
+            missing -= 1
+        elif score > lowest:
+            del top[0]
+        else:
+            continue
+        insort(top, score)
+        if missing <= 0:
+            lowest = top[0]
+    return lowest
 
 
 def longest_without(

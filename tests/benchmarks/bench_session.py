@@ -1,4 +1,4 @@
-"""Microseconds of our own code a request, without transport."""
+"""Microseconds of our own code a request, without a socket."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import orjson
+from hpack import Encoder
 
 from epp._pb import ext_proc_pb2 as pb
 from epp.compose import compose
@@ -25,12 +26,24 @@ from epp.extproc.observer import RequestObserver
 from epp.extproc.session import ExtProcSession, SessionSettings
 from epp.extproc.switchboard import Switchboard
 from epp.extproc.tracing import RequestTracer
+from epp.extproc.transport.http2 import frames
+from epp.extproc.transport.http2.connection import Connection
+from epp.extproc.transport.http2.grpc_messages import PREFIX
+from epp.extproc.transport.http2.settings import Limits
+from epp.extproc.transport.interfaces import Metadata, Stream
 from epp.telemetry.logs import LineWriter
 from epp.telemetry.metrics import Metrics
 from epp.telemetry.request_log import RequestLog
 from epp.telemetry.trace_context import ALL_IDS, Sampler
 from epp.telemetry.tracing_settings import Exporter, TracingSettings
 from epp.timed import TimedReading
+
+METHOD = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
+CALL = [  # what a grpc-go client sends
+    *((":method", "POST"), (":scheme", "http"), (":path", METHOD), (":authority", "epp:9002")),
+    *(("content-type", "application/grpc"), ("user-agent", "grpc-go/1.76.0"), ("te", "trailers")),
+    ("x-epp-gateway", "lists"),
+]
 
 
 class Sink:
@@ -117,6 +130,39 @@ def play(board: Switchboard, messages: list[bytes], times: int) -> float:
     return (time.perf_counter() - start) / times * 1e6
 
 
+def play_on_http2(board: Switchboard, messages: list[bytes], times: int) -> float:
+    """Microseconds an exchange, frames included: each message comes by itself, as by a gateway."""
+    settings = SessionSettings(instance="here", nonce="n")
+
+    def open_session(stream: Stream, metadata: Metadata) -> ExtProcSession:
+        return ExtProcSession(board, settings, stream, metadata)
+
+    connection = Connection({METHOD: open_session}, Limits(), lambda: None, time.monotonic())
+    encoder = Encoder()
+    sections = [encoder.encode(CALL) for _ in range(2)]  # from the second on it is in the table
+    opening = frames.PREFACE + frames.settings({}) + frames.window_update(0, 1 << 30)
+    connection.receive(opening, time.monotonic())
+    connection.take()
+    start = time.perf_counter()
+    for number in range(times):
+        for frame in framed(sections[number > 0], 1 + 2 * number, messages):
+            connection.receive(frame, time.monotonic())
+            connection.settle()
+            connection.take()
+    assert not connection.closing
+    assert not connection.calls.streams
+    return (time.perf_counter() - start) / times * 1e6
+
+
+def framed(section: bytes, stream_id: int, messages: list[bytes]) -> list[bytes]:
+    found = [frames.frame(frames.Kind.HEADERS, frames.END_HEADERS, stream_id, section)]
+    for message in messages:
+        data = PREFIX.pack(0, len(message)) + message
+        found.append(frames.frame(frames.Kind.DATA, 0, stream_id, data))
+    found.append(frames.frame(frames.Kind.DATA, frames.END_STREAM, stream_id))
+    return found
+
+
 async def main() -> None:
     numbers = [int(argument) for argument in sys.argv[1:] if argument.isdecimal()]
     with a_board(numbers[0] if numbers else 10) as board:
@@ -127,7 +173,10 @@ async def main() -> None:
             ("full, 400 000 characters", conversation(400_000, 0, light=False), 100),
         ):
             play(board, messages, times // 4)
-            print(f"{name:36} {play(board, messages, times):8.1f} us")
+            print(f"{name:36} {play(board, messages, times):8.1f} us", end="")
+            if len(messages[1]) < frames.DEFAULT_FRAME_BYTES:
+                print(f", with HTTP/2 {play_on_http2(board, messages, times):8.1f} us", end="")
+            print()
         if "--profile" in sys.argv:
             profile = cProfile.Profile()
             profile.enable()

@@ -1,5 +1,7 @@
 """Instructions a request takes in our own code: a figure that repeats, so that a regression shows.
 
+Without sockets; with HTTP/2 where a case says so.
+
 Counted by valgrind, as the difference between many requests and few, which leaves the start out.
 """
 
@@ -15,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench_session import a_board, conversation, play
+from bench_session import a_board, conversation, play, play_on_http2
 
 CASES = {
     "full, 900 characters": (900, 0, False),
@@ -24,6 +26,8 @@ CASES = {
     "full, 10 000 characters": (10_000, 0, False),
     "full, 100 000 characters": (100_000, 0, False),
 }
+HTTP2 = "with HTTP/2"
+CASES |= {f"{case}, {HTTP2}": CASES[case] for case in list(CASES)[:3]}
 FEW, MANY = 20, 120
 
 
@@ -32,7 +36,8 @@ async def run(case: str, requests: int) -> None:
     with a_board(endpoints=10) as board:
         gc.collect()
         gc.freeze()  # as the picker does when it is ready
-        play(board, conversation(characters, chunks, light=light), requests)
+        exchange = play_on_http2 if case.endswith(HTTP2) else play
+        exchange(board, conversation(characters, chunks, light=light), requests)
 
 
 def count(case: str, requests: int) -> int:
@@ -67,7 +72,7 @@ def main() -> None:
     for case in CASES:
         if arguments.only in case:
             each = (count(case, MANY) - count(case, FEW)) / (MANY - FEW)
-            print(f"{case:36} {each / 1000:8.0f} thousand instructions a request", flush=True)
+            print(f"{case:48} {each / 1000:8.0f} thousand instructions a request", flush=True)
 
 
 if __name__ == "__main__":

@@ -27,9 +27,10 @@ class _NoSection(Exception):
 class FieldDecoder:
     """One a connection, as the dynamic table is."""
 
-    __slots__ = ("_entries", "_max_section_bytes", "_room", "_table_bytes")
+    __slots__ = ("_entries", "_max_section_bytes", "_room", "_table_bytes", "changes")
 
     def __init__(self, max_section_bytes: int) -> None:
+        self.changes = 0  # of the dynamic table: between two, equal sections have equal fields
         self._max_section_bytes = max_section_bytes
         self._entries: list[Field] = []  # of the dynamic table, the oldest first
         self._table_bytes = TABLE_BYTES
@@ -91,6 +92,7 @@ class FieldDecoder:
 
     def _add(self, field: Field) -> None:
         """A field that is larger than the table empties it (section 4.4)."""
+        self.changes += 1
         self._entries.append(field)
         self._room -= field.size
         self._evict()
@@ -98,6 +100,7 @@ class FieldDecoder:
     def _resize(self, size: int) -> None:
         if size > TABLE_BYTES:
             raise _NoSection(f"a table of {size} bytes")
+        self.changes += 1
         self._room += size - self._table_bytes
         self._table_bytes = size
         self._evict()

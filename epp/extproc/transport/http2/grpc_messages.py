@@ -117,7 +117,9 @@ class MessageReader:
         if not self._missing and not self._prefix and size >= PREFIX_BYTES:
             zipped, length = PREFIX.unpack_from(data)
             if length == size - PREFIX_BYTES and not zipped and length <= self._limit:
-                return [bytes(data[PREFIX_BYTES:])]  # one frame is one message
+                # One frame is one message.
+                message = data[PREFIX_BYTES:]
+                return [message if isinstance(message, bytes) else bytes(message)]
         return self._feed_pieces(data)
 
     def _feed_pieces(self, data: bytes | memoryview) -> list[bytes]:

@@ -103,6 +103,28 @@ def test_a_ping_is_answered_with_its_payload() -> None:
     assert (set(answer.flags), answer.opaque_data) == ({"ACK"}, b"12345678")
 
 
+def opened(stream_id: int, encoder: Encoder, key: str) -> bytes:
+    """Only the key is in the dynamic table."""
+    section = encoder.encode([*[(name, value, True) for name, value in CALL], ("x-key", key)])
+    return frame(HEADERS, END_HEADERS, stream_id, section)
+
+
+def test_a_section_of_the_same_bytes_is_read_anew_when_the_table_has_changed() -> None:
+    peer, encoder = started(), Encoder()
+    peer.send(opened(1, encoder, "a"))
+    second, third = opened(3, encoder, "a"), opened(5, encoder, "a")
+    assert second[9:] == third[9:]
+    peer.send(second)
+    peer.send(third)
+    assert peer.sessions[2].metadata is peer.sessions[1].metadata
+    assert peer.sessions[2].metadata == peer.sessions[0].metadata
+    peer.send(opened(7, encoder, "b"))  # takes the first place of the table, where "a" was
+    peer.send(frame(HEADERS, END_HEADERS, 9, second[9:]))
+    peer.send(frame(HEADERS, END_HEADERS, 11, second[9:]))
+    keys = [session.metadata["x-key"] for session in peer.sessions]
+    assert keys == ["a", "a", "a", "b", "b", "b"]
+
+
 def test_metadata_reach_the_session() -> None:
     peer = started()
     peer.send(headers(1, ("x-key", "value")))
