@@ -142,19 +142,22 @@ def best_scored(
         ties = zip(endpoints, scores)  # noqa: B905 - compiled only in this form
         return drawn([endpoint for endpoint, score in ties if score == highest], 1, rng)
     lowest = _lowest_of_best(scores, count)
-    found: list[Endpoint] = []
-    found_scores: list[float] = []
+    above: list[Endpoint] = []  # fewer than `count`
+    above_scores: list[float] = []
+    last: list[Endpoint] = []  # of whom some are among the best
     # Of one length by the scorers' contract, which the profile checks.
     for endpoint, score in zip(endpoints, scores):  # noqa: B905 - compiled only in this form
-        if score >= lowest:
-            found.append(endpoint)
-            found_scores.append(score)
+        if score > lowest:
+            above.append(endpoint)
+            above_scores.append(score)
+        elif score == lowest:
+            last.append(endpoint)
     chosen: list[Endpoint] = []
-    for highest in sorted(set(found_scores), reverse=True):  # at most `count`
-        ties = zip(found, found_scores)  # noqa: B905 - compiled only in this form
+    for highest in sorted(set(above_scores), reverse=True):
+        ties = zip(above, above_scores)  # noqa: B905 - compiled only in this form
         equals = [endpoint for endpoint, score in ties if score == highest]
-        chosen += drawn(equals, count - len(chosen), rng)
-    return chosen
+        chosen += drawn(equals, len(equals), rng)
+    return chosen + drawn(last, count - len(chosen), rng)
 
 
 def _lowest_of_best(scores: Sequence[float], count: int) -> float:
