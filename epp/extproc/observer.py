@@ -177,7 +177,7 @@ class RequestObserver:
 
 
 def log_line(line: dict[str, object], begun: Begun, ending: Ending, now: float) -> None:
-    """The fields of the one line a request has in the log. No header and no prompt is in it."""
+    """Adds what a request leaves in the log, as one line. No header and no prompt is in it."""
     facts = begun.facts
     line["x-request-id"] = facts.request_id[:LOGGED_CHARACTERS]
     line["path"] = facts.path[:LOGGED_CHARACTERS]

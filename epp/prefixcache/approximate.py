@@ -54,9 +54,6 @@ class ApproximateIndex:
         self._leaving: deque[_Cache] = deque()
         self._answers = AnsweredPrompts()
         self._continued: OrderedDict[int, Continued] = OrderedDict()  # by last block of the prompt
-        # The pool as it was asked about last: it is another object after every change.
-        self._asked: tuple[Endpoint, ...] = ()
-        self._asked_set: set[Endpoint] = set()
         self._nameless = 0  # the last block without a hash; those are negative
 
     def reconfigure(self, settings: PrefixCacheSettings) -> bool:
@@ -97,7 +94,7 @@ class ApproximateIndex:
         """
         found: dict[Endpoint, int] = {}
         alive = self._live & self._holders_of(blocks[0]) if blocks else 0
-        asked = self._set_of(endpoints) if alive else self._asked_set
+        asked = set(endpoints) if alive else set()
         depth = 0  # all in `alive` have the blocks up to here, and the one after them
         while alive:
             depth = self._depth(blocks, depth, alive)
@@ -109,13 +106,6 @@ class ApproximateIndex:
         if found and (goes_on := self._continued.get(blocks[-1])) is not None:
             self._tell_answer(found, goes_on, token_ratio)
         return found
-
-    def _set_of(self, endpoints: Sequence[Endpoint]) -> set[Endpoint]:
-        if not isinstance(endpoints, tuple):
-            return set(endpoints)
-        if endpoints is not self._asked:
-            self._asked, self._asked_set = endpoints, set(endpoints)
-        return self._asked_set
 
     def _tell_answer(
         self, found: dict[Endpoint, int], goes_on: Continued, token_ratio: float

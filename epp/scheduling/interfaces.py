@@ -86,7 +86,7 @@ class Picker(Plugin):
 
     @property
     def count(self) -> int:
-        """Endpoints to list for every gateway."""
+        """Endpoints to list for every gateway. Asked once, when the profile is made."""
         return 1
 
 

@@ -28,7 +28,7 @@ class LineWriter:
         self._descriptor = descriptor
         self._lines: deque[bytes] = deque()
         self._some = threading.Event()
-        self._told = False  # whether the thread is awake, or has been woken
+        self._told = False  # whether `_some` is set, which is asked for every line
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write, name="log writer", daemon=True)
         self._thread.start()
@@ -38,7 +38,7 @@ class LineWriter:
             self.dropped += 1
             return
         self._lines.append(line)
-        if not self._told:  # or the thread looks for lines after it has said so
+        if not self._told:  # else the thread has not begun to look for lines
             self._told = True
             self._some.set()
 

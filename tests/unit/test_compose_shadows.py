@@ -71,7 +71,6 @@ def state_of(picker: Picker) -> Any:
         "draws": picker.configured.attempt.around.rng,
     }
     if picker.configuration.profile.reads_prefix:
-        picker.index._asked, picker.index._asked_set = (), set()  # made again when it is needed
         found["index"] = picker.index
     else:
         for flight in picker.director._flights.values():

@@ -14,12 +14,7 @@ from epp.extproc.transport.http2.allowance import Allowance
 from epp.extproc.transport.http2.calls import Calls
 from epp.extproc.transport.http2.faults import ConnectionFault, ErrorCode, StreamFault
 from epp.extproc.transport.http2.field_decoder import FieldDecoder
-from epp.extproc.transport.http2.fields import (
-    MalformedFields,
-    RequestHead,
-    check_trailers,
-    request_head,
-)
+from epp.extproc.transport.http2.fields import MalformedFields, check_trailers
 from epp.extproc.transport.http2.frames import (
     ACK,
     DEFAULT_FRAME_BYTES,
@@ -59,9 +54,6 @@ class Connection:
         self._receiving = False
         self._rest = b""  # of a frame that has not come whole
         self._fields = FieldDecoder(limits.max_header_bytes)
-        # The last section that opened a call and changed no table, and what it said.
-        self._last_section, self._last_changes = b"", -1
-        self._last_head: RequestHead | None = None
         self._block: list[bytes] | None = None  # of a field section that is not complete
         self._block_stream, self._block_ends_stream = 0, False
         self._block_loops = False  # its priority names its own stream
@@ -278,11 +270,11 @@ class Connection:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, text)
 
     def _section(self, block: bytes) -> None:
-        """A complete field section. It is decoded in any case, to keep the table in step."""
+        """A complete field section. It is read in any case, to keep the table in step."""
         calls, stream_id, ends = self.calls, self._block_stream, self._block_ends_stream
         try:
             if stream_id > calls.last_stream_id:
-                head = self._head(block)
+                head = self._fields.request_head(block)
                 if self._block_loops:
                     raise MalformedFields("a stream that depends on itself")
                 calls.open(stream_id, head, ends=ends, now=self._now)
@@ -294,17 +286,6 @@ class Connection:
         except MalformedFields as fault:
             calls.last_stream_id = max(stream_id, calls.last_stream_id)
             raise StreamFault(stream_id, ErrorCode.PROTOCOL_ERROR, str(fault)) from fault
-
-    def _head(self, block: bytes) -> RequestHead:
-        """A gateway opens nearly all calls with the very bytes of the one before."""
-        decoder, last = self._fields, self._last_head
-        changes = decoder.changes
-        if last is not None and changes == self._last_changes and block == self._last_section:
-            return last
-        head = request_head(decoder.fields(block))
-        if decoder.changes == changes:
-            self._last_section, self._last_changes, self._last_head = block, changes, head
-        return head
 
     # The other kinds.
 

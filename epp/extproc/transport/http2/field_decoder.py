@@ -12,7 +12,7 @@ from hpack.table import HeaderTable
 
 from epp.extproc.transport.http2 import huffman
 from epp.extproc.transport.http2.faults import ConnectionFault, ErrorCode
-from epp.extproc.transport.http2.fields import Field, field_of
+from epp.extproc.transport.http2.fields import Field, RequestHead, field_of, request_head
 
 TABLE_BYTES: Final = 4096  # the dynamic table's size, as we announce no other
 MAX_INTEGER: Final = 1 << 28
@@ -27,14 +27,40 @@ class _NoSection(Exception):
 class FieldDecoder:
     """One a connection, as the dynamic table is."""
 
-    __slots__ = ("_entries", "_max_section_bytes", "_room", "_table_bytes", "changes")
+    __slots__ = (
+        "_changed",
+        "_entries",
+        "_last_head",
+        "_last_section",
+        "_max_section_bytes",
+        "_room",
+        "_table_bytes",
+    )
 
     def __init__(self, max_section_bytes: int) -> None:
-        self.changes = 0  # of the dynamic table: between two, equal sections have equal fields
         self._max_section_bytes = max_section_bytes
         self._entries: list[Field] = []  # of the dynamic table, the oldest first
         self._table_bytes = TABLE_BYTES
         self._room = TABLE_BYTES
+        self._changed = False  # the dynamic table, by the section that is being read
+        # The last section that opened a call, while what it says is the same.
+        self._last_section = b""
+        self._last_head: RequestHead | None = None
+
+    def request_head(self, block: bytes) -> RequestHead:
+        """Of a section that opens a call. Raises ConnectionFault or MalformedFields.
+
+        A gateway opens nearly all with the very bytes of the one before; as long as the table is
+        the same, so is what they say.
+        """
+        last = self._last_head
+        if last is not None and block == self._last_section:
+            return last
+        self._changed = False
+        head = request_head(self.fields(block))
+        if not self._changed:
+            self._last_section, self._last_head = block, head
+        return head
 
     def fields(self, block: bytes) -> list[Field]:
         """In their order. Raises ConnectionFault: the table may be out of step."""
@@ -92,7 +118,7 @@ class FieldDecoder:
 
     def _add(self, field: Field) -> None:
         """A field that is larger than the table empties it (section 4.4)."""
-        self.changes += 1
+        self._table_changes()
         self._entries.append(field)
         self._room -= field.size
         self._evict()
@@ -100,10 +126,14 @@ class FieldDecoder:
     def _resize(self, size: int) -> None:
         if size > TABLE_BYTES:
             raise _NoSection(f"a table of {size} bytes")
-        self.changes += 1
+        self._table_changes()
         self._room += size - self._table_bytes
         self._table_bytes = size
         self._evict()
+
+    def _table_changes(self) -> None:
+        self._changed = True
+        self._last_head = None
 
     def _evict(self) -> None:
         gone = 0
