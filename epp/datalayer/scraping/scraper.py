@@ -18,7 +18,7 @@ from epp.datalayer.scraping.agenda import Agenda
 from epp.datalayer.scraping.connection import Connection, Problem, problem_of
 from epp.datalayer.scraping.http_response import Response
 from epp.datalayer.scraping.outcome import Failure, ScrapeOutcome
-from epp.datalayer.scraping.pacing import back_off, jittered, next_interval
+from epp.datalayer.scraping.pacing import back_off, next_interval, next_launch
 from epp.datalayer.scraping.page import PageScan, is_filtered
 from epp.datalayer.scraping.settings import ScrapeSettings
 from epp.datalayer.scraping.target import Target
@@ -239,7 +239,8 @@ class Scraper:
         )
         interval = self._settings.interval_seconds if target.wants_refresh else target.interval
         target.wants_refresh = False
-        self._schedule(target, target.launched_at + jittered(interval, self._rng))
+        launch_at = next_launch(target.launched_at, interval, self._settings, self._rng)
+        self._schedule(target, launch_at)
 
     def _fail(self, target: Target, problem: Problem, at: float, status: int = 0) -> None:
         if problem.failure is not Failure.HTTP_STATUS:

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from epp.core.endpoint import Endpoint, EndpointMetrics
-from epp.datalayer.scraping.pacing import back_off, is_surprising, jittered, next_interval
+from epp.datalayer.scraping.pacing import (
+    back_off,
+    is_surprising,
+    jittered,
+    next_interval,
+    next_launch,
+)
 from epp.datalayer.scraping.settings import ScrapeSettings
 
 SETTINGS = ScrapeSettings(interval_seconds=0.05, idle_interval_seconds=1.0)
@@ -80,6 +86,25 @@ def test_a_request_that_came_or_went_during_the_scrape_is_no_surprise() -> None:
 @given(st.integers())
 def test_jitter_never_shortens(seed: int) -> None:
     assert 0.05 <= jittered(0.05, random.Random(seed)) <= 0.06
+
+
+@given(st.integers(), st.floats(0.0, 1e7), st.floats(0.051, 60.0))
+def test_a_quiet_endpoint_is_asked_no_sooner_and_not_much_later(
+    seed: int, launched_at: float, interval: float
+) -> None:
+    waited = next_launch(launched_at, interval, SETTINGS, random.Random(seed)) - launched_at
+    assert interval * (1.0 - 1e-6) <= waited <= interval * 1.3 + 1e-6
+
+
+def test_quiet_endpoints_are_asked_at_few_moments() -> None:
+    rng = random.Random(1)
+    moments = {next_launch(100.0 + rng.random(), 1.0, SETTINGS, rng) for _ in range(1000)}
+    assert len(moments) <= 13
+
+
+def test_an_endpoint_that_is_asked_often_waits_for_no_other() -> None:
+    expected = 100.0 + jittered(0.05, random.Random(1))
+    assert next_launch(100.0, 0.05, SETTINGS, random.Random(1)) == expected
 
 
 @given(st.integers(), st.integers(1, 10_000))
