@@ -14,7 +14,8 @@ from epp.core.endpoint import Endpoint
 from epp.datalayer.store import EndpointStore
 
 STREAK: Final = 5  # errors in a row, as Envoy's outlier detection
-ERRORS: Final = frozenset((500, 502, 503, 504))  # others tell of the request
+BUSY: Final = 429
+ERRORS: Final = frozenset((BUSY, 500, 502, 503, 504))  # others tell of the request
 FIRST_PAUSE_SECONDS: Final = 1.0  # each one after it, without an answer between, is twice as long
 LONGEST_PAUSE_SECONDS: Final = 30.0
 
@@ -66,7 +67,7 @@ class AnswerHealth:
             and not endpoint.paused
             and self._is_the_odd_one(endpoint, streak)
         ):
-            self._pause(endpoint, streak, now)
+            self._pause(endpoint, streak, status, now)
 
     def end_pauses(self, now: float) -> None:
         """Let those back whose pause is over. Cheap while none is."""
@@ -93,8 +94,10 @@ class AnswerHealth:
         paused = sum(1 for e in reachable if e.paused)
         return 2 * (paused + 1) <= len(reachable)
 
-    def _pause(self, endpoint: Endpoint, streak: _Streak, now: float) -> None:
+    def _pause(self, endpoint: Endpoint, streak: _Streak, status: int, now: float) -> None:
         seconds = min(LONGEST_PAUSE_SECONDS, 2 * streak.pause_seconds or FIRST_PAUSE_SECONDS)
+        if status == BUSY:
+            seconds = FIRST_PAUSE_SECONDS  # it works, and has room again before long
         streak.pause_seconds = seconds
         streak.ends_at = now + seconds
         self._next_end = min(self._next_end, streak.ends_at)

@@ -79,7 +79,31 @@ def test_an_answer_that_comes_during_the_pause_ends_it() -> None:
     assert pool.candidates == ["e0", "e1"]
 
 
-@pytest.mark.parametrize("status", [0, 200, 400, 404, 429, 501])
+def test_who_is_too_busy_for_all_is_left_out_for_a_short_time_each() -> None:
+    pool = Pool(2)
+    pool.answers(0, 429, 0.0)
+    pool.answers(1, 200, 0.5)
+    pool.answers(0, 429, 1.0, STREAK)
+    for now in (2.0, 4.0, 6.0):
+        assert pool.candidates == ["e1"]
+        pool.health.end_pauses(now)
+        assert pool.candidates == ["e0", "e1"]
+        pool.answers(0, 429, now + 0.5)
+    assert pool.told == [("e0", FIRST_PAUSE_SECONDS)] * 4
+    pool.answers(0, 200, 6.6)
+    assert pool.candidates == ["e0", "e1"]
+
+
+def test_who_is_too_busy_for_some_stays() -> None:
+    pool = Pool(2)
+    for now in range(20):
+        pool.answers(0, 429, float(now), STREAK - 1)
+        pool.answers(0, 200, float(now))
+        pool.answers(1, 200, float(now))
+    assert pool.told == []
+
+
+@pytest.mark.parametrize("status", [0, 200, 400, 401, 404, 501])
 def test_what_tells_of_the_request_or_of_nothing_is_no_error(status: int) -> None:
     pool = Pool(2)
     pool.answers(0, 500, 0.0)
