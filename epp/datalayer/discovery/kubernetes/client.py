@@ -70,6 +70,8 @@ async def connect(kubeconfig: Path | None) -> Any:
         else:
             await config.load_kube_config(config_file=where, client_configuration=settings)
         api = client.ApiClient(settings)
+    except (TypeError, AttributeError) as error:  # the client reads it as what it should be
+        raise ClusterConfigError(f"{where} is not a kubeconfig: {_text(error)}") from error
     except Exception as error:  # a configuration can be wrong in many ways: YAML, files, TLS
         problem = f"configuration of the Kubernetes client, {where}: {_text(error)}"
         raise ClusterConfigError(problem) from error

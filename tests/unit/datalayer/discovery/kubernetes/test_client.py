@@ -17,6 +17,8 @@ from tests.helpers.api_server import PODS, a_pod, always, running_api_server
         pytest.param(None, "no such file", id="missing"),
         pytest.param("", "kubeconfig", id="empty"),
         pytest.param("{", "kubeconfig", id="not-yaml"),
+        pytest.param("[]", "is not a kubeconfig", id="a-list"),
+        pytest.param("words", "is not a kubeconfig", id="text"),
         pytest.param("kind: Config", "current-context", id="no-context"),
     ],
 )
