@@ -135,9 +135,10 @@ class ServerProcess:
 
     def lines(self, *words: str) -> list[dict[str, Any]]:
         """Lines of its log, of those that have all these words anywhere in them."""
+        *whole, _being_written = self.log().split("\n")
         return [
             json.loads(line)
-            for line in self.log().splitlines()
+            for line in whole
             if line.startswith("{") and all(word in line for word in words)
         ]
 
