@@ -10,6 +10,7 @@ from typing import Final
 from epp.core.estimate import ServerEstimate
 
 NEVER: Final = -math.inf
+PLENTY_OF_KV_CACHE: Final = 0.9  # in use; above, a queue may be one for memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,12 @@ class EndpointMetrics:
     cache_config_read_at: float = NEVER
     custom: Mapping[str, float] = field(default_factory=dict)  # further series, by configured key
     started_at: float = 0.0  # Unix seconds, of the server's latest process; 0 is unknown
+
+    @property
+    def is_short_of_memory(self) -> bool:
+        """Of KV cache, or of slots for adapters: its queue may be for that, and for no place."""
+        full_of_adapters = 0 < self.max_adapters <= len(self.running_adapters)
+        return self.kv_cache_usage > PLENTY_OF_KV_CACHE or full_of_adapters
 
     @property
     def load_read_at(self) -> float:

@@ -24,7 +24,6 @@ SILENCE_SECONDS: Final = 5.0
 # queues too, but its batch grows, or shrinks as requests end. One that only prefills for others
 # takes as many prompts in every step as its budget of tokens holds: what ends there shows nothing.
 STEPS_OF_EVIDENCE: Final = 3
-PLENTY_OF_KV_CACHE: Final = 0.9  # above, a queue may be one for memory
 
 
 class _Queue:
@@ -125,25 +124,19 @@ class Ledger:
 
     def _places(self, endpoint: Endpoint, before: EndpointMetrics, metrics: EndpointMetrics) -> int:
         known = endpoint.load.places if metrics.running <= endpoint.load.places else 0
-        full_of_adapters = 0 < metrics.max_adapters <= len(metrics.running_adapters)
-        if (
-            not metrics.waiting
-            or metrics.kv_cache_usage > PLENTY_OF_KV_CACHE
-            or full_of_adapters  # then the queue may be for one of their slots
-        ):
+        if not metrics.waiting or metrics.is_short_of_memory:
             self._queues.pop(endpoint, None)
             return known
         queue = self._queues.get(endpoint)
         if queue is None:
             queue = self._queues[endpoint] = _Queue(self._ended.get(endpoint, 0))
-        if (metrics.running, metrics.waiting, metrics.kv_cache_usage) == (
-            before.running,
-            before.waiting,
-            before.kv_cache_usage,
-        ):
-            return known  # readings change when a step ends: this may be of the same step
-        queue.short = queue.short + 1 if metrics.running < known else 0
         ended = self._ended.get(endpoint, 0)
+        if ended == queue.ended and (
+            (metrics.running, metrics.waiting, metrics.kv_cache_usage)
+            == (before.running, before.waiting, before.kv_cache_usage)
+        ):
+            return known  # a step that ends changes a reading or ends a request: it may be the same
+        queue.short = queue.short + 1 if metrics.running < known else 0
         if metrics.running != before.running:
             queue.refilled = 0
         elif ended > queue.ended:

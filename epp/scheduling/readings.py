@@ -9,9 +9,12 @@ import math
 import random
 from bisect import insort
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from epp.core.endpoint import NEVER, Endpoint
 from epp.core.request import RequestFacts
+
+LEAST_TOKENS_OF_A_STEP: Final = 2048  # of prompts, that engines are set up for
 
 
 def requests_in_line(endpoints: Sequence[Endpoint]) -> list[float]:
@@ -219,7 +222,7 @@ def unless_all_are_full(
         if known and not load.waiting and metrics.kv_cache_usage < kv_cache_usage:
             room = True
             continue
-        queues = not known or (load.places > 0 and load.waiting > 0)
+        queues = not known or _queues_for_a_place(endpoint)
         if room and not queues:
             continue  # whatever `has_room` says, which is dear: it stays, and closes nothing
         if has_room(endpoint):
@@ -233,3 +236,16 @@ def unless_all_are_full(
     if closed is None:
         return endpoints
     return [endpoint for endpoint in endpoints if endpoint not in closed]
+
+
+def _queues_for_a_place(endpoint: Endpoint) -> bool:
+    """Its places are known, or there is nothing else that a queue could be for.
+
+    An engine takes as many prompts in a step as its budget of tokens holds: if fewer wait to be
+    computed, nobody there waits for prompts.
+    """
+    load, metrics = endpoint.load, endpoint.metrics
+    if not load.waiting or load.places:
+        return load.waiting > 0
+    computes_at_once = load.prefilling_tokens < LEAST_TOKENS_OF_A_STEP
+    return metrics.waiting > 0 and computes_at_once and not metrics.is_short_of_memory

@@ -198,7 +198,7 @@ FULL = [(5, 4), (6, 4), (5, 4), (7, 4)]
     [
         pytest.param(FULL, 4, id="each-free-place-is-taken"),
         pytest.param(FULL[:3], 0, id="too-early-to-say"),
-        pytest.param([(5, 4)] * 5, 0, id="readings-of-one-step"),
+        pytest.param([(5, 4)] * 4, 4, id="who-ends-is-replaced-at-once"),
         pytest.param([(9, 4), (8, 5), (7, 6), (6, 7)], 0, id="prompts-worked-off"),
         pytest.param([(5, 4), (6, 3), (7, 2), (8, 1)], 0, id="behind-a-huge-prompt"),
         pytest.param([*FULL, (0, 2)], 4, id="known-when-idle-too"),
@@ -215,6 +215,13 @@ def test_an_engine_that_queues_and_does_not_grow_shows_its_places(
         ledger.read(endpoint, a_state(waiting, running), own_at_start=0)
         ledger.release(ledger.reserve(endpoint, 1, 1))
     assert endpoint.load.places == places
+
+
+def test_readings_of_one_step_show_nothing() -> None:
+    ledger, endpoint = Ledger(), an_endpoint()
+    for _ in range(9):
+        ledger.read(endpoint, a_state(5, 4), own_at_start=0)
+    assert endpoint.load.places == 0
 
 
 def test_a_queue_shows_nothing_while_nothing_ends() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from epp.core.endpoint import Endpoint, EndpointMetrics
 from epp.scheduling.readings import (
+    LEAST_TOKENS_OF_A_STEP,
     best_scored,
     cached_shares,
     free_kv_cache,
@@ -128,7 +130,9 @@ def test_all_may_be_chosen_while_one_has_room_but_those_that_queue_for_one() -> 
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 2), st.integers(0, 2), st.sampled_from([0.1, 0.9]), st.booleans()),
+        st.tuples(
+            st.integers(0, 2), st.integers(0, 2), st.sampled_from([0.1, 0.85]), st.booleans()
+        ),
         max_size=6,
     )
 )
@@ -144,9 +148,31 @@ def test_who_may_be_chosen_by_the_rule_alone(
         said[endpoint] = room
     idle = {e for e in endpoints if not e.load.waiting and e.metrics.kv_cache_usage < 0.8}
     roomy = {e for e in endpoints if e in idle or said[e]}
-    stays = [e for e in endpoints if e in roomy or not (e.load.places and e.load.waiting)]
+    queues = {e for e in endpoints if e.load.waiting}  # for a place, as nobody computes a prompt
+    stays = [e for e in endpoints if e in roomy or e not in queues]
     found = unless_all_are_full(endpoints, 0.8, said.__getitem__)
     assert list(found) == (stays if roomy else [])
+
+
+@pytest.mark.parametrize(
+    ("metrics", "prefilling", "closed"),
+    [
+        pytest.param({}, 0, True, id="for-a-place"),
+        pytest.param({"waiting": 0}, 0, False, id="taken-to-wait"),  # no reading shows a queue
+        pytest.param({}, LEAST_TOKENS_OF_A_STEP, False, id="behind-prompts"),
+        pytest.param({"kv_cache_usage": 0.95}, 0, False, id="for-memory"),
+        pytest.param(
+            {"max_adapters": 1, "running_adapters": frozenset("a")}, 0, False, id="for-an-adapter"
+        ),
+    ],
+)
+def test_a_queue_that_can_be_for_nothing_else_is_for_a_place(
+    metrics: dict[str, Any], prefilling: int, closed: bool
+) -> None:
+    queued, idle = an_endpoint(**{"waiting": 6, "running": 4, **metrics}), an_endpoint()
+    queued.load.waiting, queued.load.prefilling_tokens = 6, prefilling
+    found = unless_all_are_full([queued, idle], 0.98, lambda endpoint: endpoint is idle)
+    assert list(found) == ([idle] if closed else [queued, idle])
 
 
 def test_who_has_room_for_a_short_queue_is_asked_for() -> None:
