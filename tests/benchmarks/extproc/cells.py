@@ -40,6 +40,12 @@ PARTS_OF_CAPACITY = (25, 50, 75)  # percent
 IDLE_SIZES = (10, 100)  # of pools
 DECIDING_SIZES = (10, 100, 1000)
 DECIDING_RATE = 200.0  # requests/s: a fifth to a half of a core at a thousand endpoints
+IDLE_GAUGES = ("-jitter-gauges",)  # of servers that serve nothing, so that scorers have work
+OVERLOADED = (5, 4, 250)  # servers, places in each, milliseconds a request
+OVERLOADED_CLASSES = [
+    {"name": name, "share": share, "headers": {"x-gateway-inference-objective": name}}
+    for name, share in (("critical", 0.25), ("standard", 0.5), ("sheddable", 0.25))
+]
 SHOWN = (
     *("cpu_us_per_req_net", "cpu_us_per_req", "rps", "cpu_cores", "driver_cores", "pick_ms"),
     *("sent", "errors", "error_kinds", "refused", "warm_up_failures", "failed"),
@@ -101,7 +107,7 @@ class Bench:
         finally:
             self.processes.stop_all()
 
-    def start_servers(self, size: int) -> None:
+    def start_servers(self, size: int, flags: tuple[str, ...] = IDLE_GAUGES) -> None:
         self.processes.stop(self.servers)
         self.size, self.servers_port = size, free_port(FIRST_SERVER)
         self.servers = self.processes.start(
@@ -109,7 +115,7 @@ class Bench:
             [
                 str(self.settings.binaries / "simpool"),
                 *("-n", str(size), "-port", str(self.servers_port)),
-                *("-page", str(self.settings.page), "-jitter-gauges"),
+                *("-page", str(self.settings.page), *flags),
                 *("-write-endpoints", str(self.settings.work / "endpoints.yaml")),
             ],
             self.settings.cores.others,
@@ -306,6 +312,20 @@ def endpoints(bench: Bench) -> None:
         )
 
 
+def overload(bench: Bench) -> None:
+    """Twice what few servers of few places can do, by objective; the picker has just started."""
+    servers, places, milliseconds = OVERLOADED
+    bench.start_servers(servers, ("-slots", str(places)))
+    bench.start_picker()
+    bench.drive(
+        "overload",
+        *("-backend", "-sim-ms", str(milliseconds), "-classes", json.dumps(OVERLOADED_CLASSES)),
+        *("-rate", f"{2000 * servers * places / milliseconds:.0f}", "-chars", "900"),
+        *("-timeout", "90"),
+        seconds=4 * bench.settings.seconds,
+    )
+
+
 CELLS: Mapping[str, Callable[[Bench], None]] = {
     "requests": requests,
     "max": closed_loop,
@@ -313,4 +333,5 @@ CELLS: Mapping[str, Callable[[Bench], None]] = {
     "decision": decision,
     "idle": idle,
     "endpoints": endpoints,
+    "overload": overload,
 }

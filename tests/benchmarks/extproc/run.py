@@ -41,6 +41,13 @@ schedulingProfiles:
   - {pluginRef: kv-cache-utilization-scorer, weight: 2}
   - {pluginRef: prefix-cache-scorer, weight: 3}
 """
+OBJECTIVES = """\
+routing:
+  objectives:
+  - {name: critical, priority: 100}
+  - {name: standard, priority: 0}
+  - {name: sheddable, priority: -1}
+"""
 DEFAULT_CONFIG = """\
 apiVersion: llm-d.ai/v1alpha1
 kind: EndpointPickerConfig
@@ -81,6 +88,11 @@ def deciding() -> tuple[Target, Target]:
         replace(blend, name="epp, default", config=DEFAULT_CONFIG),
         replace(blend, name="epp, queue 2, KV cache 2, prefix 3"),
     )
+
+
+def overloaded() -> Target:
+    """Nothing set but what the objectives are."""
+    return replace(ours("50ms"), name="epp, default", config=DEFAULT_CONFIG + OBJECTIVES)
 
 
 def build() -> None:
@@ -160,7 +172,7 @@ def side_by_side(arguments: argparse.Namespace) -> None:
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.unlink(missing_ok=True)
     settings = settings_of(arguments)
-    loaded = [name for name in names if name not in ("idle", "endpoints")]
+    loaded = [name for name in names if name not in ("idle", "endpoints", "overload")]
     try:
         for repeat in range(arguments.repeats or 3):
             for target in (FLOOR_TARGET, ECHO_TARGET, ours("1s"), ours("1s", "grpcio")):
@@ -169,6 +181,8 @@ def side_by_side(arguments: argparse.Namespace) -> None:
             if "endpoints" in names and not arguments.floor_only:
                 for target in deciding():
                     Bench(settings, target, repeat).run(["endpoints"])
+            if "overload" in names and not arguments.floor_only:
+                Bench(settings, overloaded(), repeat).run(["overload"])
         if "idle" in names and not arguments.floor_only:
             Bench(settings, ours("50ms")).run(["idle"])
         complete = True

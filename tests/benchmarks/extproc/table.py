@@ -67,7 +67,7 @@ def costs(cells: Cells) -> str:
     chosen = {
         name: cells[name]
         for name in cells
-        if not name.startswith(("idle", "decision", "endpoints"))
+        if not name.startswith(("idle", "decision", "endpoints", "overload"))
     }
     targets = sorted({target for by in chosen.values() for target in by}, key=_floor_first)
     if not targets:
@@ -122,6 +122,25 @@ def medians(*keys: str) -> Callable[[list[Row]], str]:
     return show
 
 
+def classes(rows: list[Row]) -> str:
+    """Repeats by their medians."""
+    parts = [f"{middle(row.get('goodput_rps') for row in rows) or 0:.1f}/s"]
+    for name in rows[0].get("classes", {}):
+        of_class = [row["classes"][name] for row in rows if "classes" in row]
+
+        def seconds(key: str, quantile: str, of_class: list[Row] = of_class) -> str:
+            value = middle((row.get(key) or {}).get(quantile) for row in of_class)
+            return "-" if value is None else f"{value / 1000:.2f}"
+
+        answered = sum(row["ok"] for row in of_class) / sum(row["sent"] for row in of_class)
+        text = f"{name} {answered:.0%}, {seconds('answer_ms', 'p50')} / "
+        text += seconds("answer_ms", "p99")
+        if answered < 1:
+            text += f", refused after {seconds('refusal_ms', 'p50')}"
+        parts.append(text)
+    return "; ".join(parts)
+
+
 def tables(cells: Cells) -> str:
     loaded = ("max/", "light/", "decision/")
     rates = medians("rps", "cpu_cores", "driver_cores", "rss_peak_mib")
@@ -131,6 +150,7 @@ def tables(cells: Cells) -> str:
         detail("Pick ms p50 / p99", cells, (*loaded, "req", "idle-pick/"), pick),
         detail("Requests/s, cores of picker / of driver, MiB at most", cells, loaded, rates),
         detail("By endpoints: CPU µs a request; pick ms p50 / p99", cells, ("endpoints/",), both),
+        detail("Overload: served; answered, s p50 / p99", cells, ("overload",), classes),
         detail("Idle: cores, scrapes/s, CPU µs a scrape, MiB", cells, ("idle/",), scraping),
     ]
     return "\n\n".join(part for part in parts if part)
