@@ -82,6 +82,8 @@ def _in_seconds(
     stall = in_flight * token * uncached
     decode = pool.decode_seconds + pool.decode_slope_seconds * (2.0 * in_flight + 1.0)
     own_wait = _own_wait(pool, wait, base + token * request.prompt_tokens)
+    if load.waiting and (load.places or endpoint.metrics.waiting):
+        own_wait = max(own_wait, _wait_for_a_place(pool, endpoint))
     cost = own_wait + work + stall + decode * estimate.decode_ratio
     # Who waits for others sees nothing of an answer. Huge prompts must still wait for each other.
     cost += min(wait, pool.mean_prefill_seconds)
@@ -111,6 +113,22 @@ def _own_wait(pool: PoolEstimate, wait: float, prefill: float) -> float:
         return wait
     patience = PATIENCE * max(prefill, pool.mean_prefill_seconds)
     return wait if wait <= patience else patience + LATE_SHARE * (wait - patience)
+
+
+def _wait_for_a_place(pool: PoolEstimate, endpoint: Endpoint) -> float:
+    """Until as many have ended there as its queue is long, by the shorter of two guesses.
+
+    Lives hold the time in queues, too, so they are too long where there are many; and where little
+    comes, little ends, however fast it is.
+    """
+    load = endpoint.load
+    at_a_time = load.places or endpoint.metrics.running
+    if not at_a_time:
+        return 0.0
+    seconds = pool.residence_seconds / at_a_time
+    if pool.finish_rate > 0.0:
+        seconds = min(seconds, 1.0 / pool.finish_rate)
+    return load.waiting * seconds * endpoint.estimate.decode_ratio
 
 
 def _adapter(request: RequestFacts, endpoint: Endpoint, in_flight: float) -> float:

@@ -15,6 +15,7 @@ from epp.core.endpoint import NEVER, Endpoint
 from epp.core.request import RequestFacts
 
 LEAST_TOKENS_OF_A_STEP: Final = 2048  # of prompts, that engines are set up for
+LONG_LINE: Final = 0.25  # of what an engine runs at a time: a queue for a place that is too long
 
 
 def requests_in_line(endpoints: Sequence[Endpoint]) -> list[float]:
@@ -208,9 +209,10 @@ def unless_all_are_full(
     kv_cache_usage: float,
     has_room: Callable[[Endpoint], bool],
 ) -> Sequence[Endpoint]:
-    """All but those that queue for a place, as long as one has room.
+    """All but those with a long queue for a place, as long as one has room.
 
-    A queue for memory or behind prompts may still be the best place: scorers know its price.
+    A short one may still be the best place, where a prefix is cached or the server is fast, and so
+    may a queue for memory or behind prompts: scorers know its price.
     Has room: without a queue and with less KV cache in use, and of the others whom `has_room` says.
     Who was never read has no queue while it has no request of ours.
     """
@@ -239,13 +241,15 @@ def unless_all_are_full(
 
 
 def _queues_for_a_place(endpoint: Endpoint) -> bool:
-    """Its places are known, or there is nothing else that a queue could be for.
+    """Long for what it runs at a time, while its places are known or it can be for nothing else.
 
     An engine takes as many prompts in a step as its budget of tokens holds: if fewer wait to be
     computed, nobody there waits for prompts.
     """
     load, metrics = endpoint.load, endpoint.metrics
-    if not load.waiting or load.places:
-        return load.waiting > 0
+    if not load.waiting or load.waiting < LONG_LINE * (load.places or metrics.running):
+        return False
+    if load.places:
+        return True
     computes_at_once = load.prefilling_tokens < LEAST_TOKENS_OF_A_STEP
     return metrics.waiting > 0 and computes_at_once and not metrics.is_short_of_memory

@@ -173,6 +173,40 @@ def test_a_queue_in_front_of_a_full_cache_is_waited_for(usage: float, waits: flo
     assert cost(endpoint) == pytest.approx(WORK + DECODE + waits)
 
 
+@pytest.mark.parametrize(
+    ("residence", "finish_rate", "ratio", "waits"),
+    [
+        pytest.param(4.0, 0.0, 1.0, 5 * 4.0 / 8, id="lives"),
+        pytest.param(4.0, 1.0, 1.0, 5 * 4.0 / 8, id="little-ends-where-little-comes"),
+        pytest.param(40.0, 4.0, 1.0, 5 / 4.0, id="lives-in-queues"),
+        pytest.param(40.0, 4.0, 2.0, 2 * 5 / 4.0, id="of-a-slow-server"),
+    ],
+)
+def test_a_queue_for_a_place_is_waited_for(
+    residence: float, finish_rate: float, ratio: float, waits: float
+) -> None:
+    pool = replace(POOL, residence_seconds=residence, finish_rate=finish_rate)
+    known, seen = an_endpoint(), an_endpoint(waiting=5, running=8)
+    known.load.places = 8
+    for endpoint in (known, seen):
+        endpoint.estimate.decode_ratio = ratio
+        endpoint.load.waiting = 0
+        without = cost(endpoint, pool)
+        endpoint.load.waiting = 5
+        assert cost(endpoint, pool) == pytest.approx(without + waits)
+        endpoint.estimate.awaited_tokens = 1_000_000  # 10 s: who waits for prompts waits meanwhile
+        behind = cost(endpoint, pool)
+        endpoint.load.waiting = 0
+        assert cost(endpoint, pool) == pytest.approx(behind)
+
+
+def test_who_is_only_taken_to_wait_is_not_waited_for() -> None:
+    pool = replace(POOL, residence_seconds=4.0)
+    endpoint = an_endpoint(running=8)
+    endpoint.load.waiting = 5  # sent since the last reading, to an engine that did not queue then
+    assert cost(endpoint, pool) == pytest.approx(WORK + DECODE)
+
+
 def of_prompts(tokens: int, uncached: float) -> PoolEstimate:
     prompts = RecentPrompts()
     for _ in range(8):
@@ -229,12 +263,26 @@ FINITE = st.floats(0.0, 1e9)
 
 @given(
     *(st.integers(0, 1000), st.floats(0.0, 1000.0), st.integers(0, 10**7), FINITE),
+    st.integers(0, 1000),
     *(st.floats(1 / 16, 16.0), st.floats(0.0, 1.0), st.integers(0, 10**6)),
 )
 def test_a_cost_is_always_a_number(
-    requests: int, foreign: float, tokens: int, clear_at: float, ratio: float, kept: float, kv: int
+    requests: int,
+    foreign: float,
+    tokens: int,
+    clear_at: float,
+    waiting: int,
+    ratio: float,
+    kept: float,
+    kv: int,
 ) -> None:
-    endpoint = an_endpoint(requests=requests, foreign=foreign, num_blocks=kv, block_size_tokens=16)
+    endpoint = an_endpoint(
+        requests=requests,
+        foreign=foreign,
+        waiting=waiting,
+        num_blocks=kv,
+        block_size_tokens=16,
+    )
     estimate = endpoint.estimate
     estimate.prefill_ratio = estimate.decode_ratio = ratio
     estimate.clear_at, estimate.kept_share = clear_at, kept

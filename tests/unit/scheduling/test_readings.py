@@ -103,7 +103,7 @@ def test_no_better_one_is_left_out(scores: list[float], count: int) -> None:
     assert scored == sorted(scores, reverse=True)[:count]
 
 
-def test_all_may_be_chosen_while_one_has_room_but_those_that_queue_for_one() -> None:
+def test_all_may_be_chosen_while_one_has_room_but_those_with_a_long_queue_for_one() -> None:
     asked: list[Endpoint] = []
 
     def has_room(endpoint: Endpoint) -> bool:
@@ -171,6 +171,17 @@ def test_a_queue_that_can_be_for_nothing_else_is_for_a_place(
 ) -> None:
     queued, idle = an_endpoint(**{"waiting": 6, "running": 4, **metrics}), an_endpoint()
     queued.load.waiting, queued.load.prefilling_tokens = 6, prefilling
+    found = unless_all_are_full([queued, idle], 0.98, lambda endpoint: endpoint is idle)
+    assert list(found) == ([idle] if closed else [queued, idle])
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(("waiting", "closed"), [(15, False), (16, True)])
+def test_a_queue_is_long_for_what_the_engine_runs_at_a_time(
+    waiting: int, closed: bool, known: bool
+) -> None:
+    queued, idle = an_endpoint(waiting=waiting, running=64), an_endpoint()
+    queued.load.places = 64 if known else 0
     found = unless_all_are_full([queued, idle], 0.98, lambda endpoint: endpoint is idle)
     assert list(found) == ([idle] if closed else [queued, idle])
 
