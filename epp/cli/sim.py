@@ -23,7 +23,7 @@ from epp.simulation.laboratory.cell import Cell
 from epp.simulation.laboratory.comparison import compare
 from epp.simulation.laboratory.study import ORACLE
 from epp.simulation.policies.catalogue import POLICIES, policy
-from epp.simulation.workloads.catalogue import CATALOGUE
+from epp.simulation.workloads.named import workload_named
 from epp.simulation.workloads.traces import FORMATS, TraceError, TraceFile, read_trace
 
 if TYPE_CHECKING:
@@ -135,9 +135,10 @@ def cell_of(
     workload: str, fleet: str, rate: float | None, load: float, clients: int | None
 ) -> Cell:
     """What flags say; UsageError where they make no sense."""
-    if workload not in CATALOGUE:
-        known = ", ".join(CATALOGUE)
-        raise click.UsageError(f"--workload: {workload!r} is unknown; there are {known}")
+    try:
+        workload_named(workload)
+    except ValueError as error:
+        raise click.UsageError(f"--workload: {error}") from None
     parsed_fleet(fleet)
     if clients is not None:
         if rate is not None:

@@ -14,7 +14,8 @@ from epp.simulation.fleet.servers import FleetSettings, parse_fleet
 from epp.simulation.fleet.settings import RunSettings
 from epp.simulation.fleet.transfers import LinkSettings
 from epp.simulation.workloads.arrivals import ClosedLoop, OpenLoop, Timed
-from epp.simulation.workloads.catalogue import CATALOGUE, Workload
+from epp.simulation.workloads.catalogue import Workload
+from epp.simulation.workloads.named import workload_named
 from epp.simulation.workloads.traces import TraceFile, read_trace
 
 TRACE_OBJECTIVES = Objectives(2.0, 0.1)
@@ -46,7 +47,7 @@ class Cell:
 
 
 def simulate(cell: Cell) -> Outcome:
-    """Raises TraceError, and ValueError for a fleet or a fault that there is not."""
+    """Raises TraceError, and ValueError for a workload, a fleet or a fault that there is not."""
     settings, clients = prepared(cell)
     run = FleetRun(settings, read_configuration(cell.policy or None), clients)
     return outcome_of(run.run(), objectives_of(cell), len(run.servers))
@@ -74,12 +75,12 @@ def prepared(cell: Cell) -> tuple[RunSettings, Clients]:
     )
     if cell.trace is not None:
         return _replayed(cell.trace, settings)
-    return _generated(cell, CATALOGUE[cell.workload], settings)
+    return _generated(cell, workload_named(cell.workload), settings)
 
 
 def objectives_of(cell: Cell) -> Objectives:
     if cell.trace is None:
-        workload = CATALOGUE[cell.workload]
+        workload = workload_named(cell.workload)
         usual = Objectives(workload.ttft_seconds, workload.tpot_seconds)
     else:
         usual = TRACE_OBJECTIVES
