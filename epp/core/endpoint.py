@@ -62,6 +62,7 @@ class Load:
     uncached_tokens: int = 0  # of them, those that the server had to compute when it was picked
     prefilling_tokens: int = 0  # of these, those of requests without a first token so far
     requests_at_reading: int = 0  # ours at the time of the last scrape
+    prefilling_tokens_at_reading: int = 0  # likewise
     foreign: float = 0.0  # smoothed requests in the engine that are not ours
     waiting: int = 0  # estimated requests queued in the engine now
     unseen: float = 0.0  # ours that the last readings, smoothed, did not show

@@ -114,6 +114,7 @@ class Ledger:
             self._batch[endpoint] = max(self._batch.get(endpoint, 0), metrics.running)
         load.places = self._places(endpoint, before, metrics)
         load.requests_at_reading = own
+        load.prefilling_tokens_at_reading = load.prefilling_tokens
         self._estimate(endpoint)
 
     def forget(self, endpoint: Endpoint) -> None:

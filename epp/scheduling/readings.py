@@ -243,13 +243,14 @@ def unless_all_are_full(
 def _queues_for_a_place(endpoint: Endpoint) -> bool:
     """Long for what it runs at a time, while its places are known or it can be for nothing else.
 
-    An engine takes as many prompts in a step as its budget of tokens holds: if fewer wait to be
-    computed, nobody there waits for prompts.
+    An engine takes as many prompts in a step as its budget of tokens holds: if fewer were to be
+    computed when the queue was read, nobody there waited for prompts. Fewer now say nothing of a
+    queue that was read seconds ago: it may have gone with them.
     """
     load, metrics = endpoint.load, endpoint.metrics
     if not load.waiting or load.waiting < LONG_LINE * (load.places or metrics.running):
         return False
     if load.places:
         return True
-    computes_at_once = load.prefilling_tokens < LEAST_TOKENS_OF_A_STEP
+    computes_at_once = load.prefilling_tokens_at_reading < LEAST_TOKENS_OF_A_STEP
     return metrics.waiting > 0 and computes_at_once and not metrics.is_short_of_memory

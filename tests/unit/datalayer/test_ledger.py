@@ -162,6 +162,16 @@ def test_tokens_to_compute_are_held_until_the_first_token() -> None:
     assert (endpoint.load.uncached_tokens, endpoint.load.prefilling_tokens) == (0, 0)
 
 
+def test_a_reading_keeps_what_was_to_be_computed_then() -> None:
+    ledger, endpoint = Ledger(), an_endpoint()
+    lease = ledger.reserve(endpoint, 700, 200)
+    ledger.read(endpoint, a_reading(waiting=1, running=4), own_at_start=1)
+    ledger.prefilled(lease)
+    assert endpoint.load.prefilling_tokens_at_reading == 200
+    ledger.read(endpoint, a_reading(waiting=0, running=5, at=100.1), own_at_start=1)
+    assert endpoint.load.prefilling_tokens_at_reading == 0
+
+
 def test_a_release_before_the_first_token_holds_nothing_back() -> None:
     ledger, endpoint = Ledger(), an_endpoint()
     lease = ledger.reserve(endpoint, 700, 200)

@@ -170,7 +170,24 @@ def test_a_queue_that_can_be_for_nothing_else_is_for_a_place(
     metrics: dict[str, Any], prefilling: int, closed: bool
 ) -> None:
     queued, idle = an_endpoint(**{"waiting": 6, "running": 4, **metrics}), an_endpoint()
-    queued.load.waiting, queued.load.prefilling_tokens = 6, prefilling
+    queued.load.waiting, queued.load.prefilling_tokens_at_reading = 6, prefilling
+    found = unless_all_are_full([queued, idle], 0.98, lambda endpoint: endpoint is idle)
+    assert list(found) == ([idle] if closed else [queued, idle])
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "closed"),
+    [
+        pytest.param(LEAST_TOKENS_OF_A_STEP, 0, False, id="the-queue-has-gone-with-them"),
+        pytest.param(0, LEAST_TOKENS_OF_A_STEP, True, id="they-came-to-a-queue"),
+    ],
+)
+def test_what_a_queue_is_for_is_told_by_the_prompts_of_its_time(
+    then: int, now: int, closed: bool
+) -> None:
+    queued, idle = an_endpoint(waiting=6, running=4), an_endpoint()
+    queued.load.waiting = 6
+    queued.load.prefilling_tokens_at_reading, queued.load.prefilling_tokens = then, now
     found = unless_all_are_full([queued, idle], 0.98, lambda endpoint: endpoint is idle)
     assert list(found) == ([idle] if closed else [queued, idle])
 

@@ -48,7 +48,7 @@ def test_room(endpoint: Endpoint, room: bool) -> None:
 
 def test_while_one_has_room_the_others_may_be_chosen_too() -> None:
     full, free = an_endpoint(waiting=9, read_at=NOW), an_endpoint(read_at=NOW)
-    full.load.prefilling_tokens = 20_000  # what they wait for
+    full.load.prefilling_tokens_at_reading = 20_000  # what they wait for
     assert UtilizationDetector().with_room([full, free], NOW) == [full, free]
     assert UtilizationDetector().with_room([full], NOW) == ()
 
