@@ -65,9 +65,11 @@ class Load:
     prefilling_tokens_at_reading: int = 0  # likewise
     foreign: float = 0.0  # smoothed requests in the engine that are not ours
     waiting: int = 0  # estimated requests queued in the engine now
+    in_engine: int = 0  # likewise, queued or running
     unseen: float = 0.0  # ours that the last readings, smoothed, did not show
     awaited: bool = False  # the first attempt to read it has yet to end
     places: int = 0  # requests that the engine runs at a time, as its queue has shown; 0: unknown
+    ended_since_queue: int = 0  # ours, since a reading showed a queue
 
 
 @dataclass(slots=True, eq=False)

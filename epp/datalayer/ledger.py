@@ -77,6 +77,7 @@ class Ledger:
         endpoint = lease.endpoint
         if endpoint in self._queues and lease.role is Role.DECODE:
             self._ended[endpoint] = self._ended.get(endpoint, 0) + 1
+        endpoint.load.ended_since_queue += 1
         self._add(lease, -1)
         return True
 
@@ -109,6 +110,7 @@ class Ledger:
         missing = min(own_at_start, load.requests) - metrics.running - metrics.waiting
         load.unseen += SMOOTHING * (max(0, missing) - load.unseen)
         if metrics.waiting > 0:
+            load.ended_since_queue = 0
             self._batch[endpoint] = metrics.running
         else:
             self._batch[endpoint] = max(self._batch.get(endpoint, 0), metrics.running)
@@ -166,9 +168,10 @@ class Ledger:
         """
         load, metrics = endpoint.load, endpoint.metrics
         if metrics.running_read_at == metrics.waiting_read_at == NEVER:
-            load.waiting = 0  # no evidence is neither full nor empty
+            load.waiting = load.in_engine = 0  # no evidence is neither full nor empty
             return
         since = load.requests - load.requests_at_reading
+        load.in_engine = max(0, metrics.running + metrics.waiting + since)
         if metrics.waiting > 0:
             load.waiting = max(0, metrics.waiting + since)
         else:

@@ -11,11 +11,13 @@ from bisect import insort
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from epp.core.endpoint import NEVER, Endpoint
+from epp.core.endpoint import NEVER, Endpoint, Load
 from epp.core.request import RequestFacts
 
 LEAST_TOKENS_OF_A_STEP: Final = 2048  # of prompts, that engines are set up for
 LONG_LINE: Final = 0.25  # of what an engine runs at a time: a queue for a place that is too long
+# So often the places of an engine are taken anew before one request tries whether it has more.
+TURNOVERS: Final = 2
 
 
 def requests_in_line(endpoints: Sequence[Endpoint]) -> list[float]:
@@ -208,12 +210,15 @@ def unless_all_are_full(
     endpoints: Sequence[Endpoint],
     kv_cache_usage: float,
     has_room: Callable[[Endpoint], bool],
+    *,
+    only_places: bool = False,
 ) -> Sequence[Endpoint]:
     """All but those with a long queue for a place, as long as one has room.
 
     A short one may still be the best place, where a prefix is cached or the server is fast, and so
     may a queue for memory or behind prompts: scorers know its price.
-    Has room: without a queue and with less KV cache in use, and of the others whom `has_room` says.
+    Has room: without a queue (with `only_places`, and with a place that is free) and with less KV
+    cache in use, and of the others whom `has_room` says.
     Who was never read has no queue while it has no request of ours.
     """
     room = False
@@ -221,7 +226,8 @@ def unless_all_are_full(
     for endpoint in endpoints:
         load, metrics = endpoint.load, endpoint.metrics
         known = metrics.waiting_read_at != NEVER or not load.requests
-        if known and not load.waiting and metrics.kv_cache_usage < kv_cache_usage:
+        quiet = known and not load.waiting and metrics.kv_cache_usage < kv_cache_usage
+        if quiet and not (only_places and has_no_place(load)):
             room = True
             continue
         queues = not known or _queues_for_a_place(endpoint)
@@ -238,6 +244,11 @@ def unless_all_are_full(
     if closed is None:
         return endpoints
     return [endpoint for endpoint in endpoints if endpoint not in closed]
+
+
+def has_no_place(load: Load) -> bool:
+    """All are taken, of as many as its queue has shown not too long ago."""
+    return 0 < load.places <= load.in_engine and load.ended_since_queue < TURNOVERS * load.places
 
 
 def _queues_for_a_place(endpoint: Endpoint) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from epp.core.duration import parse_duration
 from epp.core.endpoint import Endpoint
 from epp.core.request import RequestFacts
 from epp.scheduling.interfaces import Detector
-from epp.scheduling.readings import unless_all_are_full
+from epp.scheduling.readings import has_no_place, unless_all_are_full
 
 # A reading older than this is evidence of nothing: neither full nor empty.
 EVIDENCE_SECONDS = 10.0
@@ -22,6 +23,8 @@ ADMISSION_SECONDS = 0.25
 @dataclass(frozen=True, slots=True)
 class Utilization(Detector):
     """Abstract: it has no `type_name`."""
+
+    only_places: ClassVar[bool] = False  # full is an engine whose places are all taken
 
     queue_depth_threshold: int = 5  # requests that wait in the engine
     kv_cache_util_threshold: float = 0.8  # above 0, to 1
@@ -46,7 +49,10 @@ class Utilization(Detector):
         # No reading is old enough to make a full one of an endpoint that looks idle.
         pressure = self._pressures_in(endpoints, now)
         return unless_all_are_full(
-            endpoints, self.kv_cache_util_threshold, lambda endpoint: pressure(endpoint) < 1.0
+            endpoints,
+            self.kv_cache_util_threshold,
+            lambda endpoint: pressure(endpoint) < 1.0,
+            only_places=self.only_places,
         )
 
     def saturation(self, endpoints: Sequence[Endpoint], now: float) -> float:
@@ -74,13 +80,19 @@ class Utilization(Detector):
             kv_cache = recent_kv_cache_usage(endpoint, now) / self.kv_cache_util_threshold
             share = share_still_waiting(endpoint, now)
             if share is not None:
-                load = endpoint.load
-                return max(share * self.queue_pressure(load.waiting, load.places), kv_cache)
+                return max(self._pressure_of_queue(endpoint, share), kv_cache)
             if most_places < 0:
                 most_places = max([other.load.places for other in pool])
             return max(self._pressure_of_our_own(endpoint, most_places), kv_cache)
 
         return pressure
+
+    def _pressure_of_queue(self, endpoint: Endpoint, share: float) -> float:
+        """As the last reading shows it; `share` of it may wait still."""
+        load = endpoint.load
+        if self.only_places and share == 1.0 and has_no_place(load):
+            return max(1.0, float(load.waiting))
+        return share * self.queue_pressure(load.waiting, load.places)
 
     def _pressure_of_our_own(self, endpoint: Endpoint, most_places: int) -> float:
         """Without evidence, of our own requests beyond its places, or those that others have.

@@ -10,14 +10,17 @@ from epp.scheduling.utilization import Utilization
 
 @dataclass(frozen=True, slots=True)
 class CapacityDetector(Utilization):
-    """An engine with all its places taken is full as soon as one request waits in it.
+    """An engine is full when all its places are taken.
 
-    That one keeps it busy; more would only delay who is more important. Where the places are not
-    known the queue may be longer, so that a burst on an idle pool is not held up. And engines work
-    well until their KV cache is full: what is held back at 80 % of it is lost.
+    Who waits here goes to the first place that becomes free anywhere, the most important first; who
+    waits in an engine waits for a place of that one, and delays who is more important. Now and then
+    one more tries whether there are more places by now. Where they are not known the queue may be
+    longer, so that a burst on an idle pool is not held up. And engines work well until their KV
+    cache is full: what is held back at 80 % of it is lost.
     """
 
     type_name: ClassVar[str] = "capacity-detector"
+    only_places: ClassVar[bool] = True
 
     kv_cache_util_threshold: float = 0.98
 

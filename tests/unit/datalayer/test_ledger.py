@@ -294,3 +294,29 @@ def test_ours_that_readings_do_not_show_are_unseen_only_while_they_do_not() -> N
     for n in range(8):
         ledger.read(endpoint, a_reading(2, 6, 100.3 + n / 10), 8)
     assert endpoint.load.unseen < 0.1
+
+
+def test_what_is_in_the_engine_is_the_reading_moved_by_what_we_did_since() -> None:
+    ledger, endpoint = Ledger(), an_endpoint()
+    first = ledger.reserve(endpoint, 1, 1)
+    assert endpoint.load.in_engine == 0  # no evidence
+    ledger.read(endpoint, a_reading(waiting=2, running=3), own_at_start=1)
+    assert endpoint.load.in_engine == 5
+    ledger.reserve(endpoint, 1, 1)
+    assert endpoint.load.in_engine == 6
+    ledger.release(first)
+    assert endpoint.load.in_engine == 5
+
+
+def test_ends_are_counted_until_a_reading_shows_a_queue() -> None:
+    ledger, endpoint = Ledger(), an_endpoint()
+    leases = [ledger.reserve(endpoint, 1, 1) for _ in range(3)]
+    for lease in leases[:2]:
+        ledger.release(lease)
+    ledger.release(leases[0])  # a second time is none
+    ledger.read(endpoint, a_reading(waiting=0, running=1), own_at_start=1)
+    assert endpoint.load.ended_since_queue == 2
+    ledger.read(endpoint, a_reading(waiting=1, running=1, at=101.0), own_at_start=1)
+    assert endpoint.load.ended_since_queue == 0
+    ledger.release(leases[2])
+    assert endpoint.load.ended_since_queue == 1

@@ -119,3 +119,10 @@ def test_who_is_about_to_be_read_for_the_first_time_gets_a_few() -> None:
     assert UtilizationDetector().with_room([fresh], NOW) == ()
     fresh.load.awaited = False  # it cannot be read, and nothing is known of anybody
     assert UtilizationDetector().with_room([fresh], NOW) == [fresh]
+
+
+def test_places_do_not_count() -> None:
+    busy = an_endpoint(running=4, read_at=NOW)
+    busy.load.places = busy.load.in_engine = 4
+    assert UtilizationDetector().with_room([busy], NOW)
+    assert UtilizationDetector().saturation([busy], NOW) == 0.0
